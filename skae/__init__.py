@@ -1,0 +1,26 @@
+"""skae: autoencoders where PCA stands today."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skae._autoencoder import Autoencoder as Autoencoder
+
+__version__ = "0.1.0"
+
+# Loaded on first use, so that `skae._core` can be imported without scikit-learn.
+_HOMES = {"Autoencoder": "skae._autoencoder"}
+
+__all__ = ["Autoencoder", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'skae' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

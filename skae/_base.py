@@ -1,0 +1,588 @@
+"""The scikit-learn face of every autoencoder: validate, prepare, train, describe."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from skae._callbacks import EpochCallbacks
+from skae._core.canonical import describe
+from skae._core.held_out import Division, Judge, no_division
+from skae._core.losses import LOSSES
+from skae._core.model import Model
+from skae._core.networks import ACTIVATIONS, Architecture, build_network, select_model
+from skae._core.numerics import training_numerics
+from skae._core.solvers import DEFAULT_LEARNING_RATES, SOLVERS, FlatParameters, Solver
+from skae._core.training import History, Settings, train
+from skae._preparation import (
+    PrincipalStart,
+    anchor,
+    divide,
+    fit_pca,
+    link_start,
+    mean_and_scale,
+    standardise,
+)
+from skae._validation import (
+    StrOptions,
+    fit_context,
+    fraction,
+    integer,
+    real,
+    resolve_device,
+    widths,
+)
+
+Array = NDArray[np.floating]
+_DTYPES = [np.float64, np.float32]
+# What float32 cannot tell from 0, as a share of the variance.
+_NOTHING_LEFT = 1e-10
+
+
+@dataclass
+class _Run:
+    """A training in progress; `partial_fit` keeps it, moments of the solver and all."""
+
+    model: Model
+    parameters: FlatParameters
+    solver: Solver
+    settings: Settings
+    generator: torch.Generator
+
+
+@dataclass(eq=False, repr=False)
+class BaseAutoencoder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator
+):
+    """What all autoencoders share. A variant adds fields and overrides `_terms`."""
+
+    n_components: int | float = 2
+    _: KW_ONLY
+    hidden_layer_sizes: Sequence[int] = (256, 128)
+    activation: str = "gelu"
+    code_activation: str = "identity"
+    loss: str = "squared_error"
+    shortcut: str | None = "pca"
+    tied_weights: bool = False
+    dropout: float = 0.0
+    weight_decay: float = 1.5
+    solver: str = "adamw"
+    learning_rate_init: float | str = "auto"
+    batch_size: int | str = "auto"
+    max_iter: int = 60
+    tol: float = 1e-4
+    early_stopping: bool = True
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 20
+    warm_start: bool = False
+    shuffle: bool = True
+    random_state: int | np.random.RandomState | None = None
+    device: str | torch.device = "auto"
+    precision: str = "float32"
+    verbose: bool = False
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [integer(1), fraction()],
+        "hidden_layer_sizes": ["array-like", tuple],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "code_activation": [StrOptions(set(ACTIVATIONS))],
+        "loss": [StrOptions(set(LOSSES))],
+        "shortcut": [StrOptions({"pca"}), None],
+        "tied_weights": ["boolean"],
+        "dropout": [real(0, high=1)],
+        "weight_decay": [real(0)],
+        "solver": [StrOptions(set(SOLVERS))],
+        "learning_rate_init": [real(0, closed="neither"), StrOptions({"auto"})],
+        "batch_size": [integer(1), StrOptions({"auto"})],
+        "max_iter": [integer(1)],
+        "tol": [real(0)],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [fraction()],
+        "n_iter_no_change": [integer(1)],
+        "warm_start": ["boolean"],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "device": [str, torch.device],
+        "precision": [StrOptions({"float32", "bfloat16"})],
+        "verbose": ["boolean"],
+    }
+
+    # -- what a variant may override -------------------------------------------------------------
+
+    def _terms(self, model: Model, z: Tensor) -> dict[str, Tensor]:
+        """Return the named terms of the objective on a batch, each a mean over its rows."""
+        return {"reconstruction": model.reconstruction(model.network(z), z)}
+
+    def _check_values(self, X: Array) -> None:
+        """Check X against the loss."""
+        if self.loss == "log_loss" and (X.min() < 0 or X.max() > 1):
+            raise ValueError(
+                "loss='log_loss' needs X in [0, 1], but X has values from "
+                f"{X.min():g} to {X.max():g}. Scale X with MinMaxScaler, or use another loss."
+            )
+        if self.loss == "poisson" and X.min() < 0:
+            raise ValueError(
+                f"loss='poisson' needs counts, X >= 0, but the smallest value is {X.min():g}. "
+                "Pass the counts without centring or scaling, or use another loss."
+            )
+
+    # -- fit -------------------------------------------------------------------------------------
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Fit the autoencoder to X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data, float32 or float64 (other numbers become float64).
+        y : Ignored
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is not as documented.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training diverged or was interrupted; the best state so far is kept.
+        """
+        continued = self._model if self.warm_start and hasattr(self, "_model") else None
+        X = validate_data(self, X, dtype=_DTYPES, ensure_min_samples=2)
+        self._check_values(X)
+        device = resolve_device(self.device)
+        generator = self._new_generator()
+        if continued is not None and not self._continues(continued, X):
+            continued = None
+        division = no_division(len(X))
+        if self.early_stopping:
+            division = divide(
+                len(X),
+                self.validation_fraction,
+                # The folds' models would have to start from rows that are to judge them.
+                may_cross_fit=continued is None,
+                generator=generator,
+            )
+        max_epochs = self.max_iter
+        anchored = self.shortcut == "pca" and self.early_stopping
+        if continued is None:
+            model, z, left_over = self._new_model(X, division.n_models, generator)
+            if anchored and (left_over < _NOTHING_LEFT or division.held_out is None):
+                max_epochs = 0  # nothing to gain, or nobody to tell whether anything was gained
+        else:
+            model = copy.deepcopy(continued)
+            z = standardise(X, model.mean.cpu().numpy(), model.scale)
+        data = z.to(device)
+        run = self._open_run(model, division, generator, device, max_epochs)
+        judge = None
+        if division.held_out is not None:
+            judge = Judge(lambda rows: self._held_out_losses(model, rows), data, division)
+        callbacks = EpochCallbacks(
+            self,
+            lambda history: self._describe(copy.deepcopy(model), history, division, data),
+            X,
+            y,
+        )
+        history = self._train(run, data, division, judge, callbacks, must_beat_start=anchored)
+        run.parameters.release()
+        fitted = self._describe(model, history, division, data)
+        callbacks.end_fit(fitted)
+        # All fitted attributes appear at once: nothing half-fitted looks fitted.
+        vars(self).pop("_run", None)
+        vars(self).update(fitted)
+        return self
+
+    def _new_generator(self) -> torch.Generator:
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return torch.Generator().manual_seed(seed)
+
+    def _continues(self, model: Model, X: Array) -> bool:
+        """Whether a warm start can go on from this model."""
+        network = model.network
+        wanted = [X.shape[1], *widths("hidden_layer_sizes", self.hidden_layer_sizes)]
+        same_widths = [layer.weight.shape[0] for layer in network.encoder.layers] == wanted
+        code = network.encoder.layers[-1].bias.shape[-1]
+        same_code = isinstance(self.n_components, float) or code == self.n_components
+        tied = network.decoder.layers[0].transposed
+        return (
+            same_widths
+            and same_code
+            and tied == self.tied_weights
+            and network.encoder.activation == self.activation
+            and network.code_activation == self.code_activation
+            and model.loss is LOSSES[self.loss]
+            and (network.encoder.shortcut is None) == (self.shortcut is None)
+        )
+
+    def _new_model(
+        self, X: Array, n_models: int | None, generator: torch.Generator
+    ) -> tuple[Model, Tensor, float]:
+        """Build the model at its start; also X in training units, and what PCA leaves over."""
+        hidden = widths("hidden_layer_sizes", self.hidden_layer_sizes)
+        mean, scale = mean_and_scale(X)
+        z = standardise(X, mean, scale)
+        start: PrincipalStart | None = None
+        n_components = self.n_components
+        if self.shortcut == "pca" or isinstance(n_components, float):
+            start = fit_pca(X, n_components, scale, generator.initial_seed())
+            n_components = len(start.components)
+        architecture = Architecture(
+            X.shape[1],
+            int(n_components),
+            hidden,
+            self.activation,
+            self.code_activation,
+            self.tied_weights,
+            self.dropout,
+        )
+        network = build_network(
+            architecture,
+            generator=generator,
+            n_models=n_models,
+            start_at_zero=self.shortcut == "pca",
+        )
+        loss = LOSSES[self.loss]
+        linear = self.code_activation == "identity"
+        model = Model(
+            network, loss, torch.from_numpy(mean), scale, code_unit=scale if linear else 1.0
+        )
+        left_over = 1.0
+        if self.shortcut == "pca" and start is not None:
+            anchor(network, start, z)
+            if linear and self.loss == "squared_error":
+                left_over = start.residual
+        target = model.target(z)
+        link_start(network, loss, target, scale)
+        if self.loss != "squared_error":
+            guess = model.mean.float() if loss.link is None else loss.link(model.mean).float()
+            constant = torch.zeros_like(guess) if loss.link is None else guess
+            model.baseline = float(loss.function(constant.expand_as(target), target)) or 1.0
+        return model, z, left_over
+
+    def _open_run(
+        self,
+        model: Model,
+        division: Division,
+        generator: torch.Generator,
+        device: torch.device,
+        max_epochs: int,
+    ) -> _Run:
+        """Move the model to its device and lay its parameters into flat buffers."""
+        model.network.float().to(device)
+        model.mean = model.mean.to(device)
+        # Dropout draws on the device; batches are drawn on the CPU.
+        model.network.set_generator(torch.Generator(device).manual_seed(generator.initial_seed()))
+        parameters = FlatParameters(model.network)
+        n_rows = division.n_training
+        if SOLVERS[self.solver].full_batch:
+            batch_size = n_rows
+        elif isinstance(self.batch_size, str):
+            batch_size = min(512, max(16, n_rows // 25))
+        else:
+            batch_size = min(int(self.batch_size), n_rows)
+        rate = self.learning_rate_init
+        settings = Settings(
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            learning_rate=(
+                DEFAULT_LEARNING_RATES[self.solver] if isinstance(rate, str) else float(rate)
+            ),
+            shuffle=self.shuffle and not SOLVERS[self.solver].full_batch,
+            patience=self.n_iter_no_change if self.early_stopping else None,
+            tol=self.tol,
+        )
+        shrinkage = self.weight_decay
+        if not SOLVERS[self.solver].full_batch:
+            # The learning rates of all steps add up to half the highest one times their number.
+            n_steps = self.max_iter * math.ceil(n_rows / batch_size)
+            shrinkage /= 0.5 * settings.learning_rate * n_steps
+        return _Run(
+            model, parameters, SOLVERS[self.solver](parameters, shrinkage), settings, generator
+        )
+
+    def _train(
+        self,
+        run: _Run,
+        data: Tensor,
+        division: Division,
+        judge: Judge | None = None,
+        hooks: EpochCallbacks | None = None,
+        *,
+        must_beat_start: bool = False,
+    ) -> History:
+        """Train, and warn of an end before time."""
+        operations = 6.0 * run.parameters.values.numel() * run.settings.batch_size
+        with training_numerics(operations=operations, precision=self.precision):
+            history = train(
+                run.parameters,
+                run.solver,
+                lambda batch: self._terms(run.model, batch),
+                data,
+                division,
+                run.settings,
+                generator=run.generator,
+                judge=judge,
+                hooks=hooks,
+                must_beat_start=must_beat_start,
+            )
+        kept = f"epoch {history.best_epoch}" if history.best_epoch else "the start"
+        if history.stopped_by == "interrupt":
+            warnings.warn(
+                f"Training was interrupted by the user; the state of {kept} is kept.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        if history.stopped_by == "divergence":
+            warnings.warn(
+                f"Training diverged in epoch {history.n_epochs}; the state of {kept} is kept. "
+                f"Lower learning_rate_init (now {self.learning_rate_init!r}).",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return history
+
+    def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:
+        model.network.eval()
+        losses = model.row_losses(model.network(z), z)
+        model.network.train()
+        return losses
+
+    def _describe(
+        self,
+        model: Model,
+        history: History,
+        division: Division,
+        data: Tensor,
+        *,
+        turn: bool = True,
+    ) -> dict[str, Any]:
+        """Turn the code to its principal axes and describe it: the fitted attributes."""
+        network, device = model.network, data.device
+        if division.n_models is not None:
+            select_model(network, division.n_models - 1)
+        network.set_generator(None)
+        # A start at PCA is on its principal axes already.
+        at_pca = history.best_epoch == 0 and self.shortcut == "pca"
+        turn = turn and self.code_activation == "identity" and not at_pca
+        code = describe(model, data, turn=turn)
+        if device.type == "cuda":
+            network.to(device)
+        else:
+            model.mean = model.mean.cpu()
+        carried = code.carried / code.carried.sum().clamp_min(1e-30)
+        fitted: dict[str, Any] = {
+            "_model": model,
+            "n_components_": len(carried),
+            "mean_": model.mean.cpu().numpy(),
+            "components_": code.components.numpy() * (model.scale / model.code_unit),
+            "explained_variance_ratio_": (code.r2 * carried).numpy(),
+            "n_iter_": history.n_epochs,
+            "best_iter_": history.best_epoch,
+            "loss_curve_": history.losses,
+            "validation_scores_": None,
+            "history_": {name: list(values) for name, values in history.terms.items()},
+        }
+        if history.validation:
+            fitted["validation_scores_"] = [1.0 - loss for loss in history.validation]
+            fitted["best_loss_"] = history.validation[history.best_epoch]
+        else:
+            losses = [1.0 - code.r2, *history.losses]
+            fitted["best_loss_"] = losses[history.best_epoch]
+        return fitted
+
+    # -- partial_fit -----------------------------------------------------------------------------
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Train for one pass over X, a part of the data.
+
+        The first call sets the units and the PCA start, so give it a part that is like the whole
+        and has at least as many rows as the code has columns. The learning rate is constant;
+        nothing is held out, so nothing is promised against PCA.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        self : object
+        """
+        first = not hasattr(self, "_model")
+        X = validate_data(self, X, dtype=_DTYPES, reset=first, ensure_min_samples=2 if first else 1)
+        self._check_values(X)
+        device = resolve_device(self.device)
+        division = no_division(len(X))
+        if not hasattr(self, "_run"):
+            generator = self._new_generator()
+            if first:
+                model = self._new_model(X, None, generator)[0]
+            else:
+                model = copy.deepcopy(self._model)
+            run = self._open_run(model, division, generator, device, max_epochs=1)
+            run.settings = replace(run.settings, constant_learning_rate=True, patience=None)
+        else:
+            run = self._run
+        model = run.model
+        data = standardise(X, model.mean.cpu().numpy(), model.scale).to(device)
+        model.network.train()
+        history = self._train(run, data, division)
+        # The axes stay as they are: codes of before and after a call must be comparable.
+        fitted = self._describe(copy.deepcopy(model), history, division, data, turn=False)
+        for name in ("n_iter_", "best_iter_", "loss_curve_"):
+            fitted[name] = getattr(self, name, type(fitted[name])()) + fitted[name]
+        vars(self).update(fitted, _run=run)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_run"}
+
+    # -- use -------------------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_model")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    def _validate_rows(self, X: ArrayLike) -> Array:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=_DTYPES, reset=False)
+
+    def _validate_codes(self, code: ArrayLike) -> Array:
+        check_is_fitted(self)
+        code = check_array(code, dtype=_DTYPES, input_name="code")
+        if code.shape[1] != self.n_components_:
+            raise ValueError(
+                f"The code has {code.shape[1]} columns, but {type(self).__name__} was fitted with "
+                f"{self.n_components_} components. Pass what transform returned."
+            )
+        return code
+
+    def transform(self, X: ArrayLike) -> Array:
+        """Encode X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        code : ndarray of shape (n_samples, n_components_)
+            In the dtype of X. A linear code is in the units of X.
+        """
+        X = self._validate_rows(X)
+        return self._model.codes_of(as_tensor(X)).numpy()
+
+    def inverse_transform(self, code: ArrayLike) -> Array:
+        """Decode a code.
+
+        Parameters
+        ----------
+        code : array-like of shape (n_samples, n_components_)
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features_in_)
+            In the dtype of the code and the units of X.
+        """
+        code = self._validate_codes(code)
+        return self._model.rows_of(as_tensor(code)).numpy()
+
+    def reconstruct(self, X: ArrayLike) -> Array:
+        """Encode and decode X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        reconstruction : ndarray of shape (n_samples, n_features)
+        """
+        X = self._validate_rows(X)
+        return self._model.rows_of(self._model.codes_of(as_tensor(X))).numpy()
+
+    def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Array:
+        """Squared distance of each row from its reconstruction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        per_feature : bool, default=False
+            Return each entry's squared error; a row's error is their sum.
+
+        Returns
+        -------
+        error : ndarray of shape (n_samples,) or (n_samples, n_features)
+            In squared units of X.
+        """
+        X = self._validate_rows(X)
+        errors = np.square(X - self.reconstruct(X))
+        return errors if per_feature else errors.sum(axis=1)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Share of the variance of X about `mean_` that the reconstruction explains (R2).
+
+        Comparable with ``PCA.explained_variance_ratio_.sum()``; higher is better, 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        score : float
+        """
+        X = self._validate_rows(X)
+        total = np.square(X - self.mean_).sum()
+        error = self.reconstruction_error(X).sum(dtype=np.float64)
+        if total == 0:
+            return 1.0 if error == 0 else 0.0
+        return float(1.0 - error / total)
+
+    def score_samples(self, X: ArrayLike) -> Array:
+        """Negative reconstruction error of each row: higher is more typical.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+        """
+        return -self.reconstruction_error(X)
+
+
+def as_tensor(X: Array) -> Tensor:
+    """Share memory with X where torch can."""
+    return torch.from_numpy(X if X.flags.writeable and X.flags.aligned else X.copy())

@@ -1,0 +1,159 @@
+"""The canonical code: principal axes of a linear code, in the units of X.
+
+A linear code can be mapped by any invertible matrix without changing a reconstruction: the layers
+on either side absorb it. Of all equivalent codes, the canonical one has
+
+- mean 0 and uncorrelated columns,
+- a decoder whose mean squared sensitivity to the code is the identity: a step of 1 along any
+  column moves the reconstruction by 1 (root mean square),
+- columns in decreasing order of their variance, which by the last point is the variance that
+  they carry through the decoder,
+- the sign of each column such that its largest loading (of `components_`) is positive.
+
+For a linear autoencoder this is PCA.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import jacfwd, jacrev, vmap
+
+from skae._core.model import Model
+from skae._core.networks import AutoencoderNetwork
+
+_JACOBIAN_ENTRIES = 2**23
+_CHUNK = 8192
+
+Decoder = Callable[[Tensor], Tensor]
+
+
+def decoder_jacobians(decode: Decoder, codes: Tensor, n_outputs: int) -> Tensor:
+    """Jacobian of the decoder at each code, ``(rows, outputs, components)``."""
+    differentiate = jacfwd if codes.shape[1] <= n_outputs else jacrev
+    return vmap(differentiate(lambda code: decode(code[None])[0]))(codes)
+
+
+def sensitivity(decode: Decoder, codes: Tensor, n_outputs: int) -> Tensor:
+    """Mean of J^T J, J the decoder's Jacobian, over evenly spaced rows; ``(k, k)``."""
+    n_rows = max(16, min(256, _JACOBIAN_ENTRIES // (n_outputs * codes.shape[1])))
+    sample = codes[:: math.ceil(len(codes) / n_rows)]
+    jacobians = decoder_jacobians(decode, sample, n_outputs).flatten(0, 1)
+    return jacobians.T @ jacobians / len(sample)
+
+
+def largest_loading_signs(components: Tensor) -> Tensor:
+    """Sign of the entry of largest size in each row (1 for a row of zeros); ``(k,)``."""
+    largest = components.gather(1, components.abs().argmax(1, keepdim=True))[:, 0]
+    return torch.where(largest < 0, -1.0, 1.0).to(components.dtype)
+
+
+@torch.no_grad()
+def canonical_map(codes: Tensor, metric: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Matrix A, its inverse and the mean m of the map ``code -> (code - m) A``.
+
+    Parameters
+    ----------
+    codes : Tensor of shape (n, k), float64
+    metric : Tensor of shape (k, k), float64, or None
+        The decoder's sensitivity. None keeps lengths (a pure rotation), as tied weights need.
+    """
+    mean = codes.mean(0)
+    centred = codes - mean
+    covariance = centred.T @ centred / max(1, len(codes) - 1)
+    if metric is None:
+        metric = torch.eye(len(covariance), dtype=codes.dtype, device=codes.device)
+    squares, axes = torch.linalg.eigh(metric)
+    # A direction that the decoder ignores has no scale of its own.
+    largest = squares[-1].clamp_min(torch.finfo(codes.dtype).tiny)
+    roots = squares.clamp_min(largest * 1e-8).sqrt()
+    root, inverse_root = (axes * roots) @ axes.T, (axes / roots) @ axes.T
+    _, rotation = torch.linalg.eigh(root @ covariance @ root)
+    rotation = rotation.flip(1)
+    return root @ rotation, rotation.T @ inverse_root, mean
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a fitted code is like, in training units.
+
+    Attributes
+    ----------
+    components : Tensor of shape (k, d)
+        The decoder's Jacobian at the mean code, transposed.
+    carried : Tensor of shape (k,)
+        Variance that each column carries through the decoder.
+    r2 : float
+        Share of the training variance that the reconstruction explains.
+    """
+
+    components: Tensor
+    carried: Tensor
+    r2: float
+
+
+@torch.no_grad()
+def describe(model: Model, z: Tensor, *, turn: bool) -> Description:
+    """Describe the code of the rows z; turn it to its principal axes first if asked.
+
+    Leaves the network's weights in float32 and its fixed linear path in float64.
+    """
+    network = model.network.eval()
+    codes, r2 = _encode_and_score(model, z)
+    network.cpu().double()
+    network.restore_linear_paths()
+
+    def decode(code: Tensor) -> Tensor:
+        return model.decode(code)
+
+    n_outputs = z[0].numel()
+    metric = sensitivity(decode, codes, n_outputs)
+    if turn:
+        tied = network.decoder.layers[0].transposed
+        forward, inverse, mean = canonical_map(codes, None if tied else metric)
+        apply_map(network, forward, inverse, mean)
+        codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
+    components = decoder_jacobians(decode, codes.mean(0, keepdim=True), n_outputs)[0].T
+    if turn:
+        signs = largest_loading_signs(components)
+        apply_map(network, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
+        components = components * signs[:, None]
+    for p in network.parameters():
+        p.data = p.data.float()
+    return Description(components.detach(), codes.var(0) * metric.diagonal(), r2)
+
+
+@torch.no_grad()
+def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
+    codes, error = [], 0.0
+    for chunk in z.split(_CHUNK):
+        code = model.network.encode(chunk)
+        error += float((model.decode(code) - chunk).square().sum())
+        codes.append(code.double().cpu())
+    return torch.cat(codes), 1.0 - error / max(float(z.square().sum()), 1e-30)
+
+
+@torch.no_grad()
+def apply_map(network: AutoencoderNetwork, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:
+    """Replace the code by ``(code - mean) forward``, leaving every reconstruction as it is.
+
+    All in float64, the network included.
+    """
+    encoder, decoder = network.encoder, network.decoder
+    last, first, output = encoder.layers[-1], decoder.layers[0], decoder.layers[-1]
+    if first.transposed:  # one tensor with `last`, and `forward` is orthogonal
+        first.bias.add_(mean @ first.weight.T)
+    else:
+        first.bias.add_(mean @ first.weight)
+        first.weight.copy_(inverse @ first.weight)
+    last.weight.copy_(last.weight @ forward)
+    last.bias.copy_((last.bias - mean) @ forward)
+    if encoder.shortcut is not None:
+        encoder.set_linear_path(encoder.shortcut @ forward, encoder.offset)
+    if decoder.shortcut is not None:
+        output.bias.add_(mean @ decoder.shortcut / decoder.scale)
+        decoder.set_linear_path(inverse @ decoder.shortcut, decoder.offset)

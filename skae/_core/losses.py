@@ -1,0 +1,83 @@
+"""Reconstruction losses: pure functions of tensors.
+
+A network's output is in the link space of its loss: the reconstruction itself for the squared,
+absolute and Huber losses, the logit for the log loss, the log of the rate for the Poisson loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class ReconstructionLoss:
+    """One loss, entry by entry, with what belongs to it.
+
+    Attributes
+    ----------
+    function : callable
+        ``(output, target, reduction=...) -> Tensor``; "mean" gives a scalar, "none" one value an
+        entry. Fused by torch, which matters in a small step.
+    response : callable
+        Output to reconstruction (the inverse link).
+    link : callable or None
+        Reconstruction to output. None for losses whose output is the reconstruction; these work
+        in centred and scaled units, the others in the units of X.
+    """
+
+    function: Callable[..., Tensor]
+    response: Callable[[Tensor], Tensor] = lambda output: output
+    link: Callable[[Tensor], Tensor] | None = None
+
+
+def squared_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """(output - target)^2."""
+    return F.mse_loss(output, target, reduction=reduction)
+
+
+def absolute_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """|output - target|."""
+    return F.l1_loss(output, target, reduction=reduction)
+
+
+def huber(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Squared error up to 1, absolute error beyond (Huber 1964), times 2 to match the former."""
+    return 2.0 * F.huber_loss(output, target, reduction=reduction)
+
+
+def log_loss(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """-target log p - (1 - target) log(1 - p), p the logistic function of the output."""
+    return F.binary_cross_entropy_with_logits(output, target, reduction=reduction)
+
+
+def poisson(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Half the Poisson deviance: rate - target + target log(target / rate), rate = exp(output)."""
+    loss = F.poisson_nll_loss(output, target, reduction="none")
+    loss = loss + torch.xlogy(target, target) - target
+    return loss.mean() if reduction == "mean" else loss
+
+
+# A feature that is always 0 (or always 1) would need an infinite output.
+_SMALLEST_PROBABILITY = 1e-4
+
+
+def _logit(mean: Tensor) -> Tensor:
+    return torch.logit(mean, eps=_SMALLEST_PROBABILITY)
+
+
+def _log(mean: Tensor) -> Tensor:
+    return mean.clamp_min(_SMALLEST_PROBABILITY * mean.max().clamp_min(1e-30)).log()
+
+
+LOSSES: dict[str, ReconstructionLoss] = {
+    "squared_error": ReconstructionLoss(squared_error),
+    "absolute_error": ReconstructionLoss(absolute_error),
+    "huber": ReconstructionLoss(huber),
+    "log_loss": ReconstructionLoss(log_loss, torch.sigmoid, _logit),
+    "poisson": ReconstructionLoss(poisson, torch.exp, _log),
+}

@@ -1,0 +1,238 @@
+"""Encoder and decoder: multilayer perceptrons, each with an optional linear path beside it.
+
+Every module also trains several models of one shape at once: with a leading model axis, weights
+are ``(models, in, out)``, biases ``(models, 1, out)`` and batches ``(models, rows, columns)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def identity(x: Tensor) -> Tensor:
+    """Return x itself: the activation of a linear layer."""
+    return x
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": identity,
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+    "logistic": torch.sigmoid,
+}
+
+# Variance of the weights, times the number of inputs, that keeps a signal's variance through a
+# layer: 2 where half of the signal is cut off (He et al. 2015), 1 elsewhere (LeCun et al. 1998).
+_GAIN = {"relu": 2.0, "gelu": 2.0, "silu": 2.0}
+
+
+class Dense(nn.Module):
+    """``x W + b``, or ``x W^T + b`` where `transposed` (a tied decoder layer).
+
+    W is stored ``(in, out)``, as scikit-learn's `coefs_` are: without the transpose of
+    `nn.Linear`, a small training step is a fifth faster.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(self, weight: Tensor, bias: Tensor, *, transposed: bool = False) -> None:
+        super().__init__()
+        self.weight = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+        self.transposed = transposed
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.mT if self.transposed else self.weight
+        if weight.ndim == 2:
+            return torch.addmm(self.bias, x, weight)
+        return torch.baddbmm(self.bias, x, weight)
+
+
+class Perceptron(nn.Module):
+    """``scale * mlp(x) + x S + offset``: one half of an autoencoder.
+
+    Parameters
+    ----------
+    layers : sequence of Dense
+    activation : str
+        Between the layers; the last layer has none.
+    dropout : float
+        Probability with which a hidden unit is set to 0 while training.
+    """
+
+    shortcut: Tensor | None
+    offset: Tensor | None
+
+    def __init__(self, layers: Sequence[Dense], activation: str, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.activation = activation
+        self.dropout = dropout
+        self.generator: torch.Generator | None = None
+        self.scale = 1.0
+        # Fixed, not trained: weight decay then pulls the network towards PCA and not towards 0,
+        # and the start stays PCA to the last bit. A trained linear path reached the same errors.
+        self.register_buffer("shortcut", None)
+        self.register_buffer("offset", None)
+        self._exact: tuple[Tensor | None, Tensor | None] = (None, None)
+
+    def set_linear_path(self, shortcut: Tensor | None, offset: Tensor | None) -> None:
+        """Lay ``x shortcut + offset`` beside the layers; both float64."""
+        self.shortcut, self.offset = self._exact = (shortcut, offset)
+
+    def forward(self, x: Tensor) -> Tensor:
+        activation = ACTIVATIONS[self.activation]
+        y = x
+        *hidden, last = self.layers
+        for layer in hidden:
+            y = activation(layer(y))
+            if self.dropout and self.training:
+                kept = torch.empty_like(y).bernoulli_(1 - self.dropout, generator=self.generator)
+                y = y * kept.div_(1 - self.dropout)
+        y = last(y)
+        if self.shortcut is not None:
+            if x.ndim == 2:
+                y = torch.addmm(y, x, self.shortcut, beta=self.scale)
+            else:
+                y = torch.add(x @ self.shortcut, y, alpha=self.scale)
+        return y if self.offset is None else y + self.offset
+
+
+class AutoencoderNetwork(nn.Module):
+    """Encoder and decoder, with the activation of the code between them.
+
+    Training runs on X centred by its mean and divided by one scalar; the code and the output are
+    in those units. `skae._base` turns both into the units of X.
+    """
+
+    def __init__(self, encoder: Perceptron, decoder: Perceptron, code_activation: str) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.code_activation = code_activation
+
+    def encode(self, x: Tensor) -> Tensor:
+        return ACTIVATIONS[self.code_activation](self.encoder(x))
+
+    def decode(self, code: Tensor) -> Tensor:
+        return self.decoder(code)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
+    def restore_linear_paths(self) -> None:
+        """Undo the rounding of the linear paths to the precision of the training."""
+        for half in (self.encoder, self.decoder):
+            half.set_linear_path(*half._exact)
+
+    def set_generator(self, generator: torch.Generator | None) -> None:
+        """Draw dropout from this generator, so that torch's own is left alone."""
+        self.encoder.generator = self.decoder.generator = generator
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that fixes the shape of a network, apart from the data."""
+
+    n_features: int
+    n_components: int
+    hidden_layer_sizes: tuple[int, ...]
+    activation: str = "gelu"
+    code_activation: str = "identity"
+    tied_weights: bool = False
+    dropout: float = 0.0
+
+
+def build_network(
+    architecture: Architecture,
+    *,
+    generator: torch.Generator,
+    n_models: int | None = None,
+    start_at_zero: bool = False,
+) -> AutoencoderNetwork:
+    """Make a network with fresh weights.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    generator : torch.Generator
+        Source of the weights. Models of one network start alike.
+    n_models : int or None
+        Length of the leading model axis; None for no such axis.
+    start_at_zero : bool
+        Make both perceptrons 0 everywhere, so that a linear path beside them decides the start.
+    """
+    sizes = [architecture.n_features, *architecture.hidden_layer_sizes, architecture.n_components]
+    gain = _GAIN.get(architecture.activation, 1.0)
+    batch = () if n_models is None else (n_models,)
+    ones = () if n_models is None else (1,)
+
+    def dense(n_in: int, n_out: int, *, last: bool) -> Dense:
+        weight = torch.empty(n_in, n_out)
+        if last and start_at_zero:
+            weight.zero_()
+        else:
+            weight.normal_(0.0, math.sqrt((1.0 if last else gain) / n_in), generator=generator)
+        return Dense(weight.expand(*batch, n_in, n_out).clone(), torch.zeros(*batch, *ones, n_out))
+
+    def chain(sizes: list[int]) -> list[Dense]:
+        last = len(sizes) - 2
+        pairs = zip(sizes[:-1], sizes[1:], strict=True)
+        return [dense(a, b, last=i == last) for i, (a, b) in enumerate(pairs)]
+
+    encoder_layers = chain(sizes)
+    if architecture.tied_weights:
+        decoder_layers = [
+            Dense(layer.weight, torch.zeros(*batch, *ones, n_out), transposed=True)
+            for layer, n_out in zip(encoder_layers[::-1], sizes[-2::-1], strict=True)
+        ]
+    else:
+        decoder_layers = chain(sizes[::-1])
+    activation, dropout = architecture.activation, architecture.dropout
+    network = AutoencoderNetwork(
+        Perceptron(encoder_layers, activation, dropout),
+        Perceptron(decoder_layers, activation, dropout),
+        architecture.code_activation,
+    )
+    if start_at_zero and architecture.tied_weights and sizes[1:-1]:
+        _cancel_at_zero(network.decoder)
+    return network
+
+
+@torch.no_grad()
+def _cancel_at_zero(decoder: Perceptron) -> None:
+    """Make a tied decoder 0 at the start.
+
+    Its first layer is the encoder's last and 0 already, but its last layer is not: with an
+    activation that is not 0 at 0 (logistic), a constant comes through, and the bias takes it off.
+    """
+    first, last = decoder.layers[0], decoder.layers[-1]
+    shape = (*first.weight.shape[:-2], 1, first.weight.shape[-1])
+    code = first.weight.new_zeros(shape)
+    last.bias.sub_(decoder.eval()(code).reshape(last.bias.shape))
+    decoder.train()
+
+
+@torch.no_grad()
+def select_model(network: AutoencoderNetwork, model: int) -> AutoencoderNetwork:
+    """Drop the model axis in place, keeping one model; weights get memory of their own."""
+    kept: dict[nn.Parameter, nn.Parameter] = {}
+    for module in network.modules():
+        if isinstance(module, Dense):
+            for name in ("weight", "bias"):
+                old = getattr(module, name)
+                if old not in kept:
+                    value = old[model] if old.ndim > 2 else old
+                    value = value[0] if name == "bias" and value.ndim == 2 else value
+                    kept[old] = nn.Parameter(value.detach().clone())
+                setattr(module, name, kept[old])
+    return network

@@ -1,0 +1,208 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from skae._core.held_out import Division, Judge, is_clearly_better
+from skae._core.solvers import FlatParameters, Solver
+
+# A batch of rows to named terms, each a mean over the rows (and models); their sum is minimised.
+Objective = Callable[[Tensor], dict[str, Tensor]]
+
+_WARM_UP = 0.05  # share of the steps in which the learning rate rises
+_GATHERED_ENTRIES = 2**22  # entries of X copied at a time for a run of batches
+_DIVERGED = 1e3  # predicting the mean scores 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the loop needs to know besides the network and the data."""
+
+    batch_size: int
+    max_epochs: int
+    learning_rate: float
+    constant_learning_rate: bool = False
+    shuffle: bool = True
+    patience: int | None = None
+    tol: float = 0.0
+
+
+@dataclass
+class History:
+    """What happened, epoch by epoch.
+
+    Attributes
+    ----------
+    terms : dict of list of float
+        Mean of each term of the objective over the batches of an epoch.
+    validation : list of float
+        Mean held-out loss, at the start and after each epoch.
+    start_rows, best_rows : Tensor or None
+        Loss of each held-out row at the start and at the best epoch.
+    best_epoch : int
+        Epoch whose parameters were kept; 0 is the start.
+    stopped_by : {"max_epochs", "patience", "callback", "interrupt", "divergence"}
+    """
+
+    terms: dict[str, list[float]] = field(default_factory=dict)
+    validation: list[float] = field(default_factory=list)
+    start_rows: Tensor | None = None
+    best_rows: Tensor | None = None
+    best_epoch: int = 0
+    stopped_by: str = "max_epochs"
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs that ended."""
+        return max((len(values) for values in self.terms.values()), default=0)
+
+    def beats_start(self) -> bool:
+        """Whether the best epoch is better than the start beyond doubt."""
+        assert self.best_rows is not None
+        assert self.start_rows is not None
+        return is_clearly_better(self.best_rows, self.start_rows)
+
+    @property
+    def losses(self) -> list[float]:
+        """Sum of the terms after each epoch."""
+        return [sum(values) for values in zip(*self.terms.values(), strict=True)]
+
+
+class EpochHooks(Protocol):
+    """What a caller wants to do around each epoch."""
+
+    def begin_epoch(self) -> None: ...
+
+    def end_epoch(self, history: History) -> bool:
+        """Return True to stop the training."""
+        ...
+
+
+def schedule(step: int, n_steps: int) -> float:
+    """Share of the learning rate at a step: a linear rise, then half a cosine down to 0."""
+    return (
+        min(1.0, step / (_WARM_UP * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * step / n_steps))
+    )
+
+
+def equal_batch_size(division: Division, settings: Settings) -> int:
+    """Size of equal batches: a last batch of 3 rows would step as far as one of 300."""
+    n_rows = division.n_training
+    return math.ceil(n_rows / max(1, round(n_rows / settings.batch_size)))
+
+
+def epoch_batches(
+    data: Tensor, division: Division, settings: Settings, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Yield an epoch's batches, ``(rows, columns)`` or ``(models, rows, columns)``.
+
+    Models of a cross-fit train on different numbers of rows but take the same steps, so the
+    shorter ones begin again.
+    """
+    longest, size = division.n_training, equal_batch_size(division, settings)
+    orders = []
+    for rows in division.training:
+        if settings.shuffle:
+            rows = rows[torch.randperm(len(rows), generator=generator)]
+        orders.append(torch.cat([rows, rows[: longest - len(rows)]]))
+    order = orders[0] if division.n_models is None else torch.stack(orders)
+    batches_a_run = max(1, _GATHERED_ENTRIES // (size * len(orders) * data[0].numel()))
+    for run in order.split(size * batches_a_run, dim=-1):
+        yield from data[run.to(data.device)].split(size, dim=-data.ndim)
+
+
+def train(
+    parameters: FlatParameters,
+    solver: Solver,
+    objective: Objective,
+    data: Tensor,
+    division: Division,
+    settings: Settings,
+    *,
+    generator: torch.Generator,
+    judge: Judge | None = None,
+    hooks: EpochHooks | None = None,
+    must_beat_start: bool = False,
+) -> History:
+    """Minimise the objective; leave the best parameters in place.
+
+    With a judge, the best are those of the epoch with the lowest mean held-out loss, the start
+    included; without one, those after the last epoch that did not diverge. An interrupt (Ctrl-C)
+    or a divergence ends the training early and keeps the best so far. With `must_beat_start` the
+    best must also be better than the start beyond doubt, or the start stays.
+    """
+    history = History()
+    start = parameters.values.clone()
+    best = start.clone()
+    if judge is not None:
+        history.start_rows = history.best_rows = judge()
+        history.validation.append(float(history.start_rows.mean()))
+    lowest, lowest_trained, since_lowest = math.inf, math.inf, 0
+    if history.validation:
+        lowest = history.validation[0]
+    n_batches = math.ceil(division.n_training / equal_batch_size(division, settings))
+    step, n_steps = 0, n_batches * settings.max_epochs
+    n_models = division.n_models or 1
+    recorded: list[dict[str, Tensor]] = []
+
+    def closure() -> Tensor:
+        parameters.gradients.zero_()
+        terms = objective(batch)
+        first, *others = terms.values()
+        loss = first
+        for term in others:
+            loss = loss + term
+        # Terms are means over models too; each model's gradient must be as if it were alone.
+        (loss if n_models == 1 else loss * n_models).backward()
+        recorded.append({name: term.detach() for name, term in terms.items()})
+        return loss
+
+    try:
+        for epoch in range(1, settings.max_epochs + 1):
+            recorded.clear()
+            if hooks is not None:
+                hooks.begin_epoch()
+            for batch in epoch_batches(data, division, settings, generator):
+                step += 1
+                share = 1.0 if settings.constant_learning_rate else schedule(step, n_steps)
+                solver.step(closure, settings.learning_rate * share)
+            for name in recorded[0]:
+                mean = float(torch.stack([terms[name] for terms in recorded]).mean())
+                history.terms.setdefault(name, []).append(mean)
+            if not history.losses[-1] < _DIVERGED:
+                history.stopped_by = "divergence"
+                break
+            if judge is None:
+                best.copy_(parameters.values)
+                history.best_epoch = epoch
+            else:
+                rows = judge()
+                loss = float(rows.mean())
+                history.validation.append(loss)
+                if loss < lowest:
+                    lowest, history.best_epoch, history.best_rows = loss, epoch, rows
+                    best.copy_(parameters.values)
+                # The start does not count here: training may first rise above PCA, then fall.
+                if loss < lowest_trained * (1 - settings.tol):
+                    lowest_trained, since_lowest = loss, 0
+                else:
+                    since_lowest += 1
+            if hooks is not None and hooks.end_epoch(history):
+                history.stopped_by = "callback"
+                break
+            if settings.patience is not None and since_lowest >= settings.patience:
+                history.stopped_by = "patience"
+                break
+    except KeyboardInterrupt:
+        history.stopped_by = "interrupt"
+    if must_beat_start and history.best_epoch and not history.beats_start():
+        history.best_epoch, best = 0, start
+    parameters.values.copy_(best)
+    return history

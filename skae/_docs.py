@@ -1,0 +1,145 @@
+"""The text that all estimators' docstrings share."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TypeVar
+
+PARAMETERS = """\
+n_components : int or float, default=2
+    Size of the code. A float in (0, 1) asks for the fewest components with which PCA would
+    explain that share of the variance.
+
+hidden_layer_sizes : sequence of int, default=(256, 128)
+    Widths of the encoder's hidden layers; the decoder mirrors them. ``()`` gives one layer.
+
+activation : {"gelu", "relu", "silu", "tanh", "logistic", "identity"}, default="gelu"
+    Activation of the hidden layers.
+
+code_activation : same choices as `activation`, default="identity"
+    Activation of the code. Only a linear code ("identity") starts at PCA exactly and is turned
+    to its principal axes.
+
+loss : {"squared_error", "absolute_error", "huber", "log_loss", "poisson"}, \
+default="squared_error"
+    Reconstruction loss. "log_loss" has a logistic output and needs X in [0, 1]; "poisson" has an
+    exponential output and needs counts, X >= 0. "huber" is quadratic up to the root mean square
+    of ``X - mean_`` and linear beyond.
+
+shortcut : {"pca", None}, default="pca"
+    "pca" lays a fixed linear path, set to the PCA solution, beside encoder and decoder, whose
+    layers then learn what PCA leaves over. None gives the classical network.
+
+tied_weights : bool, default=False
+    Whether the decoder's layers are the encoder's, transposed: one tensor each.
+
+dropout : float, default=0.0
+    Share of hidden units dropped in each training step, in [0, 1).
+
+weight_decay : float, default=1.5
+    How strongly weights are pulled to 0, and so the reconstruction to PCA: a weight without
+    gradient shrinks by ``exp(-weight_decay)`` in the course of a fit. Unlike a decay per step,
+    one value serves data of any size. With ``solver="lbfgs"`` it is a penalty instead:
+    `weight_decay` times half the mean squared weight.
+
+solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
+    "lbfgs" takes the whole data in each of its `max_iter` steps and ignores `batch_size`,
+    `shuffle` and `learning_rate_init`.
+
+learning_rate_init : float or "auto", default="auto"
+    Highest learning rate; the rate rises to it over the first 20th of the steps and falls to 0 by
+    a cosine. "auto" is 0.002 for "adamw", 0.01 for "muon", 0.05 for "sgd".
+
+batch_size : int or "auto", default="auto"
+    Rows in a step. "auto" is a 25th of the training rows, but at least 16 and at most 512.
+
+max_iter : int, default=60
+    Number of epochs (passes over the data).
+
+tol : float, default=1e-4
+    An epoch counts as an improvement where it lowers the held-out loss by this share.
+
+early_stopping : bool, default=True
+    Hold rows out, stop after `n_iter_no_change` epochs without improvement and keep the best
+    epoch. With ``shortcut="pca"`` the start, which is PCA, is kept unless training is better by
+    three standard errors of the held-out change. Below 500 rows the judgement is cross-fitted in
+    five folds, and the model that is kept has seen all rows. False trains `max_iter` epochs on all
+    rows and promises nothing: the result may be worse than PCA.
+
+validation_fraction : float, default=0.1
+    Share of the rows held out under `early_stopping`, where the judgement is not cross-fitted.
+
+n_iter_no_change : int, default=20
+    Epochs without improvement after which `early_stopping` ends the fit.
+
+warm_start : bool, default=False
+    Whether `fit` goes on from the last fit's network, means and scale, if the architecture is
+    the same.
+
+shuffle : bool, default=True
+    Whether rows are drawn in a new order in each epoch.
+
+random_state : int, RandomState instance or None, default=None
+    Seed of weights, held-out rows, batches and dropout. An int gives the same result, bit for
+    bit, on the same machine.
+
+device : str or torch.device, default="auto"
+    Where to train: "auto" (CUDA if there is one, else CPU), "cpu", "cuda", "cuda:1", "mps", ...
+
+precision : {"float32", "bfloat16"}, default="float32"
+    Precision of matrix products in training. "bfloat16" is faster where the hardware has units
+    for it, and changes nothing elsewhere.
+
+verbose : bool, default=False
+    Print the loss after each epoch. For a progress bar see `set_callbacks`."""
+
+ATTRIBUTES = """\
+n_components_ : int
+    Size of the code.
+
+mean_ : ndarray of shape (n_features,)
+    Feature means of the training data.
+
+components_ : ndarray of shape (n_components_, n_features)
+    How a reconstruction changes with each column of the code, at the mean code: the decoder's
+    Jacobian. The principal axes where the model is linear.
+
+explained_variance_ratio_ : ndarray of shape (n_components_,)
+    Share of the training variance that the reconstruction explains (R2), divided among the
+    columns of the code by the variance that each carries through the decoder. PCA's own values
+    where the model is linear.
+
+loss_curve_ : list of float, of length n_iter_
+    Training loss of each epoch. 1 is the loss of predicting the mean.
+
+validation_scores_ : list of float, of length n_iter_ + 1, or None
+    Held-out score at the start and after each epoch: 1 minus the held-out loss, that is R2 for
+    the squared error. None without held-out rows.
+
+best_loss_ : float
+    Loss of the state that was kept: held-out if there were held-out rows, else training.
+
+best_iter_ : int
+    Epoch whose state was kept; 0 is the start, which is PCA with ``shortcut="pca"``.
+
+history_ : dict of str to list of float
+    Each term of the training loss, epoch by epoch.
+
+n_iter_ : int
+    Number of epochs run.
+
+n_features_in_ : int
+    Number of features seen by `fit`.
+
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, where X has string column names."""
+
+T = TypeVar("T", bound=type)
+
+
+def document(cls: T) -> T:
+    """Replace ``{parameters}`` and ``{attributes}`` in a class docstring by the shared text."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    text = text.replace("{parameters}", PARAMETERS).replace("{attributes}", ATTRIBUTES)
+    cls.__doc__ = text
+    return cls

@@ -1,0 +1,152 @@
+"""From X to what the core trains on: units, the PCA start, and which rows judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.utils import gen_batches
+from torch import Tensor
+
+from skae._core.held_out import Division, cross_fit, no_division, single_split
+from skae._core.losses import ReconstructionLoss
+from skae._core.networks import ACTIVATIONS, AutoencoderNetwork
+
+Array = NDArray[np.floating]
+
+# Below this many rows a tenth of them is too small a jury: folds judge instead, at five times
+# the work, which is seconds here.
+_CROSS_FIT_BELOW = 500
+# Fewer rows than this judge nothing at all.
+_FEWEST_ROWS = 10
+_ROWS_AT_A_TIME = 4096
+
+
+def mean_and_scale(X: Array) -> tuple[NDArray[np.float64], float]:
+    """Feature means, and the root mean square of ``X - mean`` over all entries."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    total = 0.0
+    for rows in gen_batches(len(X), _ROWS_AT_A_TIME):
+        total += float(np.square(X[rows] - mean).sum())
+    scale = float(np.sqrt(total / X.size))
+    # Rounding noise about a constant is not a scale.
+    smallest = np.finfo(X.dtype).eps * max(1e-300, float(np.abs(mean).max()))
+    return mean, scale if scale > smallest else 1.0
+
+
+def standardise(X: Array, mean: NDArray[np.float64], scale: float) -> Tensor:
+    """Return (X - mean) / scale in float32, the only copy of X that training makes.
+
+    Subtraction is in float64: X far from 0 keeps its digits.
+    """
+    z = np.empty(X.shape, dtype=np.float32)
+    for rows in gen_batches(len(X), _ROWS_AT_A_TIME):
+        z[rows] = (X[rows] - mean) / scale
+    return torch.from_numpy(z)
+
+
+@dataclass(frozen=True)
+class PrincipalStart:
+    """PCA of the training data, padded with zeros where components outnumber its rank.
+
+    Attributes
+    ----------
+    components : ndarray of shape (n_components, n_features)
+    standard_deviations : ndarray of shape (n_components,)
+        In units of `scale`.
+    residual : float
+        Share of the variance that PCA leaves unexplained.
+    """
+
+    components: NDArray[np.float64]
+    standard_deviations: NDArray[np.float64]
+    residual: float
+
+
+def fit_pca(X: Array, n_components: int | float, scale: float, seed: int) -> PrincipalStart:
+    """Fit scikit-learn's PCA: LAPACK on small data, covariance or randomised on large.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    n_components : int or float
+        A float in (0, 1) asks for the fewest components that explain this share of variance.
+    scale : float
+        Unit of the standard deviations.
+    seed : int
+        For the randomised solver.
+    """
+    wanted = n_components
+    if isinstance(n_components, Integral):
+        wanted = min(int(n_components), *X.shape)
+    if np.ptp(X, axis=0).max() == 0:  # nothing varies; PCA would divide by 0
+        kept = int(n_components) if isinstance(n_components, Integral) else 1
+        return PrincipalStart(np.eye(kept, X.shape[1]), np.zeros(kept), 0.0)
+    pca = PCA(wanted, random_state=seed).fit(X)
+    kept = int(n_components) if isinstance(n_components, Integral) else int(pca.n_components_)
+    components = np.zeros((kept, X.shape[1]))
+    deviations = np.zeros(kept)
+    components[: pca.n_components_] = pca.components_
+    deviations[: pca.n_components_] = np.sqrt(pca.explained_variance_) / scale
+    residual = max(0.0, 1.0 - float(pca.explained_variance_ratio_.sum(dtype=np.float64)))
+    return PrincipalStart(components, deviations, residual)
+
+
+@torch.no_grad()
+def anchor(network: AutoencoderNetwork, start: PrincipalStart, z: Tensor) -> None:
+    """Lay PCA beside both perceptrons.
+
+    With a linear code this is PCA itself. With another code activation the encoder's path is PCA
+    at unit variance, where activations bend, and the decoder's is the least-squares map back.
+    """
+    encode = torch.from_numpy(start.components.T.copy())
+    decode = torch.from_numpy(start.components.copy())
+    offset = None
+    if network.code_activation != "identity":
+        deviations = torch.from_numpy(start.standard_deviations)
+        encode = encode / torch.where(deviations > 0, deviations, torch.ones_like(deviations))
+        decode = encode.T
+        if not network.decoder.layers[0].transposed:
+            codes = ACTIVATIONS[network.code_activation](z @ encode.float())
+            ones = torch.ones(len(codes), 1)
+            # A driver that allows collinear codes: components may outnumber the rank.
+            solution = torch.linalg.lstsq(
+                torch.cat([codes, ones], 1).double(), z.double(), driver="gelsd"
+            ).solution
+            decode, offset = solution[:-1], solution[-1]
+    network.encoder.set_linear_path(encode, None)
+    network.decoder.set_linear_path(decode, offset)
+    # The perceptron corrects what PCA leaves over, so it is measured by that.
+    network.decoder.scale = max(1e-3, float(np.sqrt(start.residual)))
+
+
+@torch.no_grad()
+def link_start(
+    network: AutoencoderNetwork, loss: ReconstructionLoss, target: Tensor, scale: float
+) -> None:
+    """Let the decoder start at the link of the mean, with PCA as a first-order step beside it."""
+    if loss.link is None:
+        return
+    decoder, shortcut = network.decoder, network.decoder.shortcut
+    if shortcut is not None:
+        # The logit's slope is at least 4, the logarithm's at least 1 / the largest count.
+        slope = 4.0 if loss.response is torch.sigmoid else 1.0 / max(float(target.max()), 1e-30)
+        shortcut = shortcut * (slope * scale)
+        decoder.scale = 1.0
+    decoder.set_linear_path(shortcut, loss.link(target.mean(0).double()))
+
+
+def divide(
+    n_rows: int, fraction: float, *, may_cross_fit: bool, generator: torch.Generator
+) -> Division:
+    """Choose the rows that judge: none, folds or a split, by how many rows there are."""
+    n_held_out = round(fraction * n_rows)
+    if n_rows < _FEWEST_ROWS:
+        return no_division(n_rows)
+    if may_cross_fit and n_rows < _CROSS_FIT_BELOW:
+        return cross_fit(n_rows, generator)
+    return single_split(n_rows, min(max(1, n_held_out), n_rows - 1), generator)

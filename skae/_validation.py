@@ -1,0 +1,68 @@
+"""Checks of parameters and data: the only importer of scikit-learn's private helpers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+
+__all__ = ["StrOptions", "fit_context", "fraction", "integer", "real", "resolve_device", "widths"]
+
+
+class _Number(Interval):
+    """An interval that does not take True for 1."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
+
+
+def integer(low: int) -> Interval:
+    """Any int from `low` on."""
+    return _Number(Integral, low, None, closed="left")
+
+
+def real(low: float, *, closed: str = "left", high: float | None = None) -> Interval:
+    """Any finite number from `low` on."""
+    return _Number(Real, low, high, closed=closed)
+
+
+def fraction(*, closed: str = "neither") -> Interval:
+    """A float between 0 and 1."""
+    return _Number(RealNotInt, 0, 1, closed=closed)
+
+
+def widths(name: str, value: Sequence[int]) -> tuple[int, ...]:
+    """Check a sequence of layer widths."""
+    try:
+        checked = tuple(value)
+    except TypeError:
+        checked = (value,)  # type: ignore[assignment]
+    for width in checked:
+        if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+            raise ValueError(
+                f"The {name!r} parameter must be a sequence of ints of 1 or more, such as "
+                f"(256, 128), or () for one layer. Got {value!r} instead."
+            )
+    return tuple(int(width) for width in checked)
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The device to train on; "auto" is CUDA where there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(1, device=resolved).add_(1)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"The 'device' parameter is {str(device)!r}, which is not available here. "
+            "Use 'auto', 'cpu', or a device that this machine and this build of torch have."
+        ) from error
+    if resolved.type == "meta":
+        raise ValueError("The 'device' parameter is 'meta', which holds no data. Use 'cpu'.")
+    return resolved
