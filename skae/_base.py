@@ -26,8 +26,9 @@ from skae._core.losses import LOSSES
 from skae._core.model import Model
 from skae._core.networks import ACTIVATIONS, Architecture, build_network, select_model
 from skae._core.numerics import training_numerics
+from skae._core.objectives import Autograd, Backpropagation
 from skae._core.solvers import DEFAULT_LEARNING_RATES, SOLVERS, FlatParameters, Solver
-from skae._core.training import History, Settings, train
+from skae._core.training import History, Objective, Settings, train
 from skae._preparation import (
     PrincipalStart,
     anchor,
@@ -47,7 +48,7 @@ from skae._validation import (
     widths,
 )
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 _DTYPES = [np.float64, np.float32]
 # What float32 cannot tell from 0, as a share of the variance.
 _NOTHING_LEFT = 1e-10
@@ -167,16 +168,15 @@ class BaseAutoencoder(
             If training diverged or was interrupted; the best state so far is kept.
         """
         continued = self._model if self.warm_start and hasattr(self, "_model") else None
-        X = validate_data(self, X, dtype=_DTYPES, ensure_min_samples=2)
-        self._check_values(X)
+        rows = self._validate_training_rows(X, reset=True)
         device = resolve_device(self.device)
         generator = self._new_generator()
-        if continued is not None and not self._continues(continued, X):
+        if continued is not None and not self._continues(continued, rows):
             continued = None
-        division = no_division(len(X))
+        division = no_division(len(rows))
         if self.early_stopping:
             division = divide(
-                len(X),
+                len(rows),
                 self.validation_fraction,
                 # The folds' models would have to start from rows that are to judge them.
                 may_cross_fit=continued is None,
@@ -185,21 +185,21 @@ class BaseAutoencoder(
         max_epochs = self.max_iter
         anchored = self.shortcut == "pca" and self.early_stopping
         if continued is None:
-            model, z, left_over = self._new_model(X, division.n_models, generator)
+            model, z, left_over = self._new_model(rows, division.n_models, generator)
             if anchored and (left_over < _NOTHING_LEFT or division.held_out is None):
                 max_epochs = 0  # nothing to gain, or nobody to tell whether anything was gained
         else:
             model = copy.deepcopy(continued)
-            z = standardise(X, model.mean.cpu().numpy(), model.scale)
+            z = standardise(rows, model.mean.numpy(), model.scale)
         data = z.to(device)
         run = self._open_run(model, division, generator, device, max_epochs)
         judge = None
         if division.held_out is not None:
-            judge = Judge(lambda rows: self._held_out_losses(model, rows), data, division)
+            judge = Judge(lambda z: self._held_out_losses(model, z), data, division)
         callbacks = EpochCallbacks(
             self,
             lambda history: self._describe(copy.deepcopy(model), history, division, data),
-            X,
+            rows,
             y,
         )
         history = self._train(run, data, division, judge, callbacks, must_beat_start=anchored)
@@ -207,9 +207,15 @@ class BaseAutoencoder(
         fitted = self._describe(model, history, division, data)
         callbacks.end_fit(fitted)
         # All fitted attributes appear at once: nothing half-fitted looks fitted.
-        vars(self).pop("_run", None)
-        vars(self).update(fitted)
+        self.__dict__.pop("_run", None)
+        self.__dict__.update(fitted)
         return self
+
+    def _validate_training_rows(self, X: ArrayLike, *, reset: bool) -> Array:
+        fewest = 2 if reset else 1
+        rows: Array = validate_data(self, X, dtype=_DTYPES, reset=reset, ensure_min_samples=fewest)
+        self._check_values(rows)
+        return rows
 
     def _new_generator(self) -> torch.Generator:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -288,7 +294,6 @@ class BaseAutoencoder(
     ) -> _Run:
         """Move the model to its device and lay its parameters into flat buffers."""
         model.network.float().to(device)
-        model.mean = model.mean.to(device)
         # Dropout draws on the device; batches are drawn on the CPU.
         model.network.set_generator(torch.Generator(device).manual_seed(generator.initial_seed()))
         parameters = FlatParameters(model.network)
@@ -335,7 +340,7 @@ class BaseAutoencoder(
             history = train(
                 run.parameters,
                 run.solver,
-                lambda batch: self._terms(run.model, batch),
+                self._objective(run, division.n_models or 1),
                 data,
                 division,
                 run.settings,
@@ -359,6 +364,12 @@ class BaseAutoencoder(
                 stacklevel=4,
             )
         return history
+
+    def _objective(self, run: _Run, n_models: int) -> Objective:
+        is_plain = type(self)._terms is BaseAutoencoder._terms
+        if is_plain and self.loss == "squared_error" and not self.dropout:
+            return Backpropagation(run.model.network, n_models)
+        return Autograd(run.parameters, lambda batch: self._terms(run.model, batch), n_models)
 
     def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:
         model.network.eval()
@@ -384,15 +395,13 @@ class BaseAutoencoder(
         at_pca = history.best_epoch == 0 and self.shortcut == "pca"
         turn = turn and self.code_activation == "identity" and not at_pca
         code = describe(model, data, turn=turn)
-        if device.type == "cuda":
+        if device.type == "cuda":  # elsewhere codes in float64 need the CPU
             network.to(device)
-        else:
-            model.mean = model.mean.cpu()
         carried = code.carried / code.carried.sum().clamp_min(1e-30)
         fitted: dict[str, Any] = {
             "_model": model,
             "n_components_": len(carried),
-            "mean_": model.mean.cpu().numpy(),
+            "mean_": model.mean.numpy(),
             "components_": code.components.numpy() * (model.scale / model.code_unit),
             "explained_variance_ratio_": (code.r2 * carried).numpy(),
             "n_iter_": history.n_epochs,
@@ -429,29 +438,26 @@ class BaseAutoencoder(
         self : object
         """
         first = not hasattr(self, "_model")
-        X = validate_data(self, X, dtype=_DTYPES, reset=first, ensure_min_samples=2 if first else 1)
-        self._check_values(X)
+        rows = self._validate_training_rows(X, reset=first)
         device = resolve_device(self.device)
-        division = no_division(len(X))
+        division = no_division(len(rows))
         if not hasattr(self, "_run"):
             generator = self._new_generator()
-            if first:
-                model = self._new_model(X, None, generator)[0]
-            else:
-                model = copy.deepcopy(self._model)
+            fresh = self._new_model(rows, None, generator)[0] if first else None
+            model = fresh or copy.deepcopy(self._model)
             run = self._open_run(model, division, generator, device, max_epochs=1)
             run.settings = replace(run.settings, constant_learning_rate=True, patience=None)
         else:
             run = self._run
         model = run.model
-        data = standardise(X, model.mean.cpu().numpy(), model.scale).to(device)
+        data = standardise(rows, model.mean.numpy(), model.scale).to(device)
         model.network.train()
         history = self._train(run, data, division)
         # The axes stay as they are: codes of before and after a call must be comparable.
         fitted = self._describe(copy.deepcopy(model), history, division, data, turn=False)
         for name in ("n_iter_", "best_iter_", "loss_curve_"):
             fitted[name] = getattr(self, name, type(fitted[name])()) + fitted[name]
-        vars(self).update(fitted, _run=run)
+        self.__dict__.update(fitted, _run=run)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -474,17 +480,18 @@ class BaseAutoencoder(
 
     def _validate_rows(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
-        return validate_data(self, X, dtype=_DTYPES, reset=False)
+        rows: Array = validate_data(self, X, dtype=_DTYPES, reset=False)
+        return rows
 
     def _validate_codes(self, code: ArrayLike) -> Array:
         check_is_fitted(self)
-        code = check_array(code, dtype=_DTYPES, input_name="code")
-        if code.shape[1] != self.n_components_:
+        codes: Array = check_array(code, dtype=_DTYPES, input_name="code")
+        if codes.shape[1] != self.n_components_:
             raise ValueError(
-                f"The code has {code.shape[1]} columns, but {type(self).__name__} was fitted with "
+                f"The code has {codes.shape[1]} columns, but {type(self).__name__} was fitted with "
                 f"{self.n_components_} components. Pass what transform returned."
             )
-        return code
+        return codes
 
     def transform(self, X: ArrayLike) -> Array:
         """Encode X.

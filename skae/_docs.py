@@ -48,7 +48,7 @@ solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
 
 learning_rate_init : float or "auto", default="auto"
     Highest learning rate; the rate rises to it over the first 20th of the steps and falls to 0 by
-    a cosine. "auto" is 0.002 for "adamw", 0.01 for "muon", 0.05 for "sgd".
+    a cosine. "auto" is 0.003 for "adamw", 0.01 for "muon", 0.05 for "sgd".
 
 batch_size : int or "auto", default="auto"
     Rows in a step. "auto" is a 25th of the training rows, but at least 16 and at most 512.

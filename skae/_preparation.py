@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from skae._core.held_out import Division, cross_fit, no_division, single_split
 from skae._core.losses import ReconstructionLoss
 from skae._core.networks import ACTIVATIONS, AutoencoderNetwork
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 
 # Below this many rows a tenth of them is too small a jury: folds judge instead, at five times
 # the work, which is seconds here.

@@ -22,17 +22,17 @@ class _Number(Interval):
 
 
 def integer(low: int) -> Interval:
-    """Any int from `low` on."""
+    """Return the constraint of an int from `low` on."""
     return _Number(Integral, low, None, closed="left")
 
 
 def real(low: float, *, closed: str = "left", high: float | None = None) -> Interval:
-    """Any finite number from `low` on."""
+    """Return the constraint of a number from `low` on."""
     return _Number(Real, low, high, closed=closed)
 
 
 def fraction(*, closed: str = "neither") -> Interval:
-    """A float between 0 and 1."""
+    """Return the constraint of a float between 0 and 1."""
     return _Number(RealNotInt, 0, 1, closed=closed)
 
 
@@ -52,7 +52,7 @@ def widths(name: str, value: Sequence[int]) -> tuple[int, ...]:
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """The device to train on; "auto" is CUDA where there is one, else the CPU."""
+    """Return the device to train on; "auto" is CUDA where there is one, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

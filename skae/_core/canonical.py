@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import jacfwd, jacrev, vmap
 
 from skae._core.model import Model
 from skae._core.networks import AutoencoderNetwork
@@ -32,18 +31,29 @@ _CHUNK = 8192
 Decoder = Callable[[Tensor], Tensor]
 
 
-def decoder_jacobians(decode: Decoder, codes: Tensor, n_outputs: int) -> Tensor:
-    """Jacobian of the decoder at each code, ``(rows, outputs, components)``."""
-    differentiate = jacfwd if codes.shape[1] <= n_outputs else jacrev
-    return vmap(differentiate(lambda code: decode(code[None])[0]))(codes)
+def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
+    """Jacobian of the decoder at each code, transposed: ``(rows, components, outputs)``.
+
+    Forward mode by two reverse passes: the derivative by v of ``v^T J u`` is ``J u``. torch's own
+    forward mode would import its compiler, which takes seconds.
+    """
+    n_rows, n_components = codes.shape
+    directions = torch.eye(n_components, dtype=codes.dtype).repeat(n_rows, 1)
+    with torch.enable_grad():
+        points = codes.repeat_interleave(n_components, 0).requires_grad_()
+        outputs = decode(points)
+        weights = torch.zeros_like(outputs, requires_grad=True)
+        (pulled_back,) = torch.autograd.grad(outputs, points, weights, create_graph=True)
+        (pushed,) = torch.autograd.grad(pulled_back, weights, directions)
+    return pushed.view(n_rows, n_components, -1)
 
 
 def sensitivity(decode: Decoder, codes: Tensor, n_outputs: int) -> Tensor:
     """Mean of J^T J, J the decoder's Jacobian, over evenly spaced rows; ``(k, k)``."""
     n_rows = max(16, min(256, _JACOBIAN_ENTRIES // (n_outputs * codes.shape[1])))
     sample = codes[:: math.ceil(len(codes) / n_rows)]
-    jacobians = decoder_jacobians(decode, sample, n_outputs).flatten(0, 1)
-    return jacobians.T @ jacobians / len(sample)
+    jacobians = decoder_jacobians(decode, sample).transpose(0, 1).flatten(1)
+    return jacobians @ jacobians.T / len(sample)
 
 
 def largest_loading_signs(components: Tensor) -> Tensor:
@@ -117,7 +127,7 @@ def describe(model: Model, z: Tensor, *, turn: bool) -> Description:
         forward, inverse, mean = canonical_map(codes, None if tied else metric)
         apply_map(network, forward, inverse, mean)
         codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
-    components = decoder_jacobians(decode, codes.mean(0, keepdim=True), n_outputs)[0].T
+    components = decoder_jacobians(decode, codes.mean(0, keepdim=True))[0]
     if turn:
         signs = largest_loading_signs(components)
         apply_map(network, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))

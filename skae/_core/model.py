@@ -39,23 +39,31 @@ class Model:
     scale: float
     baseline: float = 1.0
     code_unit: float = 1.0
-    _cast: dict[torch.dtype, AutoencoderNetwork] = field(default_factory=dict, repr=False)
+    _networks: dict[torch.dtype, AutoencoderNetwork] = field(default_factory=dict, repr=False)
+    _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, object]:
         # A fitted model opens on a machine without the device it was fitted on.
         network = copy.deepcopy(self.network).cpu()
-        return {**self.__dict__, "network": network, "mean": self.mean.cpu(), "_cast": {}}
+        return {**self.__dict__, "network": network, "_networks": {}, "_means": {}}
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
-        return self.mean.device
+        """Where the network is. The mean stays on the CPU: not every device has float64."""
+        return self.network.encoder.layers[0].bias.device
+
+    def mean_like(self, z: Tensor) -> Tensor:
+        """Return the mean on the device and in the precision of z."""
+        key = (z.device, z.dtype)
+        if key not in self._means:
+            self._means[key] = self.mean.to(z.dtype).to(z.device)
+        return self._means[key]
 
     def target(self, z: Tensor) -> Tensor:
-        """What the loss compares the output with."""
+        """Return what the loss compares the output with."""
         if self.loss.link is None:
             return z
-        return torch.addcmul(self.mean.to(z.dtype), z, z.new_tensor(self.scale))
+        return torch.add(self.mean_like(z), z, alpha=self.scale)
 
     def reconstruction(self, output: Tensor, z: Tensor) -> Tensor:
         """Mean loss, in units of the loss of predicting the mean."""
@@ -72,30 +80,31 @@ class Model:
         output = (network or self.network).decode(code)
         if self.loss.link is None:
             return output
-        return (self.loss.response(output) - self.mean.to(output.dtype)) / self.scale
+        return (self.loss.response(output) - self.mean_like(output)) / self.scale
 
-    def cast(self, dtype: torch.dtype) -> AutoencoderNetwork:
+    def network_in(self, dtype: torch.dtype) -> AutoencoderNetwork:
         """Return the network in another precision. Casting upwards is exact."""
-        if dtype not in self._cast:
-            self._cast[dtype] = copy.deepcopy(self.network).to(dtype).eval()
-        return self._cast[dtype]
+        if dtype not in self._networks:
+            self._networks[dtype] = copy.deepcopy(self.network).to(dtype).eval()
+        return self._networks[dtype]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def codes_of(self, x: Tensor) -> Tensor:
         """Rows in the units of X to codes, in the precision of x."""
-        network, mean = self.cast(x.dtype), self.mean.to(x.dtype)
-        codes = [
-            network.encode((chunk.to(self.device) - mean).div_(self.scale)).mul_(self.code_unit)
-            for chunk in x.split(_CHUNK)
-        ]
-        return torch.cat(codes).cpu()
+        network = self.network_in(x.dtype)
+        codes = []
+        for chunk in x.split(_CHUNK):
+            rows = chunk.to(self.device)
+            z = (rows - self.mean_like(rows)).div_(self.scale)
+            codes.append(network.encode(z).mul_(self.code_unit).cpu())
+        return torch.cat(codes)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def rows_of(self, codes: Tensor) -> Tensor:
         """Codes to rows in the units of X, in the precision of the codes."""
-        network, mean = self.cast(codes.dtype), self.mean.to(codes.dtype)
-        rows = [
-            self.decode(chunk.to(self.device) / self.code_unit, network).mul_(self.scale).add_(mean)
-            for chunk in codes.split(_CHUNK)
-        ]
-        return torch.cat(rows).cpu()
+        network = self.network_in(codes.dtype)
+        rows = []
+        for chunk in codes.split(_CHUNK):
+            z = self.decode(chunk.to(self.device) / self.code_unit, network)
+            rows.append(z.mul_(self.scale).add_(self.mean_like(z)).cpu())
+        return torch.cat(rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ def identity(x: Tensor) -> Tensor:
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": identity,
-    "relu": F.relu,
+    "relu": torch.relu,
     "gelu": F.gelu,
     "silu": F.silu,
     "tanh": torch.tanh,
@@ -71,10 +72,11 @@ class Perceptron(nn.Module):
 
     shortcut: Tensor | None
     offset: Tensor | None
+    layers: Sequence[Dense]
 
     def __init__(self, layers: Sequence[Dense], activation: str, dropout: float = 0.0) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(layers)  # type: ignore[assignment]
         self.activation = activation
         self.dropout = dropout
         self.generator: torch.Generator | None = None
@@ -186,8 +188,7 @@ def build_network(
 
     def chain(sizes: list[int]) -> list[Dense]:
         last = len(sizes) - 2
-        pairs = zip(sizes[:-1], sizes[1:], strict=True)
-        return [dense(a, b, last=i == last) for i, (a, b) in enumerate(pairs)]
+        return [dense(a, b, last=i == last) for i, (a, b) in enumerate(pairwise(sizes))]
 
     encoder_layers = chain(sizes)
     if architecture.tied_weights:

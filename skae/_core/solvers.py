@@ -30,7 +30,7 @@ class FlatParameters:
             start = end
 
     def leaf(self) -> Tensor:
-        """The whole buffer as one parameter, for torch's optimisers."""
+        """Return the whole buffer as one parameter, for torch's optimisers."""
         leaf = self.values.detach()
         leaf.grad = self.gradients
         return leaf
@@ -54,6 +54,9 @@ class Solver(ABC):
     """
 
     full_batch = False
+
+    @abstractmethod
+    def __init__(self, parameters: FlatParameters, shrinkage: float) -> None: ...
 
     @abstractmethod
     def step(self, closure: Closure, learning_rate: float) -> None:
@@ -119,7 +122,8 @@ class Muon(Solver):
     """
 
     def __init__(self, parameters: FlatParameters, shrinkage: float) -> None:
-        matrices, rest = [], []
+        matrices: list[Tensor] = []
+        rest: list[Tensor] = []
         for p in parameters.tensors:
             # A model axis holds one matrix a model; biases are vectors, also with that axis.
             is_bias = p.ndim == 1 or (p.ndim == 3 and p.shape[1] == 1 and p.shape[0] > 1)
@@ -182,4 +186,4 @@ class LBFGS(Solver):
 
 
 SOLVERS: dict[str, type[Solver]] = {"adamw": AdamW, "muon": Muon, "sgd": SGD, "lbfgs": LBFGS}
-DEFAULT_LEARNING_RATES = {"adamw": 2e-3, "muon": 1e-2, "sgd": 5e-2, "lbfgs": 1.0}
+DEFAULT_LEARNING_RATES = {"adamw": 3e-3, "muon": 1e-2, "sgd": 5e-2, "lbfgs": 1.0}

@@ -13,7 +13,8 @@ from torch import Tensor
 from skae._core.held_out import Division, Judge, is_clearly_better
 from skae._core.solvers import FlatParameters, Solver
 
-# A batch of rows to named terms, each a mean over the rows (and models); their sum is minimised.
+# A batch of rows to named terms, each a mean over the rows (and models), with the gradient of their
+# sum left in the parameters; see skae._core.objectives.
 Objective = Callable[[Tensor], dict[str, Tensor]]
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
@@ -149,27 +150,20 @@ def train(
         lowest = history.validation[0]
     n_batches = math.ceil(division.n_training / equal_batch_size(division, settings))
     step, n_steps = 0, n_batches * settings.max_epochs
-    n_models = division.n_models or 1
     recorded: list[dict[str, Tensor]] = []
 
     def closure() -> Tensor:
-        parameters.gradients.zero_()
         terms = objective(batch)
+        recorded.append(terms)
         first, *others = terms.values()
-        loss = first
-        for term in others:
-            loss = loss + term
-        # Terms are means over models too; each model's gradient must be as if it were alone.
-        (loss if n_models == 1 else loss * n_models).backward()
-        recorded.append({name: term.detach() for name, term in terms.items()})
-        return loss
+        return sum(others, start=first)
 
     try:
         for epoch in range(1, settings.max_epochs + 1):
             recorded.clear()
             if hooks is not None:
                 hooks.begin_epoch()
-            for batch in epoch_batches(data, division, settings, generator):
+            for batch in epoch_batches(data, division, settings, generator):  # noqa: B007 (the closure reads it)
                 step += 1
                 share = 1.0 if settings.constant_learning_rate else schedule(step, n_steps)
                 solver.step(closure, settings.learning_rate * share)

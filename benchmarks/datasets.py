@@ -1,0 +1,101 @@
+"""The data sets that benchmarks run on, each a loader by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import sklearn.datasets
+from numpy.typing import NDArray
+
+Data = tuple[NDArray[np.floating], NDArray]
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+SCIKIT_LEARN_SETS = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
+TABULAR_SETS = (
+    "adult",
+    "clean2",
+    "coil2000",
+    "letter",
+    "magic",
+    "mfeat_factors",
+    "mfeat_pixel",
+    "pendigits",
+    "satimage",
+    "segmentation",
+    "shuttle",
+    "spambase",
+    "splice",
+    "texture",
+    "waveform_40",
+)
+MNIST_TRAINING_ROWS = 60_000
+
+
+def data_directory(given: str | Path | None = None) -> Path:
+    """Directory of the data files: the one given, else ``SKAE_DATA``, else ``../shared/data``."""
+    default = PROJECT_ROOT.parent / "shared" / "data"
+    return Path(given or os.environ.get("SKAE_DATA") or default)
+
+
+def _load_scikit_learn(directory: Path, *, name: str) -> Data:
+    bunch = getattr(sklearn.datasets, f"load_{name}")()
+    return np.asarray(bunch.data, dtype=np.float64), np.asarray(bunch.target)
+
+
+def _load_tabular(directory: Path, *, name: str) -> Data:
+    import pandas as pd  # only these files need it
+
+    table = pd.read_csv(directory / "tabular" / f"{name}.tsv.gz", sep="\t")
+    features = table.drop(columns="target")
+    return features.to_numpy(dtype=np.float64), table["target"].to_numpy()
+
+
+def _load_mnist(directory: Path) -> Data:
+    """Return 70,000 rows of pixels in [0, 1], float32; the first 60,000 are the training part."""
+    path = directory / "mnist.npz"
+    if path.exists():
+        with np.load(path) as arrays:
+            images = np.concatenate([arrays["X_train"], arrays["X_test"]])
+            y = np.concatenate([arrays["y_train"], arrays["y_test"]])
+    else:
+        images, y = sklearn.datasets.fetch_openml(
+            "mnist_784", version=1, return_X_y=True, as_frame=False
+        )
+    return images.reshape(len(images), -1).astype(np.float32) / 255, y.astype(np.int64)
+
+
+DATASETS: dict[str, Callable[[Path], Data]] = {
+    **{name: partial(_load_scikit_learn, name=name) for name in SCIKIT_LEARN_SETS},
+    **{name: partial(_load_tabular, name=name) for name in TABULAR_SETS},
+    "mnist": _load_mnist,
+}
+
+
+def load(name: str, directory: str | Path | None = None) -> Data:
+    """Load a data set.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DATASETS`.
+    directory : str or Path, optional
+        See `data_directory`.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+    """
+    return DATASETS[name](data_directory(directory))
+
+
+def is_here(name: str, directory: str | Path | None = None) -> bool:
+    """Whether a set can be loaded without a download."""
+    directory = data_directory(directory)
+    if name in TABULAR_SETS:
+        return (directory / "tabular" / f"{name}.tsv.gz").exists()
+    return name in SCIKIT_LEARN_SETS or (directory / f"{name}.npz").exists()

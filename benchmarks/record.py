@@ -1,0 +1,165 @@
+"""Results as JSON files, with the environment that they were taken in, and as plain text."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+import sklearn
+import torch
+
+import skae
+from benchmarks.datasets import PROJECT_ROOT
+
+RESULTS = PROJECT_ROOT / "benchmarks" / "results"
+Row = Mapping[str, Any]
+
+
+def _processor_lines(key: str) -> list[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    return [line.partition(":")[2].strip() for line in lines if line.startswith(key)]
+
+
+def processor() -> str:
+    """Model of the CPU."""
+    return next(iter(_processor_lines("model name")), platform.processor() or "unknown")
+
+
+def bfloat16_units() -> list[str]:
+    """List the CPU's flags that stand for bfloat16 products; empty where it has none."""
+    flags = set(" ".join(_processor_lines("flags")[:1]).split())
+    return [flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags]
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", *arguments], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def environment() -> dict[str, Any]:
+    """Return what a reader needs to judge or repeat a measurement."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_revision": _git("rev-parse", "--short", "HEAD"),
+        # Numbers of code that no revision holds cannot be repeated: say so.
+        "uncommitted_changes_in_skae": bool(_git("status", "--porcelain", "skae")),
+        "versions": {
+            "python": platform.python_version(),
+            **{module.__name__: module.__version__ for module in (np, scipy, sklearn, torch, skae)},
+        },
+        "processor": processor(),
+        "bfloat16_units": bfloat16_units(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Reduce a value to what JSON has; a number that is not finite becomes its name."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+    return value
+
+
+def write(
+    name: str,
+    rows: Sequence[Row],
+    summary: Row,
+    *,
+    seeds: Sequence[int],
+    settings: Row | None = None,
+) -> Path:
+    """Write a result to ``benchmarks/results/<name>.json``.
+
+    Parameters
+    ----------
+    name : str
+    rows : sequence of mapping
+        One mapping a case.
+    summary : mapping
+    seeds : sequence of int
+    settings : mapping, optional
+        Whatever else the figures depend on.
+
+    Returns
+    -------
+    path : Path
+    """
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    content = {
+        "name": name,
+        "summary": summary,
+        "settings": {**(settings or {}), "seeds": list(seeds)},
+        "environment": environment(),
+        "rows": list(rows),
+    }
+    # Renaming is atomic: an interrupt leaves the last whole file.
+    unfinished = path.with_suffix(".json.part")
+    unfinished.write_text(json.dumps(_plain(content), indent=1) + "\n")
+    unfinished.replace(path)
+    return path
+
+
+def _cell(value: Any, width: int = 0) -> str:
+    if value is None:
+        return "-".rjust(width)
+    if isinstance(value, bool):
+        return ("yes" if value else "no").rjust(width)
+    if isinstance(value, (float, np.floating)):
+        text = f"{value:.0f}" if 1000 <= abs(value) < 1e9 else f"{value:#.3g}".rstrip(".")
+        return text.rjust(width)
+    return str(value).ljust(width) if isinstance(value, str) else str(value).rjust(width)
+
+
+def table(rows: Sequence[Row], columns: Sequence[str] | None = None) -> str:
+    """Lay rows out in columns of plain text.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+    columns : sequence of str, optional
+        Keys to show, in this order; those of the first row by default.
+
+    Returns
+    -------
+    text : str
+    """
+    columns = list(columns or rows[0])
+    widths = [max(len(c), *(len(_cell(row.get(c))) for row in rows)) for c in columns]
+    numeric = [not any(isinstance(row.get(c), str) for row in rows) for c in columns]
+    lines = [
+        "  ".join(
+            c.rjust(w) if right else c.ljust(w)
+            for c, w, right in zip(columns, widths, numeric, strict=True)
+        ),
+        "  ".join("-" * width for width in widths),
+    ]
+    lines += [
+        "  ".join(_cell(row.get(c), w) for c, w in zip(columns, widths, strict=True))
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
