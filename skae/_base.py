@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -28,7 +27,7 @@ from skae._core.networks import ACTIVATIONS, Architecture, build_network, select
 from skae._core.numerics import training_numerics
 from skae._core.objectives import Autograd, Backpropagation
 from skae._core.solvers import DEFAULT_LEARNING_RATES, SOLVERS, FlatParameters, Solver
-from skae._core.training import History, Objective, Settings, train
+from skae._core.training import History, Objective, Settings, batch_sizes, train
 from skae._preparation import (
     PrincipalStart,
     anchor,
@@ -40,6 +39,7 @@ from skae._preparation import (
 )
 from skae._validation import (
     StrOptions,
+    features_as_found_on_error,
     fit_context,
     fraction,
     integer,
@@ -167,6 +167,10 @@ class BaseAutoencoder(
         ConvergenceWarning
             If training diverged or was interrupted; the best state so far is kept.
         """
+        with features_as_found_on_error(self):
+            return self._fit(X, y)
+
+    def _fit(self, X: ArrayLike, y: object) -> Self:
         continued = self._model if self.warm_start and hasattr(self, "_model") else None
         rows = self._validate_training_rows(X, reset=True)
         device = resolve_device(self.device)
@@ -291,6 +295,8 @@ class BaseAutoencoder(
         generator: torch.Generator,
         device: torch.device,
         max_epochs: int,
+        *,
+        constant_learning_rate: bool = False,
     ) -> _Run:
         """Move the model to its device and lay its parameters into flat buffers."""
         model.network.float().to(device)
@@ -312,14 +318,17 @@ class BaseAutoencoder(
                 DEFAULT_LEARNING_RATES[self.solver] if isinstance(rate, str) else float(rate)
             ),
             shuffle=self.shuffle and not SOLVERS[self.solver].full_batch,
-            patience=self.n_iter_no_change if self.early_stopping else None,
+            constant_learning_rate=constant_learning_rate,
+            patience=self.n_iter_no_change if division.held_out is not None else None,
             tol=self.tol,
         )
         shrinkage = self.weight_decay
         if not SOLVERS[self.solver].full_batch:
-            # The learning rates of all steps add up to half the highest one times their number.
-            n_steps = self.max_iter * math.ceil(n_rows / batch_size)
-            shrinkage /= 0.5 * settings.learning_rate * n_steps
+            # The weights shrink by this in all: by the sum of the learning rates of all steps,
+            # half the highest one on average.
+            n_steps = self.max_iter * len(batch_sizes(division, settings))
+            mean_rate = settings.learning_rate * (1.0 if constant_learning_rate else 0.5)
+            shrinkage /= mean_rate * n_steps
         return _Run(
             model, parameters, SOLVERS[self.solver](parameters, shrinkage), settings, generator
         )
@@ -354,14 +363,14 @@ class BaseAutoencoder(
             warnings.warn(
                 f"Training was interrupted by the user; the state of {kept} is kept.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         if history.stopped_by == "divergence":
             warnings.warn(
                 f"Training diverged in epoch {history.n_epochs}; the state of {kept} is kept. "
                 f"Lower learning_rate_init (now {self.learning_rate_init!r}).",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return history
 
@@ -426,7 +435,8 @@ class BaseAutoencoder(
 
         The first call sets the units and the PCA start, so give it a part that is like the whole
         and has at least as many rows as the code has columns. The learning rate is constant;
-        nothing is held out, so nothing is promised against PCA.
+        nothing is held out, so nothing is promised against PCA. `weight_decay` counts a call as
+        one of `max_iter` epochs.
 
         Parameters
         ----------
@@ -437,6 +447,10 @@ class BaseAutoencoder(
         -------
         self : object
         """
+        with features_as_found_on_error(self):
+            return self._partial_fit(X)
+
+    def _partial_fit(self, X: ArrayLike) -> Self:
         first = not hasattr(self, "_model")
         rows = self._validate_training_rows(X, reset=first)
         device = resolve_device(self.device)
@@ -445,8 +459,9 @@ class BaseAutoencoder(
             generator = self._new_generator()
             fresh = self._new_model(rows, None, generator)[0] if first else None
             model = fresh or copy.deepcopy(self._model)
-            run = self._open_run(model, division, generator, device, max_epochs=1)
-            run.settings = replace(run.settings, constant_learning_rate=True, patience=None)
+            run = self._open_run(
+                model, division, generator, device, max_epochs=1, constant_learning_rate=True
+            )
         else:
             run = self._run
         model = run.model
@@ -455,6 +470,8 @@ class BaseAutoencoder(
         history = self._train(run, data, division)
         # The axes stay as they are: codes of before and after a call must be comparable.
         fitted = self._describe(copy.deepcopy(model), history, division, data, turn=False)
+        if len(rows) == 1 and not first:  # one row has no variance to explain
+            del fitted["explained_variance_ratio_"]
         for name in ("n_iter_", "best_iter_", "loss_curve_"):
             fitted[name] = getattr(self, name, type(fitted[name])()) + fitted[name]
         self.__dict__.update(fitted, _run=run)
@@ -483,6 +500,9 @@ class BaseAutoencoder(
         rows: Array = validate_data(self, X, dtype=_DTYPES, reset=False)
         return rows
 
+    def _reconstruct(self, rows: Array) -> Array:
+        return self._model.rows_of(self._model.codes_of(as_tensor(rows))).numpy()
+
     def _validate_codes(self, code: ArrayLike) -> Array:
         check_is_fitted(self)
         codes: Array = check_array(code, dtype=_DTYPES, input_name="code")
@@ -505,8 +525,8 @@ class BaseAutoencoder(
         code : ndarray of shape (n_samples, n_components_)
             In the dtype of X. A linear code is in the units of X.
         """
-        X = self._validate_rows(X)
-        return self._model.codes_of(as_tensor(X)).numpy()
+        rows = self._validate_rows(X)
+        return self._model.codes_of(as_tensor(rows)).numpy()
 
     def inverse_transform(self, code: ArrayLike) -> Array:
         """Decode a code.
@@ -520,8 +540,8 @@ class BaseAutoencoder(
         X : ndarray of shape (n_samples, n_features_in_)
             In the dtype of the code and the units of X.
         """
-        code = self._validate_codes(code)
-        return self._model.rows_of(as_tensor(code)).numpy()
+        codes = self._validate_codes(code)
+        return self._model.rows_of(as_tensor(codes)).numpy()
 
     def reconstruct(self, X: ArrayLike) -> Array:
         """Encode and decode X.
@@ -534,8 +554,7 @@ class BaseAutoencoder(
         -------
         reconstruction : ndarray of shape (n_samples, n_features)
         """
-        X = self._validate_rows(X)
-        return self._model.rows_of(self._model.codes_of(as_tensor(X))).numpy()
+        return self._reconstruct(self._validate_rows(X))
 
     def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Array:
         """Squared distance of each row from its reconstruction.
@@ -551,8 +570,8 @@ class BaseAutoencoder(
         error : ndarray of shape (n_samples,) or (n_samples, n_features)
             In squared units of X.
         """
-        X = self._validate_rows(X)
-        errors = np.square(X - self.reconstruct(X))
+        rows = self._validate_rows(X)
+        errors = np.square(rows - self._reconstruct(rows))
         return errors if per_feature else errors.sum(axis=1)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
@@ -569,12 +588,12 @@ class BaseAutoencoder(
         -------
         score : float
         """
-        X = self._validate_rows(X)
-        total = np.square(X - self.mean_).sum()
-        error = self.reconstruction_error(X).sum(dtype=np.float64)
+        rows = self._validate_rows(X)
+        total = float(np.square(rows - self.mean_).sum())
+        error = float(np.square(rows - self._reconstruct(rows)).sum(dtype=np.float64))
         if total == 0:
             return 1.0 if error == 0 else 0.0
-        return float(1.0 - error / total)
+        return 1.0 - error / total
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Negative reconstruction error of each row: higher is more typical.
@@ -592,4 +611,5 @@ class BaseAutoencoder(
 
 def as_tensor(X: Array) -> Tensor:
     """Share memory with X where torch can."""
-    return torch.from_numpy(X if X.flags.writeable and X.flags.aligned else X.copy())
+    shareable = X.flags.writeable and X.flags.aligned and min(X.strides) >= 0
+    return torch.from_numpy(X if shareable else X.copy())

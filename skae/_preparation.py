@@ -138,6 +138,9 @@ def link_start(
         slope = 4.0 if loss.response is torch.sigmoid else 1.0 / max(float(target.max()), 1e-30)
         shortcut = shortcut * (slope * scale)
         decoder.scale = 1.0
+    elif not decoder.layers[-1].transposed:
+        # Random outputs are far worse than the mean in a link's space; begin at the mean.
+        decoder.layers[-1].weight.zero_()
     decoder.set_linear_path(shortcut, loss.link(target.mean(0).double()))
 
 

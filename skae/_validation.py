@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,7 +12,16 @@ import torch
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
-__all__ = ["StrOptions", "fit_context", "fraction", "integer", "real", "resolve_device", "widths"]
+__all__ = [
+    "StrOptions",
+    "features_as_found_on_error",
+    "fit_context",
+    "fraction",
+    "integer",
+    "real",
+    "resolve_device",
+    "widths",
+]
 
 
 class _Number(Interval):
@@ -34,6 +44,20 @@ def real(low: float, *, closed: str = "left", high: float | None = None) -> Inte
 def fraction(*, closed: str = "neither") -> Interval:
     """Return the constraint of a float between 0 and 1."""
     return _Number(RealNotInt, 0, 1, closed=closed)
+
+
+@contextmanager
+def features_as_found_on_error(estimator: object) -> Iterator[None]:
+    """Undo what `validate_data` notes down of the features, where the fit fails after it."""
+    names = ("n_features_in_", "feature_names_in_")
+    before = {name: vars(estimator)[name] for name in names if name in vars(estimator)}
+    try:
+        yield
+    except BaseException:
+        for name in names:
+            estimator.__dict__.pop(name, None)
+        estimator.__dict__.update(before)
+        raise
 
 
 def widths(name: str, value: Sequence[int]) -> tuple[int, ...]:

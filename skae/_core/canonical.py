@@ -134,7 +134,10 @@ def describe(model: Model, z: Tensor, *, turn: bool) -> Description:
         components = components * signs[:, None]
     for p in network.parameters():
         p.data = p.data.float()
-    return Description(components.detach(), codes.var(0) * metric.diagonal(), r2)
+    variances = (codes - codes.mean(0)).square().sum(0) / max(1, len(codes) - 1)
+    return Description(
+        components.detach(), variances * metric.diagonal(), r2
+    )
 
 
 @torch.no_grad()
@@ -161,9 +164,10 @@ def apply_map(network: AutoencoderNetwork, forward: Tensor, inverse: Tensor, mea
         first.bias.add_(mean @ first.weight)
         first.weight.copy_(inverse @ first.weight)
     last.weight.copy_(last.weight @ forward)
-    last.bias.copy_((last.bias - mean) @ forward)
+    last.bias.copy_((last.bias - mean / encoder.scale) @ forward)
     if encoder.shortcut is not None:
-        encoder.set_linear_path(encoder.shortcut @ forward, encoder.offset)
+        assert encoder.offset is None
+        encoder.set_linear_path(encoder.shortcut @ forward, None)
     if decoder.shortcut is not None:
         output.bias.add_(mean @ decoder.shortcut / decoder.scale)
         decoder.set_linear_path(inverse @ decoder.shortcut, decoder.offset)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skae._core.networks import identity
+
 
 @dataclass(frozen=True)
 class ReconstructionLoss:
@@ -31,7 +33,7 @@ class ReconstructionLoss:
     """
 
     function: Callable[..., Tensor]
-    response: Callable[[Tensor], Tensor] = lambda output: output
+    response: Callable[[Tensor], Tensor] = identity
     link: Callable[[Tensor], Tensor] | None = None
 
 
@@ -57,6 +59,7 @@ def log_loss(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
 
 def poisson(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Half the Poisson deviance: rate - target + target log(target / rate), rate = exp(output)."""
+    target = target.clamp_min(0)  # a count of 0 may come back from its scaling as -1e-9
     loss = F.poisson_nll_loss(output, target, reduction="none")
     loss = loss + torch.xlogy(target, target) - target
     return loss.mean() if reduction == "mean" else loss

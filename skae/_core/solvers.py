@@ -166,6 +166,7 @@ class LBFGS(Solver):
             [parameters.leaf()],
             lr=1.0,
             max_iter=1,
+            max_eval=30,  # of which the line search needs a few
             history_size=20,
             line_search_fn="strong_wolfe",
             tolerance_grad=1e-12,

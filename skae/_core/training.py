@@ -93,10 +93,12 @@ def schedule(step: int, n_steps: int) -> float:
     )
 
 
-def equal_batch_size(division: Division, settings: Settings) -> int:
-    """Size of equal batches: a last batch of 3 rows would step as far as one of 300."""
+def batch_sizes(division: Division, settings: Settings) -> list[int]:
+    """Sizes that differ by 1 at most: a last batch of 3 rows would step as far as one of 300."""
     n_rows = division.n_training
-    return math.ceil(n_rows / max(1, round(n_rows / settings.batch_size)))
+    n_batches = max(1, round(n_rows / settings.batch_size))
+    size, n_larger = divmod(n_rows, n_batches)
+    return [size + 1] * n_larger + [size] * (n_batches - n_larger)
 
 
 def epoch_batches(
@@ -107,16 +109,20 @@ def epoch_batches(
     Models of a cross-fit train on different numbers of rows but take the same steps, so the
     shorter ones begin again.
     """
-    longest, size = division.n_training, equal_batch_size(division, settings)
+    longest, sizes = division.n_training, batch_sizes(division, settings)
     orders = []
     for rows in division.training:
         if settings.shuffle:
             rows = rows[torch.randperm(len(rows), generator=generator)]
         orders.append(torch.cat([rows, rows[: longest - len(rows)]]))
     order = orders[0] if division.n_models is None else torch.stack(orders)
-    batches_a_run = max(1, _GATHERED_ENTRIES // (size * len(orders) * data[0].numel()))
-    for run in order.split(size * batches_a_run, dim=-1):
-        yield from data[run.to(data.device)].split(size, dim=-data.ndim)
+    batches_a_run = max(1, _GATHERED_ENTRIES // (sizes[0] * len(orders) * data[0].numel()))
+    start = 0
+    for i in range(0, len(sizes), batches_a_run):
+        run = sizes[i : i + batches_a_run]
+        rows = order[..., start : start + sum(run)].to(data.device)
+        start += sum(run)
+        yield from data[rows].split(run, dim=-data.ndim)
 
 
 def train(
@@ -148,13 +154,12 @@ def train(
     lowest, lowest_trained, since_lowest = math.inf, math.inf, 0
     if history.validation:
         lowest = history.validation[0]
-    n_batches = math.ceil(division.n_training / equal_batch_size(division, settings))
-    step, n_steps = 0, n_batches * settings.max_epochs
-    recorded: list[dict[str, Tensor]] = []
+    step, n_steps = 0, len(batch_sizes(division, settings)) * settings.max_epochs
+    recorded: dict[int, dict[str, Tensor]] = {}
 
     def closure() -> Tensor:
         terms = objective(batch)
-        recorded.append(terms)
+        recorded.setdefault(step, terms)  # later ones are trial points of a line search
         first, *others = terms.values()
         return sum(others, start=first)
 
@@ -167,8 +172,8 @@ def train(
                 step += 1
                 share = 1.0 if settings.constant_learning_rate else schedule(step, n_steps)
                 solver.step(closure, settings.learning_rate * share)
-            for name in recorded[0]:
-                mean = float(torch.stack([terms[name] for terms in recorded]).mean())
+            for name in recorded[step]:
+                mean = float(torch.stack([terms[name] for terms in recorded.values()]).mean())
                 history.terms.setdefault(name, []).append(mean)
             if not history.losses[-1] < _DIVERGED:
                 history.stopped_by = "divergence"

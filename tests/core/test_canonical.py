@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_wine
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from skae._core.canonical import (
+    apply_map,
+    canonical_map,
+    decoder_jacobians,
+    describe,
+    largest_loading_signs,
+    sensitivity,
+)
+from skae._core.losses import LOSSES
+from skae._core.model import Model
+from skae._core.networks import Architecture, build_network
+
+X = StandardScaler().fit_transform(load_wine().data)
+Z = torch.from_numpy(X)
+D, K = X.shape[1], 3
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def randn(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
+
+
+def random_model(*, tied=False, shortcut=True, hidden=(8,), seed=0) -> Model:
+    """Return a model whose every parameter is away from zero."""
+    architecture = Architecture(D, K, hidden, "tanh", tied_weights=tied)
+    network = build_network(architecture, generator=seeded(seed)).double()
+    with torch.no_grad():
+        for i, p in enumerate(network.parameters()):
+            p.add_(randn(*p.shape, seed=100 + i), alpha=0.1)
+    if shortcut:
+        axes = torch.linalg.qr(randn(D, K, seed=7)).Q
+        network.encoder.set_linear_path(axes, None)
+        network.decoder.set_linear_path(axes.T.contiguous(), randn(D, seed=9))
+        network.decoder.scale = 0.3
+    return Model(network.eval(), LOSSES["squared_error"], torch.zeros(D).double(), 1.0)
+
+
+def linear_model(*, tied: bool) -> Model:
+    """PCA as two layers, its code turned at random, and sheared where nothing is tied."""
+    components = torch.from_numpy(PCA(K).fit(X).components_)
+    mix = torch.linalg.qr(randn(K, K, seed=1)).Q
+    if not tied:
+        mix = mix @ torch.diag(torch.tensor([0.2, 1.0, 5.0], dtype=torch.float64))
+    model = random_model(tied=tied, shortcut=False, hidden=())
+    with torch.no_grad():
+        encoding, decoding = model.network.encoder.layers[0], model.network.decoder.layers[0]
+        decoding.bias.zero_()
+        encoding.bias.zero_()
+        encoding.weight.copy_(components.T @ mix)
+        if not tied:
+            decoding.weight.copy_(torch.linalg.inv(mix) @ components)
+            encoding.bias.fill_(3.0)
+            decoding.bias.copy_(-encoding.bias @ decoding.weight)
+    return model
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("shortcut", [False, True])
+@pytest.mark.parametrize("hidden", [(), (8,), (8, 5)])
+def test_any_map_leaves_reconstructions_as_they_are(tied, shortcut, hidden):
+    network = random_model(tied=tied, shortcut=shortcut, hidden=hidden).network
+    code, reconstruction = network.encode(Z), network(Z)
+    forward = randn(K, K, seed=3)
+    if tied:
+        forward = torch.linalg.qr(forward).Q
+    mean = randn(K, seed=4)
+    apply_map(network, forward, torch.linalg.inv(forward), mean)
+    torch.testing.assert_close(network.encode(Z), (code - mean) @ forward)
+    torch.testing.assert_close(network(Z), reconstruction)
+
+
+def test_canonical_code_is_uncorrelated_ordered_and_of_unit_metric():
+    codes = randn(200, K, seed=5) @ randn(K, K, seed=6) + 4
+    factor = randn(K, K, seed=7)
+    metric = factor @ factor.T
+    forward, inverse, mean = canonical_map(codes, metric)
+    turned = (codes - mean) @ forward
+    covariance = torch.cov(turned.T)
+    torch.testing.assert_close(forward @ inverse, torch.eye(K, dtype=torch.float64))
+    torch.testing.assert_close(inverse @ metric @ inverse.T, torch.eye(K, dtype=torch.float64))
+    torch.testing.assert_close(
+        covariance, torch.diag(covariance.diagonal()), rtol=0, atol=1e-9 * float(covariance.max())
+    )
+    assert (covariance.diagonal().diff() < 0).all()
+    torch.testing.assert_close(turned.mean(0), torch.zeros(K, dtype=torch.float64))
+
+
+def test_without_a_metric_the_map_is_a_rotation():
+    forward, inverse, _ = canonical_map(randn(200, K, seed=5) @ randn(K, K, seed=6), None)
+    torch.testing.assert_close(forward @ forward.T, torch.eye(K, dtype=torch.float64))
+    torch.testing.assert_close(inverse, forward.T)
+
+
+def test_a_direction_without_metric_or_variance_stays_finite():
+    codes = torch.cat([randn(50, 2, seed=5), torch.zeros(50, 1, dtype=torch.float64)], dim=1)
+    metric = torch.diag(torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    forward, inverse, _ = canonical_map(codes, metric)
+    torch.testing.assert_close(forward @ inverse, torch.eye(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("n_components", [2, 9])  # forward mode, reverse mode
+def test_jacobians_are_the_slopes(n_components):
+    weight = randn(n_components, 5, seed=1)
+
+    def decode(code):
+        return torch.tanh(code @ weight)
+
+    codes = randn(4, n_components, seed=2)
+    slopes = 1 - torch.tanh(codes @ weight).square()
+    expected = slopes[:, :, None] * weight.T
+    torch.testing.assert_close(decoder_jacobians(decode, codes), expected.mT)
+
+
+def test_sensitivity_of_a_linear_decoder_is_its_gram_matrix():
+    weight = randn(K, 5, seed=1)
+    result = sensitivity(lambda code: code @ weight, randn(40, K, seed=2), 5)
+    torch.testing.assert_close(result, weight @ weight.T)
+
+
+def test_signs_make_the_largest_loading_positive():
+    components = torch.tensor([[1.0, -3.0], [2.0, -1.0], [0.0, 0.0]])
+    assert largest_loading_signs(components).tolist() == [-1, 1, 1]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_linear_code_becomes_that_of_pca(tied):
+    model, pca = linear_model(tied=tied), PCA(K).fit(X)
+    code = describe(model, Z, turn=True)
+    np.testing.assert_allclose(code.components, pca.components_, atol=1e-6)
+    np.testing.assert_allclose(code.carried, pca.explained_variance_, rtol=1e-6)
+    assert code.r2 == pytest.approx(pca.explained_variance_ratio_.sum())
+    np.testing.assert_allclose(
+        model.network.double().encode(Z).detach(), pca.transform(X), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_describing_keeps_reconstructions_and_orders_the_code(tied):
+    model = random_model(tied=tied)
+    before = model.network(Z).detach()
+    code = describe(model, Z, turn=True)
+    network = model.network.double()
+    torch.testing.assert_close(network(Z).detach(), before, rtol=0, atol=1e-5)
+    turned = network.encode(Z).detach()
+    correlations = np.corrcoef(turned.numpy().T) - np.eye(K)
+    assert abs(correlations).max() < 1e-5
+    assert turned.mean(0).abs().max() < 1e-5
+    assert (turned.var(0).diff() < 0).all()
+    largest = code.components.gather(1, code.components.abs().argmax(1, keepdim=True))
+    assert (largest > 0).all()
+
+
+def test_untied_code_has_the_unit_of_the_reconstruction():
+    model = random_model()
+    describe(model, Z, turn=True)
+    network = model.network.double()
+    metric = sensitivity(network.decode, network.encode(Z).detach(), D)
+    torch.testing.assert_close(
+        metric.detach(), torch.eye(K, dtype=torch.float64), rtol=0, atol=1e-4
+    )
+
+
+def test_share_explained_is_that_of_the_reconstruction():
+    model = random_model()
+    residual = (model.network(Z) - Z).square().sum() / Z.square().sum()
+    assert describe(model, Z, turn=False).r2 == pytest.approx(1 - float(residual.detach()))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy import stats
+
+from skae._core.held_out import Judge, cross_fit, is_clearly_better, no_division, single_split
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("n_rows", [10, 23, 64])
+def test_cross_fit_judges_every_row_once(n_rows):
+    division = cross_fit(n_rows, seeded())
+    judging = division.held_out[division.counted]
+    assert sorted(judging.tolist()) == list(range(n_rows))
+
+
+@pytest.mark.parametrize("n_rows", [10, 23, 64])
+def test_no_row_judges_a_model_that_trained_on_it(n_rows):
+    division = cross_fit(n_rows, seeded())
+    for training, held_out, counted in zip(
+        division.training, division.held_out, division.counted, strict=True
+    ):
+        judging = held_out[counted].tolist()
+        assert not set(judging) & set(training.tolist())
+        assert len(judging) + len(training) == n_rows
+
+
+def test_last_model_of_a_cross_fit_trains_on_every_row():
+    assert sorted(cross_fit(23, seeded()).training[-1].tolist()) == list(range(23))
+
+
+def test_single_split_divides_the_rows():
+    division = single_split(20, 6, seeded())
+    assert len(division.held_out) == 6
+    together = division.held_out.tolist() + division.training[0].tolist()
+    assert sorted(together) == list(range(20))
+
+
+def test_without_division_every_row_trains():
+    division = no_division(7)
+    assert division.training[0].tolist() == list(range(7))
+    assert division.held_out is None
+    assert division.n_models is None
+
+
+def test_judge_pools_the_folds():
+    division = cross_fit(12, seeded())
+    data = torch.arange(12.0)[:, None].expand(12, 3)
+    judge = Judge(lambda z: z.mean(-1), data, division)
+    assert sorted(judge().tolist()) == list(range(12))
+
+
+def test_clearly_better_is_three_standard_errors_of_the_paired_change():
+    start = torch.randn(40, generator=seeded(), dtype=torch.float64)
+    noise = torch.randn(40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    noise = noise - noise.mean()
+    standard_error = float(noise.std()) / 40**0.5
+    for shares, expected in ((2.9, False), (3.1, True)):
+        losses = start + noise - shares * standard_error
+        statistic = stats.ttest_rel(losses.numpy(), start.numpy()).statistic
+        assert statistic == pytest.approx(-shares)
+        assert is_clearly_better(losses, start) is expected
+
+
+def test_one_row_proves_nothing():
+    assert not is_clearly_better(torch.tensor([0.0]), torch.tensor([9.0]))

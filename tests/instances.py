@@ -1,0 +1,26 @@
+"""One list of all exported estimators: a new one gets into every common test by being exported."""
+
+from __future__ import annotations
+
+from sklearn.base import BaseEstimator
+
+import skae
+
+ESTIMATORS: list[type] = [
+    exported
+    for exported in (getattr(skae, name) for name in skae.__all__)
+    if isinstance(exported, type) and issubclass(exported, BaseEstimator)
+]
+
+_FAST = {"hidden_layer_sizes": (16,), "max_iter": 5, "random_state": 0}
+
+
+def make_fast(estimator_class: type, *positional: object, **changes: object) -> BaseEstimator:
+    """Return an instance that fits in a moment."""
+    names = estimator_class().get_params()
+    fast = {name: value for name, value in _FAST.items() if name in names}
+    return estimator_class(*positional, **(fast | changes))
+
+
+FAST_INSTANCES = [make_fast(estimator_class) for estimator_class in ESTIMATORS]
+DEFAULT_INSTANCES = [estimator_class() for estimator_class in ESTIMATORS]
