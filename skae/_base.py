@@ -376,8 +376,8 @@ class BaseAutoencoder(
 
     def _objective(self, run: _Run, n_models: int) -> Objective:
         is_plain = type(self)._terms is BaseAutoencoder._terms
-        if is_plain and self.loss == "squared_error" and not self.dropout:
-            return Backpropagation(run.model.network, n_models)
+        if is_plain and not self.dropout:
+            return Backpropagation(run.model, n_models)
         return Autograd(run.parameters, lambda batch: self._terms(run.model, batch), n_models)
 
     def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:

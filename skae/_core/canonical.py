@@ -135,9 +135,7 @@ def describe(model: Model, z: Tensor, *, turn: bool) -> Description:
     for p in network.parameters():
         p.data = p.data.float()
     variances = (codes - codes.mean(0)).square().sum(0) / max(1, len(codes) - 1)
-    return Description(
-        components.detach(), variances * metric.diagonal(), r2
-    )
+    return Description(components.detach(), variances * metric.diagonal(), r2)
 
 
 @torch.no_grad()

@@ -25,6 +25,9 @@ class ReconstructionLoss:
     function : callable
         ``(output, target, reduction=...) -> Tensor``; "mean" gives a scalar, "none" one value an
         entry. Fused by torch, which matters in a small step.
+    derivative : callable
+        ``(output, target) -> Tensor``: of `function` by the output, entry by entry, in memory of
+        its own.
     response : callable
         Output to reconstruction (the inverse link).
     link : callable or None
@@ -33,6 +36,7 @@ class ReconstructionLoss:
     """
 
     function: Callable[..., Tensor]
+    derivative: Callable[[Tensor, Tensor], Tensor]
     response: Callable[[Tensor], Tensor] = identity
     link: Callable[[Tensor], Tensor] | None = None
 
@@ -65,6 +69,26 @@ def poisson(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return loss.mean() if reduction == "mean" else loss
 
 
+def _squared_slope(output: Tensor, target: Tensor) -> Tensor:
+    return (output - target).mul_(2.0)
+
+
+def _absolute_slope(output: Tensor, target: Tensor) -> Tensor:
+    return (output - target).sign_()
+
+
+def _huber_slope(output: Tensor, target: Tensor) -> Tensor:
+    return (output - target).clamp_(-1.0, 1.0).mul_(2.0)
+
+
+def _log_loss_slope(output: Tensor, target: Tensor) -> Tensor:
+    return torch.sigmoid(output).sub_(target)
+
+
+def _poisson_slope(output: Tensor, target: Tensor) -> Tensor:
+    return torch.exp(output).sub_(target.clamp_min(0))
+
+
 # A feature that is always 0 (or always 1) would need an infinite output.
 _SMALLEST_PROBABILITY = 1e-4
 
@@ -78,9 +102,9 @@ def _log(mean: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, ReconstructionLoss] = {
-    "squared_error": ReconstructionLoss(squared_error),
-    "absolute_error": ReconstructionLoss(absolute_error),
-    "huber": ReconstructionLoss(huber),
-    "log_loss": ReconstructionLoss(log_loss, torch.sigmoid, _logit),
-    "poisson": ReconstructionLoss(poisson, torch.exp, _log),
+    "squared_error": ReconstructionLoss(squared_error, _squared_slope),
+    "absolute_error": ReconstructionLoss(absolute_error, _absolute_slope),
+    "huber": ReconstructionLoss(huber, _huber_slope),
+    "log_loss": ReconstructionLoss(log_loss, _log_loss_slope, torch.sigmoid, _logit),
+    "poisson": ReconstructionLoss(poisson, _poisson_slope, torch.exp, _log),
 }

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from skae._core.networks import ACTIVATIONS, AutoencoderNetwork, Dense, Perceptron
+from skae._core.model import Model
+from skae._core.networks import ACTIVATIONS, Dense, Perceptron
 from skae._core.solvers import FlatParameters
 
 Terms = dict[str, Tensor]
@@ -47,27 +48,30 @@ class Autograd:
 
 
 class Backpropagation:
-    """Differentiate the mean squared error of a network without dropout, by hand.
+    """Differentiate the reconstruction loss of a network without dropout, by hand.
 
-    Gradients are those of `Autograd`; a test compares them for every kind of network. All tensors
-    are detached, so nothing is recorded on the way.
+    Gradients are those of `Autograd`; a test compares them for every kind of network and loss.
+    All tensors are detached, so nothing is recorded on the way.
     """
 
-    def __init__(self, network: AutoencoderNetwork, n_models: int) -> None:
+    def __init__(self, model: Model, n_models: int) -> None:
+        network = model.network
         tied = network.decoder.layers[0].transposed
         self.encoder = _Half(network.encoder, network.code_activation, is_shared=tied)
         self.decoder = _Half(network.decoder, "identity", is_shared=False)
+        self.model = model
         self.n_models = n_models
 
     def __call__(self, batch: Tensor) -> Terms:
         output = self.decoder.forward(self.encoder.forward(batch))
-        difference = (output - batch).view(-1)
-        n_entries = difference.numel()
-        loss = torch.dot(difference, difference).div_(n_entries)
-        delta = difference.mul_(2.0 * self.n_models / n_entries).view(batch.shape)
-        code_delta = self.decoder.backward(delta, into_input=True)
-        self.encoder.backward(code_delta, into_input=False)
-        return {"reconstruction": loss}
+        loss, target = self.model.loss, self.model.target(batch)
+        value = loss.function(output, target)
+        if self.model.baseline != 1.0:
+            value = value / self.model.baseline
+        delta = loss.derivative(output, target)
+        delta.mul_(self.n_models / (self.model.baseline * delta.numel()))
+        self.encoder.backward(self.decoder.backward(delta, into_input=True), into_input=False)
+        return {"reconstruction": value}
 
 
 class _Half:
