@@ -1,0 +1,157 @@
+"""What a fitted autoencoder does: encode, decode, reconstruct and score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from skae._core.model import Model
+
+Array = NDArray[Any]
+DTYPES = [np.float64, np.float32]
+
+
+def as_tensor(X: Array) -> Tensor:
+    """Share memory with X where torch can."""
+    shareable = X.flags.writeable and X.flags.aligned and min(X.strides) >= 0
+    return torch.from_numpy(X if shareable else X.copy())
+
+
+class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """The methods that only read `_model`, which `fit` leaves."""
+
+    _model: Model
+    n_components_: int
+    mean_: NDArray[np.float64]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_model")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    def _validate_rows(self, X: ArrayLike) -> Array:
+        check_is_fitted(self)
+        rows: Array = validate_data(self, X, dtype=DTYPES, reset=False)
+        return rows
+
+    def _reconstruct(self, rows: Array) -> Array:
+        return self._model.rows_of(self._model.codes_of(as_tensor(rows))).numpy()
+
+    def _validate_codes(self, code: ArrayLike) -> Array:
+        check_is_fitted(self)
+        codes: Array = check_array(code, dtype=DTYPES, input_name="code")
+        if codes.shape[1] != self.n_components_:
+            raise ValueError(
+                f"The code has {codes.shape[1]} columns, but {type(self).__name__} was fitted with "
+                f"{self.n_components_} components. Pass what transform returned."
+            )
+        return codes
+
+    def transform(self, X: ArrayLike) -> Array:
+        """Encode X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        code : ndarray of shape (n_samples, n_components_)
+            In the dtype of X. A linear code is in the units of X.
+        """
+        rows = self._validate_rows(X)
+        return self._model.codes_of(as_tensor(rows)).numpy()
+
+    def inverse_transform(self, code: ArrayLike) -> Array:
+        """Decode a code.
+
+        Parameters
+        ----------
+        code : array-like of shape (n_samples, n_components_)
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features_in_)
+            In the dtype of the code and the units of X.
+        """
+        codes = self._validate_codes(code)
+        return self._model.rows_of(as_tensor(codes)).numpy()
+
+    def reconstruct(self, X: ArrayLike) -> Array:
+        """Encode and decode X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        reconstruction : ndarray of shape (n_samples, n_features)
+        """
+        return self._reconstruct(self._validate_rows(X))
+
+    def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Array:
+        """Squared distance of each row from its reconstruction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        per_feature : bool, default=False
+            Return each entry's squared error; a row's error is their sum.
+
+        Returns
+        -------
+        error : ndarray of shape (n_samples,) or (n_samples, n_features)
+            In squared units of X.
+        """
+        rows = self._validate_rows(X)
+        errors = np.square(rows - self._reconstruct(rows))
+        return errors if per_feature else errors.sum(axis=1)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Share of the variance of X about `mean_` that the reconstruction explains (R2).
+
+        Comparable with ``PCA.explained_variance_ratio_.sum()``; higher is better, 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        score : float
+        """
+        rows = self._validate_rows(X)
+        total = float(np.square(rows - self.mean_).sum())
+        error = float(np.square(rows - self._reconstruct(rows)).sum(dtype=np.float64))
+        if total == 0:
+            return 1.0 if error == 0 else 0.0
+        return 1.0 - error / total
+
+    def score_samples(self, X: ArrayLike) -> Array:
+        """Negative reconstruction error of each row: higher is more typical.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+        """
+        return -self.reconstruction_error(X)
