@@ -81,7 +81,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
     solver: str = "adamw"
     learning_rate_init: float | str = "auto"
     batch_size: int | str = "auto"
-    max_iter: int = 60
+    max_iter: int = 50
     tol: float = 1e-4
     early_stopping: bool = True
     validation_fraction: float = 0.1
@@ -186,12 +186,12 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         max_epochs = self.max_iter
         anchored = self.shortcut == "pca" and self.early_stopping
         if continued is None:
-            model, z, left_over = self._new_model(rows, division.n_models, generator)
+            model, left_over = self._new_model(rows, division, generator)
             if anchored and (left_over < _NOTHING_LEFT or division.held_out is None):
                 max_epochs = 0  # nothing to gain, or nobody to tell whether anything was gained
         else:
             model = copy.deepcopy(continued)
-            z = standardise(rows, model.mean.numpy(), model.scale)
+        z = standardise(rows, model.mean.numpy(), model.scale)
         data = z.to(device)
         run = self._open_run(model, division, generator, device, max_epochs)
         judge = None
@@ -205,7 +205,13 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         )
         history = self._train(run, data, division, judge, callbacks, must_beat_start=anchored)
         run.parameters.release()
+        if anchored and continued is None and history.best_epoch == 0:
+            # PCA stays: that of all rows, the held-out ones too.
+            everything = no_division(len(rows))
+            model, _ = self._new_model(rows, everything, generator)
+            division, data = everything, standardise(rows, model.mean.numpy(), model.scale)
         fitted = self._describe(model, history, division, data)
+        fitted["mean_"] = rows.mean(axis=0, dtype=np.float64)
         callbacks.end_fit(fitted)
         # All fitted attributes appear at once: nothing half-fitted looks fitted.
         self.__dict__.pop("_run", None)
@@ -241,17 +247,27 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         )
 
     def _new_model(
-        self, X: Array, n_models: int | None, generator: torch.Generator
-    ) -> tuple[Model, Tensor, float]:
-        """Build the model at its start; also X in training units, and what PCA leaves over."""
+        self, X: Array, division: Division, generator: torch.Generator
+    ) -> tuple[Model, float]:
+        """Build the model at its start; also tell the share of variance that PCA leaves over.
+
+        Rows that judge a model are kept from its PCA too. PCA fits an outlier that it has seen,
+        and no network that has not seen it could then win.
+        """
         hidden = widths("hidden_layer_sizes", self.hidden_layer_sizes)
-        mean, scale = mean_and_scale(X)
-        z = standardise(X, mean, scale)
-        start: PrincipalStart | None = None
+        linear = self.code_activation == "identity"
+        loss = LOSSES[self.loss]
+        seed = generator.initial_seed()
+        # The last model is the one to keep; X gives it its units.
+        everything = len(division.training[-1]) == len(X)
+        X_kept = X if everything else X[division.training[-1].numpy()]
+        mean, scale = mean_and_scale(X_kept)
+        z = standardise(X_kept, mean, scale)
         n_components = self.n_components
+        starts: list[PrincipalStart] = []
         if self.shortcut == "pca" or isinstance(n_components, float):
-            start = fit_pca(X, n_components, scale, generator.initial_seed())
-            n_components = len(start.components)
+            starts = [fit_pca(X_kept, n_components, mean, scale, seed)]
+            n_components = len(starts[0].components)
         architecture = Architecture(
             X.shape[1],
             int(n_components),
@@ -264,26 +280,27 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         network = build_network(
             architecture,
             generator=generator,
-            n_models=n_models,
+            n_models=division.n_models,
             start_at_zero=self.shortcut == "pca",
         )
-        loss = LOSSES[self.loss]
-        linear = self.code_activation == "identity"
         model = Model(
             network, loss, torch.from_numpy(mean), scale, code_unit=scale if linear else 1.0
         )
-        left_over = 1.0
-        if self.shortcut == "pca" and start is not None:
-            anchor(network, start, z)
-            if linear and self.loss == "squared_error":
-                left_over = start.residual
+        if self.shortcut == "pca":
+            parts = [z]
+            for fold in division.training[-2::-1]:
+                starts.insert(0, fit_pca(X[fold.numpy()], n_components, mean, scale, seed))
+                parts.insert(0, z[fold])
+            anchor(network, starts, parts)
         target = model.target(z)
         link_start(network, loss, target, scale)
         if self.loss != "squared_error":
             guess = model.mean.float() if loss.link is None else loss.link(model.mean).float()
             constant = torch.zeros_like(guess) if loss.link is None else guess
             model.baseline = float(loss.function(constant.expand_as(target), target)) or 1.0
-        return model, z, left_over
+        network.float()
+        judged_by_pca = self.shortcut == "pca" and linear and self.loss == "squared_error"
+        return model, starts[-1].residual if judged_by_pca else 1.0
 
     def _open_run(
         self,
@@ -296,7 +313,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         constant_learning_rate: bool = False,
     ) -> _Run:
         """Move the model to its device and lay its parameters into flat buffers."""
-        model.network.float().to(device)
+        model.network.float().to(device)  # a finished network's linear path is in float64
         # Dropout draws on the device; batches are drawn on the CPU.
         model.network.set_generator(torch.Generator(device).manual_seed(generator.initial_seed()))
         parameters = FlatParameters(model.network)
@@ -454,7 +471,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         division = no_division(len(rows))
         if not hasattr(self, "_run"):
             generator = self._new_generator()
-            fresh = self._new_model(rows, None, generator)[0] if first else None
+            fresh = self._new_model(rows, division, generator)[0] if first else None
             model = fresh or copy.deepcopy(self._model)
             run = self._open_run(
                 model, division, generator, device, max_epochs=1, constant_learning_rate=True

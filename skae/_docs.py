@@ -53,7 +53,7 @@ learning_rate_init : float or "auto", default="auto"
 batch_size : int or "auto", default="auto"
     Rows in a step. "auto" is a 25th of the training rows, but at least 16 and at most 512.
 
-max_iter : int, default=60
+max_iter : int, default=50
     Number of epochs (passes over the data).
 
 tol : float, default=1e-4
@@ -62,12 +62,13 @@ tol : float, default=1e-4
 early_stopping : bool, default=True
     Hold rows out, stop after `n_iter_no_change` epochs without improvement and keep the best
     epoch. With ``shortcut="pca"`` the start, which is PCA, is kept unless training is better by
-    three standard errors of the held-out change. Below 500 rows the judgement is cross-fitted in
-    five folds, and the model that is kept has seen all rows. False trains `max_iter` epochs on all
-    rows and promises nothing: the result may be worse than PCA.
+    three standard errors of the held-out change. Below 5000 rows a second model, which sees all
+    rows, trains beside the one that is judged, and is the one to keep; below 500, five folds
+    judge, so that each row does once. False trains `max_iter` epochs on all rows and promises
+    nothing: the result may be worse than PCA.
 
 validation_fraction : float, default=0.1
-    Share of the rows held out under `early_stopping`, where the judgement is not cross-fitted.
+    Share of the rows held out under `early_stopping`, from 500 rows on.
 
 n_iter_no_change : int, default=20
     Epochs without improvement after which `early_stopping` ends the fit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -19,11 +20,14 @@ from skae._core.networks import ACTIVATIONS, AutoencoderNetwork
 
 Array = NDArray[Any]
 
-# Below this many rows a tenth of them is too small a jury: folds judge instead, at five times
-# the work, which is seconds here.
-_CROSS_FIT_BELOW = 500
 # Fewer rows than this judge nothing at all.
 _FEWEST_ROWS = 10
+# Below this many rows a tenth of them is too small a jury: folds judge instead, every row once.
+_N_FOLDS = 5
+_FOLDS_BELOW = 500
+# Below this many rows a tenth of them is missed in training: a second model, trained beside the
+# one that they judge, sees them all.
+_REFIT_BELOW = 5000
 _ROWS_AT_A_TIME = 4096
 
 
@@ -59,16 +63,21 @@ class PrincipalStart:
     components : ndarray of shape (n_components, n_features)
     standard_deviations : ndarray of shape (n_components,)
         In units of `scale`.
+    centre : ndarray of shape (n_features,)
+        Mean of the rows of this PCA, in training units: 0 where they are those of the units.
     residual : float
         Share of the variance that PCA leaves unexplained.
     """
 
     components: NDArray[np.float64]
     standard_deviations: NDArray[np.float64]
+    centre: NDArray[np.float64]
     residual: float
 
 
-def fit_pca(X: Array, n_components: int | float, scale: float, seed: int) -> PrincipalStart:
+def fit_pca(
+    X: Array, n_components: int | float, mean: NDArray[np.float64], scale: float, seed: int
+) -> PrincipalStart:
     """Fit scikit-learn's PCA: LAPACK on small data, covariance or randomised on large.
 
     Parameters
@@ -76,8 +85,8 @@ def fit_pca(X: Array, n_components: int | float, scale: float, seed: int) -> Pri
     X : ndarray of shape (n_samples, n_features)
     n_components : int or float
         A float in (0, 1) asks for the fewest components that explain this share of variance.
-    scale : float
-        Unit of the standard deviations.
+    mean, scale : ndarray of shape (n_features,), float
+        The training units.
     seed : int
         For the randomised solver.
     """
@@ -86,7 +95,8 @@ def fit_pca(X: Array, n_components: int | float, scale: float, seed: int) -> Pri
         wanted = min(int(n_components), *X.shape)
     if np.ptp(X, axis=0).max() == 0:  # nothing varies; PCA would divide by 0
         kept = int(n_components) if isinstance(n_components, Integral) else 1
-        return PrincipalStart(np.eye(kept, X.shape[1]), np.zeros(kept), 0.0)
+        centre = (X[0].astype(np.float64) - mean) / scale
+        return PrincipalStart(np.eye(kept, X.shape[1]), np.zeros(kept), centre, 0.0)
     pca = PCA(wanted, random_state=seed).fit(X)
     kept = int(n_components) if isinstance(n_components, Integral) else int(pca.n_components_)
     components = np.zeros((kept, X.shape[1]))
@@ -94,35 +104,56 @@ def fit_pca(X: Array, n_components: int | float, scale: float, seed: int) -> Pri
     components[: pca.n_components_] = pca.components_
     deviations[: pca.n_components_] = np.sqrt(pca.explained_variance_) / scale
     residual = max(0.0, 1.0 - float(pca.explained_variance_ratio_.sum(dtype=np.float64)))
-    return PrincipalStart(components, deviations, residual)
+    return PrincipalStart(components, deviations, (pca.mean_ - mean) / scale, residual)
 
 
 @torch.no_grad()
-def anchor(network: AutoencoderNetwork, start: PrincipalStart, z: Tensor) -> None:
+def anchor(
+    network: AutoencoderNetwork, starts: Sequence[PrincipalStart], parts: Sequence[Tensor]
+) -> None:
     """Lay PCA beside both perceptrons.
 
     With a linear code this is PCA itself. With another code activation the encoder's path is PCA
     at unit variance, where activations bend, and the decoder's is the least-squares map back.
+
+    Parameters
+    ----------
+    network : AutoencoderNetwork
+    starts : sequence of PrincipalStart
+        One a model.
+    parts : sequence of Tensor
+        The rows of each start, in training units.
     """
+    paths = [_linear_path(network, *pair) for pair in zip(starts, parts, strict=True)]
+    if len(paths) == 1:
+        encode, decode, offset = paths[0]
+    else:
+        encode, decode, offset = (torch.stack(tensors) for tensors in zip(*paths, strict=True))
+        offset = offset[:, None]
+    network.encoder.set_linear_path(encode, None)
+    network.decoder.set_linear_path(decode, offset if offset.any() else None)
+    # The perceptron corrects what PCA leaves over, so it is measured by that.
+    network.decoder.scale = max(1e-3, float(np.sqrt(starts[-1].residual)))
+
+
+def _linear_path(
+    network: AutoencoderNetwork, start: PrincipalStart, z: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the encoder's and the decoder's matrix and the decoder's offset, float64."""
     encode = torch.from_numpy(start.components.T.copy())
     decode = torch.from_numpy(start.components.copy())
-    offset = None
-    if network.code_activation != "identity":
-        deviations = torch.from_numpy(start.standard_deviations)
-        encode = encode / torch.where(deviations > 0, deviations, torch.ones_like(deviations))
-        decode = encode.T
-        if not network.decoder.layers[0].transposed:
-            codes = ACTIVATIONS[network.code_activation](z @ encode.float())
-            ones = torch.ones(len(codes), 1)
-            # A driver that allows collinear codes: components may outnumber the rank.
-            solution = torch.linalg.lstsq(
-                torch.cat([codes, ones], 1).double(), z.double(), driver="gelsd"
-            ).solution
-            decode, offset = solution[:-1], solution[-1]
-    network.encoder.set_linear_path(encode, None)
-    network.decoder.set_linear_path(decode, offset)
-    # The perceptron corrects what PCA leaves over, so it is measured by that.
-    network.decoder.scale = max(1e-3, float(np.sqrt(start.residual)))
+    centre = torch.from_numpy(start.centre)
+    if network.code_activation == "identity":
+        return encode, decode, centre - centre @ encode @ decode
+    deviations = torch.from_numpy(start.standard_deviations)
+    encode = encode / torch.where(deviations > 0, deviations, torch.ones_like(deviations))
+    if network.decoder.layers[0].transposed:
+        return encode, encode.T, torch.zeros_like(centre)
+    codes = ACTIVATIONS[network.code_activation](z @ encode.float())
+    codes = torch.cat([codes, torch.ones(len(codes), 1)], 1).double()
+    # A driver that allows collinear codes: components may outnumber the rank.
+    solution = torch.linalg.lstsq(codes, z.double(), driver="gelsd").solution
+    return encode, solution[:-1], solution[-1]
 
 
 @torch.no_grad()
@@ -148,9 +179,12 @@ def divide(
     n_rows: int, fraction: float, *, may_cross_fit: bool, generator: torch.Generator
 ) -> Division:
     """Choose the rows that judge: none, folds or a split, by how many rows there are."""
-    n_held_out = round(fraction * n_rows)
     if n_rows < _FEWEST_ROWS:
         return no_division(n_rows)
-    if may_cross_fit and n_rows < _CROSS_FIT_BELOW:
-        return cross_fit(n_rows, generator)
-    return single_split(n_rows, min(max(1, n_held_out), n_rows - 1), generator)
+    n_held_out = min(max(1, round(fraction * n_rows)), n_rows - 1)
+    if not may_cross_fit or n_rows >= _REFIT_BELOW:
+        return single_split(n_rows, n_held_out, generator)
+    order = torch.randperm(n_rows, generator=generator)
+    if n_rows >= _FOLDS_BELOW:
+        return cross_fit([order[:n_held_out]], n_rows)
+    return cross_fit(order.tensor_split(_N_FOLDS), n_rows)

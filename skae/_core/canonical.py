@@ -145,7 +145,8 @@ def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
         code = model.network.encode(chunk)
         error += float((model.decode(code) - chunk).square().sum())
         codes.append(code.double().cpu())
-    return torch.cat(codes), 1.0 - error / max(float(z.square().sum()), 1e-30)
+    total = float((z - z.mean(0)).square().sum())
+    return torch.cat(codes), 1.0 - error / max(total, 1e-30)
 
 
 @torch.no_grad()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-N_FOLDS = 5
 # How many standard errors below PCA's the held-out error must lie before the trained network
 # replaces PCA. At 2, one case in 24 on tiny data was worse than PCA; at 3, none.
 STANDARD_ERRORS = 3.0
@@ -51,28 +50,31 @@ def no_division(n_rows: int) -> Division:
 
 
 def single_split(n_rows: int, n_held_out: int, generator: torch.Generator) -> Division:
-    """Hold `n_held_out` random rows out."""
+    """Hold `n_held_out` random rows out; the model to keep never sees them."""
     order = torch.randperm(n_rows, generator=generator)
     held_out = order[:n_held_out]
     return Division([order[n_held_out:]], held_out, torch.ones_like(held_out, dtype=torch.bool))
 
 
-def cross_fit(n_rows: int, generator: torch.Generator) -> Division:
-    """Divide the rows into folds; model i is judged by fold i, and the last trains on all rows.
+def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Division:
+    """Let model i be judged by fold i, while a last model trains on all rows.
 
-    Every row then judges once, and the model to keep has seen every row: on a hundred rows both
-    matter. The last model is judged by nobody; it is taken at the epoch that the others chose.
+    The model to keep has then seen every row, and with folds that cover the data every row has
+    judged: on a hundred rows both matter. The last model is judged by nobody; it is taken at the
+    epoch that the others chose.
     """
-    order = torch.randperm(n_rows, generator=generator)
-    folds = order.tensor_split(min(N_FOLDS, n_rows))
+    everything = torch.arange(n_rows)
     longest = max(len(fold) for fold in folds)
-    held_out = order.new_zeros(len(folds) + 1, longest)
+    held_out = everything.new_zeros(len(folds) + 1, longest)
     counted = torch.zeros_like(held_out, dtype=torch.bool)
+    training = []
     for i, fold in enumerate(folds):
         held_out[i, : len(fold)] = fold
         counted[i, : len(fold)] = True
-    training = [torch.cat([*folds[:i], *folds[i + 1 :]]) for i in range(len(folds))]
-    return Division([*training, order], held_out, counted)
+        kept = torch.ones(n_rows, dtype=torch.bool)
+        kept[fold] = False
+        training.append(everything[kept])
+    return Division([*training, everything], held_out, counted)
 
 
 class Judge:

@@ -236,4 +236,11 @@ def select_model(network: AutoencoderNetwork, model: int) -> AutoencoderNetwork:
                     value = value[0] if name == "bias" and value.ndim == 2 else value
                     kept[old] = nn.Parameter(value.detach().clone())
                 setattr(module, name, kept[old])
-    return network
+    for half in (network.encoder, network.decoder):
+        shortcut, offset = half._exact
+        if shortcut is not None and shortcut.ndim == 3:
+            shortcut = shortcut[model]
+        if offset is not None and offset.ndim == 3:
+            offset = offset[model, 0] if offset[model].any() else None
+        half.set_linear_path(shortcut, offset)
+    return network.to(network.encoder.layers[0].weight.dtype)

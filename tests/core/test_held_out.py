@@ -4,23 +4,35 @@ import pytest
 import torch
 from scipy import stats
 
-from skae._core.held_out import Judge, cross_fit, is_clearly_better, no_division, single_split
+from skae._core.held_out import (
+    Division,
+    Judge,
+    cross_fit,
+    is_clearly_better,
+    no_division,
+    single_split,
+)
 
 
 def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+def five_folds(n_rows: int) -> Division:
+    folds = torch.randperm(n_rows, generator=seeded()).tensor_split(5)
+    return cross_fit(folds, n_rows)
+
+
 @pytest.mark.parametrize("n_rows", [10, 23, 64])
 def test_cross_fit_judges_every_row_once(n_rows):
-    division = cross_fit(n_rows, seeded())
+    division = five_folds(n_rows)
     judging = division.held_out[division.counted]
     assert sorted(judging.tolist()) == list(range(n_rows))
 
 
 @pytest.mark.parametrize("n_rows", [10, 23, 64])
 def test_no_row_judges_a_model_that_trained_on_it(n_rows):
-    division = cross_fit(n_rows, seeded())
+    division = five_folds(n_rows)
     for training, held_out, counted in zip(
         division.training, division.held_out, division.counted, strict=True
     ):
@@ -30,7 +42,14 @@ def test_no_row_judges_a_model_that_trained_on_it(n_rows):
 
 
 def test_last_model_of_a_cross_fit_trains_on_every_row():
-    assert sorted(cross_fit(23, seeded()).training[-1].tolist()) == list(range(23))
+    assert sorted(five_folds(23).training[-1].tolist()) == list(range(23))
+
+
+def test_one_fold_judges_one_of_two_models():
+    fold = torch.tensor([3, 1])
+    division = cross_fit([fold], 6)
+    assert [rows.tolist() for rows in division.training] == [[0, 2, 4, 5], [0, 1, 2, 3, 4, 5]]
+    assert division.held_out[division.counted].tolist() == [3, 1]
 
 
 def test_single_split_divides_the_rows():
@@ -48,7 +67,7 @@ def test_without_division_every_row_trains():
 
 
 def test_judge_pools_the_folds():
-    division = cross_fit(12, seeded())
+    division = five_folds(12)
     data = torch.arange(12.0)[:, None].expand(12, 3)
     judge = Judge(lambda z: z.mean(-1), data, division)
     assert sorted(judge().tolist()) == list(range(12))

@@ -27,6 +27,10 @@ DATA = torch.randn(N_ROWS, N_FEATURES, generator=seeded(1)) @ torch.randn(
 DATA = (DATA - DATA.mean(0)) / DATA.std()
 
 
+def five_folds(generator: torch.Generator) -> Division:
+    return cross_fit(torch.randperm(N_ROWS, generator=generator).tensor_split(5), N_ROWS)
+
+
 class Setup:
     """A small network on DATA, ready to train."""
 
@@ -98,7 +102,7 @@ def scripted_judge(means, spread=0.0, n_rows=50):
 
 @pytest.mark.parametrize("solver", ["adamw", "muon", "sgd"])
 def test_models_of_a_cross_fit_train_as_they_would_alone(solver):
-    division = cross_fit(N_ROWS, seeded(5))
+    division = five_folds(seeded(5))
     together = Setup(division, solver)
     together.train()
     longest = division.n_training
@@ -151,7 +155,7 @@ def test_no_batch_is_a_scrap(n_rows, batch_size):
 
 
 def test_batches_of_a_cross_fit_belong_to_their_models():
-    division = cross_fit(N_ROWS, seeded())
+    division = five_folds(seeded())
     data = torch.arange(float(N_ROWS))[:, None]
     options = Settings(5, 1, 0.1)
     batches = torch.cat(list(epoch_batches(data, division, options, seeded())), dim=1)[..., 0]
