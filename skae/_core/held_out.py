@@ -12,6 +12,8 @@ from torch import Tensor
 # How many standard errors below PCA's the held-out error must lie before the trained network
 # replaces PCA. At 2, one case in 24 on tiny data was worse than PCA; at 3, none.
 STANDARD_ERRORS = 3.0
+# And by how much of PCA's error: a gain below a hundredth did not carry over to fresh rows.
+LEAST_GAIN = 0.01
 _CHUNK = 4096
 
 
@@ -97,9 +99,10 @@ class Judge:
 
 
 def is_clearly_better(losses: Tensor, start: Tensor) -> bool:
-    """Whether the mean paired change from `start` lies STANDARD_ERRORS below zero."""
+    """Whether the mean paired change from `start` is a gain beyond doubt, and worth having."""
     change = losses - start
     if len(change) < 2:
         return False
     standard_error = float(change.std()) / math.sqrt(len(change))
-    return float(change.mean()) < -STANDARD_ERRORS * standard_error
+    gain = -float(change.mean())
+    return gain > STANDARD_ERRORS * standard_error and gain > LEAST_GAIN * float(start.mean())

@@ -9,7 +9,7 @@ import torch
 
 # A step below this many floating-point operations gains nothing from threads, and loses much
 # when another process keeps a core busy: OpenMP threads spin at every barrier.
-_SMALL_STEP = 2e8
+_SMALL_STEP = 8e7
 
 
 def _denormals_are_flushed() -> bool:
