@@ -85,5 +85,11 @@ def test_clearly_better_is_three_standard_errors_of_the_paired_change():
         assert is_clearly_better(losses, start) is expected
 
 
+@pytest.mark.parametrize(("gain", "expected"), [(0.005, False), (0.02, True)])
+def test_a_small_gain_is_not_worth_leaving_the_start(gain, expected):
+    start = torch.linspace(0.5, 1.5, 40, dtype=torch.float64)
+    assert is_clearly_better(start - gain, start) is expected
+
+
 def test_one_row_proves_nothing():
     assert not is_clearly_better(torch.tensor([0.0]), torch.tensor([9.0]))
