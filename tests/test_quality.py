@@ -277,7 +277,7 @@ def test_lbfgs_never_raises_the_training_loss(wine):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda X: X + [0, 0, 0, 1.7e9],
+        lambda X: np.add(X, [0, 0, 0, 1.7e9]),
         lambda X: X + 1e8,
         lambda X: (X + 1e4).astype(np.float32),
         lambda X: (X * 1e-30).astype(np.float32),
