@@ -91,7 +91,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
     random_state: int | np.random.RandomState | None = None
     device: str | torch.device = "auto"
     precision: str = "float32"
-    verbose: bool = False
+    verbose: bool | int = False
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [integer(1), fraction()],
@@ -116,7 +116,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         "random_state": ["random_state"],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
-        "verbose": ["boolean"],
+        "verbose": ["verbose"],
     }
 
     # -- what a variant may override -------------------------------------------------------------
@@ -191,8 +191,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
                 max_epochs = 0  # nothing to gain, or nobody to tell whether anything was gained
         else:
             model = copy.deepcopy(continued)
-        z = standardise(rows, model.mean.numpy(), model.scale)
-        data = z.to(device)
+        data = self._in_training_units(rows, model).to(device)
         run = self._open_run(model, division, generator, device, max_epochs)
         judge = None
         if division.held_out is not None:
@@ -209,7 +208,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             # PCA stays: that of all rows, the held-out ones too.
             everything = no_division(len(rows))
             model, _ = self._new_model(rows, everything, generator)
-            division, data = everything, standardise(rows, model.mean.numpy(), model.scale)
+            division, data = everything, self._in_training_units(rows, model)
         fitted = self._describe(model, history, division, data)
         fitted["mean_"] = rows.mean(axis=0, dtype=np.float64)
         callbacks.end_fit(fitted)
@@ -223,6 +222,10 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         rows: Array = validate_data(self, X, dtype=DTYPES, reset=reset, ensure_min_samples=fewest)
         self._check_values(rows)
         return rows
+
+    @staticmethod
+    def _in_training_units(rows: Array, model: Model) -> Tensor:
+        return torch.from_numpy(standardise(rows, model.mean.numpy(), model.scale))
 
     def _new_generator(self) -> torch.Generator:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -262,11 +265,17 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         everything = len(division.training[-1]) == len(X)
         X_kept = X if everything else X[division.training[-1].numpy()]
         mean, scale = mean_and_scale(X_kept)
-        z = standardise(X_kept, mean, scale)
+        z = torch.from_numpy(standardise(X_kept, mean, scale))
         n_components = self.n_components
         starts: list[PrincipalStart] = []
         if self.shortcut == "pca" or isinstance(n_components, float):
-            starts = [fit_pca(X_kept, n_components, mean, scale, seed)]
+            # In the precision of X, where PCA works too; z itself if that is float32.
+            exact = (
+                z.numpy()
+                if X.dtype == z.numpy().dtype
+                else standardise(X_kept, mean, scale, np.float64)
+            )
+            starts = [fit_pca(exact, n_components, seed)]
             n_components = len(starts[0].components)
         architecture = Architecture(
             X.shape[1],
@@ -289,7 +298,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         if self.shortcut == "pca":
             parts = [z]
             for fold in division.training[-2::-1]:
-                starts.insert(0, fit_pca(X[fold.numpy()], n_components, mean, scale, seed))
+                starts.insert(0, fit_pca(exact[fold.numpy()], n_components, seed))
                 parts.insert(0, z[fold])
             anchor(network, starts, parts)
         target = model.target(z)
@@ -382,7 +391,8 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         if history.stopped_by == "divergence":
             warnings.warn(
                 f"Training diverged in epoch {history.n_epochs}; the state of {kept} is kept. "
-                f"Lower learning_rate_init (now {self.learning_rate_init!r}).",
+                f"Lower learning_rate_init (now {run.settings.learning_rate:g}), or weight_decay "
+                f"(now {self.weight_decay:g}) if that is large.",
                 ConvergenceWarning,
                 stacklevel=5,
             )
@@ -447,10 +457,11 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train for one pass over X, a part of the data.
 
-        The first call sets the units and the PCA start, so give it a part that is like the whole
-        and has at least as many rows as the code has columns. The learning rate is constant;
-        nothing is held out, so nothing is promised against PCA. `weight_decay` counts a call as
-        one of `max_iter` epochs.
+        The first call sets the units, the PCA start and all parameters, so give it a part that is
+        like the whole and has at least as many rows as the code has columns. The learning rate is
+        constant; nothing is held out, so nothing is promised against PCA. The fitted attributes
+        describe the last part, and the code's axes stay those of the first. `weight_decay` counts
+        a call as one of `max_iter` epochs.
 
         Parameters
         ----------
@@ -479,7 +490,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         else:
             run = self._run
         model = run.model
-        data = standardise(rows, model.mean.numpy(), model.scale).to(device)
+        data = self._in_training_units(rows, model).to(device)
         model.network.train()
         history = self._train(run, data, division)
         # The axes stay as they are: codes of before and after a call must be comparable.

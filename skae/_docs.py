@@ -8,7 +8,7 @@ from typing import TypeVar
 PARAMETERS = """\
 n_components : int or float, default=2
     Size of the code. A float in (0, 1) asks for the fewest components with which PCA would
-    explain that share of the variance.
+    explain that share of the variance. Columns beyond the rank of X stay 0 at the PCA start.
 
 hidden_layer_sizes : sequence of int, default=(256, 128)
     Widths of the encoder's hidden layers; the decoder mirrors them. ``()`` gives one layer.
@@ -39,8 +39,8 @@ dropout : float, default=0.0
 weight_decay : float, default=1.5
     How strongly weights are pulled to 0, and so the reconstruction to PCA: a weight without
     gradient shrinks by ``exp(-weight_decay)`` in the course of a fit. Unlike a decay per step,
-    one value serves data of any size. With ``solver="lbfgs"`` it is a penalty instead:
-    `weight_decay` times half the mean squared weight.
+    one value serves data of any size; 0.5 to 5 is a range to search. With ``solver="lbfgs"`` it
+    is a penalty instead: `weight_decay` times half the mean squared weight.
 
 solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
     "lbfgs" takes the whole data in each of its `max_iter` steps and ignores `batch_size`,
@@ -62,10 +62,12 @@ tol : float, default=1e-4
 early_stopping : bool, default=True
     Hold rows out, stop after `n_iter_no_change` epochs without improvement and keep the best
     epoch. With ``shortcut="pca"`` the start, which is PCA, is kept unless training is better by
-    three standard errors of the held-out change. Below 5000 rows a second model, which sees all
-    rows, trains beside the one that is judged, and is the one to keep; below 500, five folds
-    judge, so that each row does once. False trains `max_iter` epochs on all rows and promises
-    nothing: the result may be worse than PCA.
+    three standard errors of the held-out change, and by a hundredth at least. Below 5000 rows a
+    second model, which sees all rows, trains beside the one that is judged, and is the one to
+    keep; below 500, five folds judge, so that each row does once. False trains `max_iter` epochs
+    on all rows and promises nothing: the result may be worse than PCA. With fewer than 10 rows,
+    or where PCA leaves nothing over, there is nothing to judge or to gain: no epoch is run and
+    PCA stays.
 
 validation_fraction : float, default=0.1
     Share of the rows held out under `early_stopping`, from 500 rows on.
@@ -75,7 +77,8 @@ n_iter_no_change : int, default=20
 
 warm_start : bool, default=False
     Whether `fit` goes on from the last fit's network, means and scale, if the architecture is
-    the same.
+    the same. The start, which `early_stopping` guards, is then that fit's end and not PCA; for
+    other data than that fit's, begin anew.
 
 shuffle : bool, default=True
     Whether rows are drawn in a new order in each epoch.
@@ -91,7 +94,7 @@ precision : {"float32", "bfloat16"}, default="float32"
     Precision of matrix products in training. "bfloat16" is faster where the hardware has units
     for it, and changes nothing elsewhere.
 
-verbose : bool, default=False
+verbose : bool or int, default=False
     Print the loss after each epoch. For a progress bar see `set_callbacks`."""
 
 ATTRIBUTES = """\
@@ -115,13 +118,14 @@ loss_curve_ : list of float, of length n_iter_
 
 validation_scores_ : list of float, of length n_iter_ + 1, or None
     Held-out score at the start and after each epoch: 1 minus the held-out loss, that is R2 for
-    the squared error. None without held-out rows.
+    the squared error, over all rows that judge. None without held-out rows.
 
 best_loss_ : float
     Loss of the state that was kept: held-out if there were held-out rows, else training.
 
 best_iter_ : int
-    Epoch whose state was kept; 0 is the start, which is PCA with ``shortcut="pca"``.
+    Epoch whose state was kept; 0 is the start, which is PCA with ``shortcut="pca"``. Where
+    `early_stopping` trains models side by side, the one that is kept stands at the same epoch.
 
 history_ : dict of str to list of float
     Each term of the training loss, epoch by epoch.

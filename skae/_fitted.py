@@ -76,19 +76,20 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rows = self._validate_rows(X)
         return self._model.codes_of(as_tensor(rows)).numpy()
 
-    def inverse_transform(self, code: ArrayLike) -> Array:
+    def inverse_transform(self, X: ArrayLike) -> Array:
         """Decode a code.
 
         Parameters
         ----------
-        code : array-like of shape (n_samples, n_components_)
+        X : array-like of shape (n_samples, n_components_)
+            The code.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features_in_)
-            In the dtype of the code and the units of X.
+        X_original : ndarray of shape (n_samples, n_features_in_)
+            In the dtype of the code and the units of the training data.
         """
-        codes = self._validate_codes(code)
+        codes = self._validate_codes(X)
         return self._model.rows_of(as_tensor(codes)).numpy()
 
     def reconstruct(self, X: ArrayLike) -> Array:
@@ -137,8 +138,10 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         score : float
         """
         rows = self._validate_rows(X)
-        total = float(np.square(rows - self.mean_).sum())
-        error = float(np.square(rows - self._reconstruct(rows)).sum(dtype=np.float64))
+        # In training units, where no square is too large or too small.
+        scale = self._model.scale
+        total = float(np.square((rows - self.mean_) / scale).sum())
+        error = float(np.square((rows - self._reconstruct(rows)) / np.float64(scale)).sum())
         if total == 0:
             return 1.0 if error == 0 else 0.0
         return 1.0 - error / total

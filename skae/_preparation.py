@@ -35,37 +35,40 @@ _EXACT_UP_TO = 1000
 def mean_and_scale(X: Array) -> tuple[NDArray[np.float64], float]:
     """Feature means, and the root mean square of ``X - mean`` over all entries."""
     mean = X.mean(axis=0, dtype=np.float64)
+    # Squares of the largest deviation may overflow; squares relative to it do not.
+    largest = float(np.maximum(X.max(axis=0) - mean, mean - X.min(axis=0)).max())
+    # Rounding noise about a constant is not a scale.
+    if largest <= 4 * np.finfo(X.dtype).eps * float(np.abs(mean).max()):
+        return mean, 1.0
     total = 0.0
     for rows in gen_batches(len(X), _ROWS_AT_A_TIME):
-        total += float(np.square(X[rows] - mean).sum())
-    scale = float(np.sqrt(total / X.size))
-    # Rounding noise about a constant is not a scale.
-    smallest = np.finfo(X.dtype).eps * max(1e-300, float(np.abs(mean).max()))
-    return mean, scale if scale > smallest else 1.0
+        total += float(np.square((X[rows] - mean) / largest).sum())
+    return mean, largest * float(np.sqrt(total / X.size))
 
 
-def standardise(X: Array, mean: NDArray[np.float64], scale: float) -> Tensor:
-    """Return (X - mean) / scale in float32, the only copy of X that training makes.
+def standardise(
+    X: Array, mean: NDArray[np.float64], scale: float, dtype: type[np.floating] = np.float32
+) -> NDArray[Any]:
+    """Return (X - mean) / scale.
 
     Subtraction is in float64: X far from 0 keeps its digits.
     """
-    z = np.empty(X.shape, dtype=np.float32)
+    z = np.empty(X.shape, dtype=dtype)
     for rows in gen_batches(len(X), _ROWS_AT_A_TIME):
         z[rows] = (X[rows] - mean) / scale
-    return torch.from_numpy(z)
+    return z
 
 
 @dataclass(frozen=True)
 class PrincipalStart:
-    """PCA of the training data, padded with zeros where components outnumber its rank.
+    """PCA in training units, padded with zeros where components outnumber the rank.
 
     Attributes
     ----------
     components : ndarray of shape (n_components, n_features)
     standard_deviations : ndarray of shape (n_components,)
-        In units of `scale`.
     centre : ndarray of shape (n_features,)
-        Mean of the rows of this PCA, in training units: 0 where they are those of the units.
+        Mean of the rows of this PCA.
     residual : float
         Share of the variance that PCA leaves unexplained.
     """
@@ -76,40 +79,35 @@ class PrincipalStart:
     residual: float
 
 
-def fit_pca(
-    X: Array, n_components: int | float, mean: NDArray[np.float64], scale: float, seed: int
-) -> PrincipalStart:
+def fit_pca(z: Array, n_components: int | float, seed: int) -> PrincipalStart:
     """Fit scikit-learn's PCA: LAPACK on small data, covariance or randomised on large.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    z : ndarray of shape (n_samples, n_features)
+        In training units: the covariance of X far from 0 would lose all digits.
     n_components : int or float
         A float in (0, 1) asks for the fewest components that explain this share of variance.
-    mean, scale : ndarray of shape (n_features,), float
-        The training units.
     seed : int
         For the randomised solver.
     """
-    wanted = n_components
-    if isinstance(n_components, Integral):
-        wanted = min(int(n_components), *X.shape)
-    if np.ptp(X, axis=0).max() == 0:  # nothing varies; PCA would divide by 0
-        kept = int(n_components) if isinstance(n_components, Integral) else 1
-        centre = (X[0].astype(np.float64) - mean) / scale
-        return PrincipalStart(np.eye(kept, X.shape[1]), np.zeros(kept), centre, 0.0)
+    is_share = not isinstance(n_components, Integral)
+    if np.ptp(z, axis=0).max() == 0:  # nothing varies; PCA would divide by 0
+        kept = 1 if is_share else int(n_components)
+        return PrincipalStart(np.eye(kept, z.shape[1]), np.zeros(kept), z[0].astype(float), 0.0)
     # scikit-learn's choice, but exact where that takes a second: its randomised solver, which it
     # takes from 500 rows on, costs up to 1 % of the error where the spectrum is flat.
-    few_rows = len(X) < 10 * X.shape[1]
-    solver = "full" if few_rows and min(X.shape) <= _EXACT_UP_TO else "auto"
-    pca = PCA(wanted, svd_solver=solver, random_state=seed).fit(X)
-    kept = int(n_components) if isinstance(n_components, Integral) else int(pca.n_components_)
-    components = np.zeros((kept, X.shape[1]))
+    few_rows = len(z) < 10 * z.shape[1]
+    solver = "full" if few_rows and min(z.shape) <= _EXACT_UP_TO else "auto"
+    wanted = n_components if is_share else min(int(n_components), *z.shape)
+    pca = PCA(wanted, svd_solver=solver, random_state=seed).fit(z)
+    kept = int(pca.n_components_) if is_share else int(n_components)
+    components = np.zeros((kept, z.shape[1]))
     deviations = np.zeros(kept)
     components[: pca.n_components_] = pca.components_
-    deviations[: pca.n_components_] = np.sqrt(pca.explained_variance_) / scale
+    deviations[: pca.n_components_] = np.sqrt(pca.explained_variance_)
     residual = max(0.0, 1.0 - float(pca.explained_variance_ratio_.sum(dtype=np.float64)))
-    return PrincipalStart(components, deviations, (pca.mean_ - mean) / scale, residual)
+    return PrincipalStart(components, deviations, pca.mean_.astype(np.float64), residual)
 
 
 @torch.no_grad()

@@ -272,3 +272,25 @@ def test_lbfgs_never_raises_the_training_loss(wine):
     ).fit(wine)
     assert max(np.diff(model.loss_curve_)) < 1e-6
     assert model.loss_curve_[-1] == pytest.approx(1 - model.score(wine), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: np.add(X, [0, 0, 0, 1.7e9]),
+        lambda X: X + 1e8,
+        lambda X: (X + 1e4).astype(np.float32),
+        lambda X: (X * 1e-30).astype(np.float32),
+        lambda X: (X * 1e18).astype(np.float32),
+        lambda X: X * 1e200,
+        lambda X: X * 1e-160,
+    ],
+    ids=["one far column", "far", "far float32", "tiny float32", "huge float32", "huge", "tiny"],
+)
+@pytest.mark.filterwarnings("error")
+def test_neither_offset_nor_scale_spoils_the_start(iris, change):
+    """A covariance of such data has no digits left, or overflows."""
+    expected = PCA(2, svd_solver="full").fit(iris).explained_variance_ratio_.sum()
+    model = Autoencoder(2, max_iter=2, hidden_layer_sizes=(8,), random_state=0).fit(change(iris))
+    assert model.explained_variance_ratio_.sum() >= expected - 1e-4
+    assert model.score(change(iris)) >= expected - 1e-4
