@@ -34,7 +34,9 @@ test: lint
 benchmarks: .venv/.installed
 	$(BIN)/python -m benchmarks.pca --jobs 2
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.pca --sets iris --seeds 0 --mnist --name default_fit
 	$(BIN)/python -m benchmarks.mnist30
+	$(BIN)/python -m benchmarks.report
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
