@@ -14,9 +14,10 @@ help:
 
 # The stamp is renewed only when what it depends on changes: a second run sets nothing up.
 .venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	@echo "Setting up .venv: a few minutes, the first time only."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		--editable ".[demo,benchmarks,test]"
 	@touch $@
 
