@@ -55,10 +55,9 @@ def test_finds_a_curve_that_pca_cannot(rng):
 # -- PCA as a special case ----------------------------------------------------------------------
 
 
-@pytest.fixture(params=[False, True], ids=["untied", "tied"])
-def linear(request, wine):
-    """Return a linear autoencoder, trained from random weights to the end."""
-    model = Autoencoder(
+def plain_linear(**changes) -> Autoencoder:
+    """Return a linear autoencoder that starts from random weights."""
+    return Autoencoder(
         3,
         activation="identity",
         shortcut=None,
@@ -66,10 +65,15 @@ def linear(request, wine):
         weight_decay=0.0,
         solver="lbfgs",
         early_stopping=False,
-        max_iter=400,
-        tied_weights=request.param,
         random_state=0,
+        **changes,
     )
+
+
+@pytest.fixture(params=[False, True], ids=["untied", "tied"])
+def linear(request, wine):
+    """Return a linear autoencoder, trained from random weights to the end."""
+    model = plain_linear(max_iter=400, tied_weights=request.param)
     return model.fit(wine)
 
 
@@ -258,18 +262,7 @@ def test_poisson_takes_counts_with_many_zeros(rng):
 
 
 def test_lbfgs_never_raises_the_training_loss(wine):
-    model = Autoencoder(
-        3,
-        activation="identity",
-        shortcut=None,
-        hidden_layer_sizes=(),
-        weight_decay=0.0,
-        solver="lbfgs",
-        early_stopping=False,
-        max_iter=30,
-        tied_weights=True,
-        random_state=0,
-    ).fit(wine)
+    model = plain_linear(max_iter=30, tied_weights=True).fit(wine)
     assert max(np.diff(model.loss_curve_)) < 1e-6
     assert model.loss_curve_[-1] == pytest.approx(1 - model.score(wine), rel=0.1)
 

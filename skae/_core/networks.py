@@ -100,7 +100,10 @@ class Perceptron(nn.Module):
             if self.dropout and self.training:
                 kept = torch.empty_like(y).bernoulli_(1 - self.dropout, generator=self.generator)
                 y = y * kept.div_(1 - self.dropout)
-        y = last(y)
+        return self.add_linear_path(last(y), x)
+
+    def add_linear_path(self, y: Tensor, x: Tensor) -> Tensor:
+        """Return ``scale * y + x S + offset``, y being what the layers make of x."""
         if self.shortcut is not None:
             if x.ndim == 2:
                 y = torch.addmm(y, x, self.shortcut, beta=self.scale)

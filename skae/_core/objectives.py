@@ -88,18 +88,11 @@ class _Half:
         self.activation_backward = _BACKWARD[output_activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        perceptron, y = self.perceptron, x
+        y = x
         for layer in self.layers:
             y = layer.forward(y)
-        if perceptron.shortcut is not None:
-            if x.ndim == 2:
-                y = torch.addmm(y, x, perceptron.shortcut, beta=perceptron.scale)
-            else:
-                y = torch.add(x @ perceptron.shortcut, y, alpha=perceptron.scale)
-        if perceptron.offset is not None:
-            y = y + perceptron.offset
-        self.before = y
-        self.after = self.activation(y)
+        self.before = self.perceptron.add_linear_path(y, x)
+        self.after = self.activation(self.before)
         return self.after
 
     def backward(self, delta: Tensor, *, into_input: bool) -> Tensor:
