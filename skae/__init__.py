@@ -7,13 +7,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skae._autoencoder import Autoencoder as Autoencoder
+    from skae._contractive import ContractiveAutoencoder as ContractiveAutoencoder
+    from skae._denoising import DenoisingAutoencoder as DenoisingAutoencoder
+    from skae._sparse import SparseAutoencoder as SparseAutoencoder
 
 __version__ = "0.1.0"
 
 # Loaded on first use, so that `skae._core` can be imported without scikit-learn.
-_HOMES = {"Autoencoder": "skae._autoencoder"}
+_HOMES = {
+    "Autoencoder": "skae._autoencoder",
+    "ContractiveAutoencoder": "skae._contractive",
+    "DenoisingAutoencoder": "skae._denoising",
+    "SparseAutoencoder": "skae._sparse",
+}
 
-__all__ = ["Autoencoder", "__version__"]
+__all__ = [
+    "Autoencoder",
+    "ContractiveAutoencoder",
+    "DenoisingAutoencoder",
+    "SparseAutoencoder",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:

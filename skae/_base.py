@@ -19,11 +19,17 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from skae._callbacks import EpochCallbacks
-from skae._core.canonical import describe
+from skae._core.canonical import Axes, describe
 from skae._core.held_out import Division, Judge, no_division
 from skae._core.losses import LOSSES
 from skae._core.model import Model
-from skae._core.networks import ACTIVATIONS, Architecture, build_network, select_model
+from skae._core.networks import (
+    ACTIVATIONS,
+    Architecture,
+    Corruption,
+    build_network,
+    select_model,
+)
 from skae._core.numerics import training_numerics
 from skae._core.objectives import Autograd, Backpropagation
 from skae._core.solvers import DEFAULT_LEARNING_RATES, SOLVERS, FlatParameters, Solver
@@ -33,6 +39,7 @@ from skae._preparation import (
     PrincipalStart,
     anchor,
     divide,
+    feature_means,
     fit_pca,
     link_start,
     mean_and_scale,
@@ -125,16 +132,59 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         """Return the named terms of the objective on a batch, each a mean over its rows."""
         return {"reconstruction": model.reconstruction(model.network(z), z)}
 
+    def _is_plain(self) -> bool:
+        """Whether the objective is the reconstruction alone.
+
+        Training then takes the fast path, and a penalty of weight 0 changes no bit.
+        """
+        return type(self)._terms is BaseAutoencoder._terms
+
+    def _corruption(self, model: Model, z: Tensor) -> Corruption | None:
+        """Return what training does to a batch before the network sees it; z is all rows."""
+        return None
+
+    def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:
+        """Loss of each held-out row: its reconstruction, and the other terms' mean."""
+        network = model.network.eval()
+        losses = model.row_losses(network(z), z)
+        if not self._is_plain():
+            terms = self._terms(model, z)
+            losses = losses + sum(terms[name] for name in terms if name != "reconstruction")
+        network.train()
+        return losses
+
+    def _architecture(self, n_features: int, n_components: int) -> Architecture:
+        """Return the shape of the network."""
+        return Architecture(
+            n_features,
+            n_components,
+            widths("hidden_layer_sizes", self.hidden_layer_sizes),
+            self.activation,
+            self._activation_of_code(),
+            self.tied_weights,
+            self.dropout,
+        )
+
+    def _activation_of_code(self) -> str:
+        return self.code_activation
+
+    def _axes(self) -> Axes:
+        """Say what may be done to the code without changing a reconstruction or the objective."""
+        return {"identity": Axes.PRINCIPAL, "relu": Axes.SCALED}.get(
+            self._activation_of_code(), Axes.AS_TRAINED
+        )
+
     def _check_values(self, X: Array) -> None:
-        """Check X against the loss."""
-        if self.loss == "log_loss" and (X.min() < 0 or X.max() > 1):
+        """Check X against the parameters."""
+        low, high = np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
+        if self.loss == "log_loss" and (low < 0 or high > 1):
             raise ValueError(
                 "loss='log_loss' needs X in [0, 1], but X has values from "
-                f"{X.min():g} to {X.max():g}. Scale X with MinMaxScaler, or use another loss."
+                f"{low:g} to {high:g}. Scale X with MinMaxScaler, or use another loss."
             )
-        if self.loss == "poisson" and X.min() < 0:
+        if self.loss == "poisson" and low < 0:
             raise ValueError(
-                f"loss='poisson' needs counts, X >= 0, but the smallest value is {X.min():g}. "
+                f"loss='poisson' needs counts, X >= 0, but the smallest value is {low:g}. "
                 "Pass the counts without centring or scaling, or use another loss."
             )
 
@@ -183,16 +233,21 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
                 may_cross_fit=continued is None,
                 generator=generator,
             )
-        max_epochs = self.max_iter
         anchored = self.shortcut == "pca" and self.early_stopping
+        left_over = 1.0
         if continued is None:
             model, left_over = self._new_model(rows, division, generator)
-            if anchored and (left_over < _NOTHING_LEFT or division.held_out is None):
-                max_epochs = 0  # nothing to gain, or nobody to tell whether anything was gained
         else:
             model = copy.deepcopy(continued)
         data = self._in_training_units(rows, model).to(device)
+        corruption = self._corruption(model, data)
+        max_epochs = self.max_iter
+        if anchored and continued is None:
+            nothing_to_gain = left_over < _NOTHING_LEFT and corruption is None and self._is_plain()
+            if nothing_to_gain or division.held_out is None:
+                max_epochs = 0  # nothing to gain, or nobody to tell whether anything was gained
         run = self._open_run(model, division, generator, device, max_epochs)
+        model.network.corruption = corruption
         judge = None
         if division.held_out is not None:
             judge = Judge(lambda z: self._held_out_losses(model, z), data, division)
@@ -210,7 +265,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             model, _ = self._new_model(rows, everything, generator)
             division, data = everything, self._in_training_units(rows, model)
         fitted = self._describe(model, history, division, data)
-        fitted["mean_"] = rows.mean(axis=0, dtype=np.float64)
+        fitted["mean_"] = feature_means(rows)
         callbacks.end_fit(fitted)
         # All fitted attributes appear at once: nothing half-fitted looks fitted.
         self.__dict__.pop("_run", None)
@@ -219,7 +274,14 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
 
     def _validate_training_rows(self, X: ArrayLike, *, reset: bool) -> Array:
         fewest = 2 if reset else 1
-        rows: Array = validate_data(self, X, dtype=DTYPES, reset=reset, ensure_min_samples=fewest)
+        rows: Array = validate_data(
+            self,
+            X,
+            dtype=DTYPES,
+            reset=reset,
+            ensure_min_samples=fewest,
+            ensure_all_finite="allow-nan" if self._allows_missing else True,
+        )
         self._check_values(rows)
         return rows
 
@@ -244,7 +306,8 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             and same_code
             and tied == self.tied_weights
             and network.encoder.activation == self.activation
-            and network.code_activation == self.code_activation
+            and network.code_activation == self._activation_of_code()
+            and network.n_active == self._architecture(X.shape[1], code).n_active
             and model.loss is LOSSES[self.loss]
             and (network.encoder.shortcut is None) == (self.shortcut is None)
         )
@@ -257,8 +320,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         Rows that judge a model are kept from its PCA too. PCA fits an outlier that it has seen,
         and no network that has not seen it could then win.
         """
-        hidden = widths("hidden_layer_sizes", self.hidden_layer_sizes)
-        linear = self.code_activation == "identity"
+        scales_with_X = self._activation_of_code() in ("identity", "relu")
         loss = LOSSES[self.loss]
         seed = generator.initial_seed()
         # The last model is the one to keep; X gives it its units.
@@ -266,6 +328,9 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         X_kept = X if everything else X[division.training[-1].numpy()]
         mean, scale = mean_and_scale(X_kept)
         z = torch.from_numpy(standardise(X_kept, mean, scale))
+        any_missing = self._allows_missing and bool(z.isnan().any())
+        if any_missing:
+            z.nan_to_num_(nan=0.0)
         n_components = self.n_components
         starts: list[PrincipalStart] = []
         if self.shortcut == "pca" or isinstance(n_components, float):
@@ -273,41 +338,33 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             exact = (
                 z.numpy()
                 if X.dtype == z.numpy().dtype
-                else standardise(X_kept, mean, scale, np.float64)
+                else np.nan_to_num(standardise(X_kept, mean, scale, np.float64), copy=False)
             )
             starts = [fit_pca(exact, n_components, seed)]
             n_components = len(starts[0].components)
-        architecture = Architecture(
-            X.shape[1],
-            int(n_components),
-            hidden,
-            self.activation,
-            self.code_activation,
-            self.tied_weights,
-            self.dropout,
-        )
         network = build_network(
-            architecture,
+            self._architecture(X.shape[1], int(n_components)),
             generator=generator,
             n_models=division.n_models,
             start_at_zero=self.shortcut == "pca",
         )
-        model = Model(
-            network, loss, torch.from_numpy(mean), scale, code_unit=scale if linear else 1.0
-        )
+        network.fills_missing = self._allows_missing
+        code_unit = scale if scales_with_X else 1.0
+        model = Model(network, loss, torch.from_numpy(mean), scale, code_unit=code_unit)
         if self.shortcut == "pca":
             parts = [z]
             for fold in division.training[-2::-1]:
                 starts.insert(0, fit_pca(exact[fold.numpy()], n_components, seed))
                 parts.insert(0, z[fold])
             anchor(network, starts, parts)
-        target = model.target(z)
+        target = model.target(z, z)
         link_start(network, loss, target, scale)
-        if self.loss != "squared_error":
+        if self.loss != "squared_error" or any_missing:
             guess = model.mean.float() if loss.link is None else loss.link(model.mean).float()
             constant = torch.zeros_like(guess) if loss.link is None else guess
             model.baseline = float(loss.function(constant.expand_as(target), target)) or 1.0
         network.float()
+        linear = network.code_activation == "identity" and network.n_active is None
         judged_by_pca = self.shortcut == "pca" and linear and self.loss == "squared_error"
         return model, starts[-1].residual if judged_by_pca else 1.0
 
@@ -399,16 +456,9 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         return history
 
     def _objective(self, run: _Run, n_models: int) -> Objective:
-        is_plain = type(self)._terms is BaseAutoencoder._terms
-        if is_plain and not self.dropout:
+        if self._is_plain() and not self.dropout:
             return Backpropagation(run.model, n_models)
         return Autograd(run.parameters, lambda batch: self._terms(run.model, batch), n_models)
-
-    def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:
-        model.network.eval()
-        losses = model.row_losses(model.network(z), z)
-        model.network.train()
-        return losses
 
     def _describe(
         self,
@@ -419,15 +469,16 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         *,
         turn: bool = True,
     ) -> dict[str, Any]:
-        """Turn the code to its principal axes and describe it: the fitted attributes."""
+        """Turn the code to its axes and describe it: the fitted attributes."""
         network, device = model.network, data.device
         if division.n_models is not None:
             select_model(network, division.n_models - 1)
         network.set_generator(None)
-        # A start at PCA is on its principal axes already.
-        at_pca = history.best_epoch == 0 and self.shortcut == "pca"
-        turn = turn and self.code_activation == "identity" and not at_pca
-        code = describe(model, data, turn=turn)
+        network.corruption = None
+        axes = self._axes() if turn else Axes.AS_TRAINED
+        if axes is Axes.PRINCIPAL and history.best_epoch == 0 and self.shortcut == "pca":
+            axes = Axes.AS_TRAINED  # a start at PCA is on its principal axes already
+        code = describe(model, data, axes)
         if device.type == "cuda":  # elsewhere codes in float64 need the CPU
             network.to(device)
         carried = code.carried / code.carried.sum().clamp_min(1e-30)
@@ -491,6 +542,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             run = self._run
         model = run.model
         data = self._in_training_units(rows, model).to(device)
+        model.network.corruption = self._corruption(model, data)
         model.network.train()
         history = self._train(run, data, division)
         # The axes stay as they are: codes of before and after a call must be comparable.

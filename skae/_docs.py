@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TypeVar
 
 PARAMETERS = """\
@@ -18,7 +19,8 @@ activation : {"gelu", "relu", "silu", "tanh", "logistic", "identity"}, default="
 
 code_activation : same choices as `activation`, default="identity"
     Activation of the code. Only a linear code ("identity") starts at PCA exactly and is turned
-    to its principal axes.
+    to its principal axes. A linear code and one of "relu" are in the units of X: a step of 1
+    along a column moves the reconstruction by 1 (root mean square over the training data).
 
 loss : {"squared_error", "absolute_error", "huber", "log_loss", "poisson"}, \
 default="squared_error"
@@ -143,8 +145,28 @@ T = TypeVar("T", bound=type)
 
 
 def document(cls: T) -> T:
-    """Replace ``{parameters}`` and ``{attributes}`` in a class docstring by the shared text."""
+    """Replace ``{parameters}`` and ``{attributes}`` in a class docstring by the shared text.
+
+    An entry that the class describes itself is left out of the shared text, and a default that the
+    class changes is changed there.
+    """
     text = inspect.cleandoc(cls.__doc__ or "")
-    text = text.replace("{parameters}", PARAMETERS).replace("{attributes}", ATTRIBUTES)
+    shared = []
+    for entry in _entries(PARAMETERS):
+        name = entry.partition(" : ")[0]
+        if re.search(rf"^{name} : ", text, flags=re.MULTILINE):
+            continue
+        header, _, body = entry.partition("\n")
+        header = header.rpartition("default=")[0] + f"default={_quoted(getattr(cls, name))}"
+        shared.append(f"{header}\n{body}")
+    text = text.replace("{parameters}", "\n\n".join(shared)).replace("{attributes}", ATTRIBUTES)
     cls.__doc__ = text
     return cls
+
+
+def _entries(text: str) -> list[str]:
+    return re.split(r"\n\n(?=\w+ : )", text)
+
+
+def _quoted(default: object) -> str:
+    return f'"{default}"' if isinstance(default, str) else repr(default)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ def as_tensor(X: Array) -> Tensor:
 class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The methods that only read `_model`, which `fit` leaves."""
 
+    # Whether X may have missing entries (NaN).
+    _allows_missing: ClassVar[bool] = False
+
     _model: Model
     n_components_: int
     mean_: NDArray[np.float64]
@@ -37,6 +40,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = self._allows_missing
         return tags
 
     @property
@@ -45,15 +49,29 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _validate_rows(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
-        rows: Array = validate_data(self, X, dtype=DTYPES, reset=False)
+        rows: Array = validate_data(
+            self,
+            X,
+            dtype=DTYPES,
+            reset=False,
+            ensure_all_finite="allow-nan" if self._allows_missing else True,
+        )
         return rows
 
-    def _reconstruct(self, rows: Array) -> Array:
-        return self._model.rows_of(self._model.codes_of(as_tensor(rows))).numpy()
+    def _encode(self, rows: Array) -> Array:
+        return self._model.codes_of(as_tensor(rows)).numpy()
 
-    def _validate_codes(self, code: ArrayLike) -> Array:
+    def _decode(self, codes: Array) -> Array:
+        return self._model.rows_of(as_tensor(codes)).numpy()
+
+    def _reconstruct(self, rows: Array) -> Array:
+        return self._decode(self._encode(rows))
+
+    def _validate_codes(self, code: ArrayLike, accept_sparse: str | bool = False) -> Array:
         check_is_fitted(self)
-        codes: Array = check_array(code, dtype=DTYPES, input_name="code")
+        codes: Array = check_array(
+            code, dtype=DTYPES, input_name="code", accept_sparse=accept_sparse
+        )
         if codes.shape[1] != self.n_components_:
             raise ValueError(
                 f"The code has {codes.shape[1]} columns, but {type(self).__name__} was fitted with "
@@ -73,8 +91,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         code : ndarray of shape (n_samples, n_components_)
             In the dtype of X. A linear code is in the units of X.
         """
-        rows = self._validate_rows(X)
-        return self._model.codes_of(as_tensor(rows)).numpy()
+        return self._encode(self._validate_rows(X))
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Decode a code.
@@ -89,8 +106,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         X_original : ndarray of shape (n_samples, n_features_in_)
             In the dtype of the code and the units of the training data.
         """
-        codes = self._validate_codes(X)
-        return self._model.rows_of(as_tensor(codes)).numpy()
+        return self._decode(self._validate_codes(X))
 
     def reconstruct(self, X: ArrayLike) -> Array:
         """Encode and decode X.
@@ -121,7 +137,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         rows = self._validate_rows(X)
         errors = np.square(rows - self._reconstruct(rows))
-        return errors if per_feature else errors.sum(axis=1)
+        return errors if per_feature else np.nansum(errors, axis=1)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Share of the variance of X about `mean_` that the reconstruction explains (R2).
@@ -140,8 +156,8 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rows = self._validate_rows(X)
         # In training units, where no square is too large or too small.
         scale = self._model.scale
-        total = float(np.square((rows - self.mean_) / scale).sum())
-        error = float(np.square((rows - self._reconstruct(rows)) / np.float64(scale)).sum())
+        total = float(np.nansum(np.square((rows - self.mean_) / scale)))
+        error = float(np.nansum(np.square((rows - self._reconstruct(rows)) / np.float64(scale))))
         if total == 0:
             return 1.0 if error == 0 else 0.0
         return 1.0 - error / total

@@ -32,18 +32,38 @@ _ROWS_AT_A_TIME = 4096
 _EXACT_UP_TO = 1000
 
 
+def feature_means(X: Array) -> NDArray[np.float64]:
+    """Mean of each feature's entries that are not missing."""
+    means: NDArray[np.float64] = X.mean(axis=0, dtype=np.float64)
+    if not np.isnan(means).any():
+        return means
+    empty = np.flatnonzero(np.isnan(np.fmax.reduce(X, axis=0)))
+    if len(empty):
+        raise ValueError(
+            f"Features {empty.tolist()} have no value in any training row, so nothing can be "
+            "learned about them. Drop them from X."
+        )
+    return np.nanmean(X, axis=0, dtype=np.float64)
+
+
 def mean_and_scale(X: Array) -> tuple[NDArray[np.float64], float]:
-    """Feature means, and the root mean square of ``X - mean`` over all entries."""
-    mean = X.mean(axis=0, dtype=np.float64)
+    """Feature means, and the root mean square of ``X - mean`` over all entries.
+
+    Missing entries (NaN) do not count.
+    """
+    mean = feature_means(X)
     # Squares of the largest deviation may overflow; squares relative to it do not.
-    largest = float(np.maximum(X.max(axis=0) - mean, mean - X.min(axis=0)).max())
+    high, low = np.fmax.reduce(X, axis=0), np.fmin.reduce(X, axis=0)
+    largest = float(np.maximum(high - mean, mean - low).max())
     # Rounding noise about a constant is not a scale.
     if largest <= 4 * np.finfo(X.dtype).eps * float(np.abs(mean).max()):
         return mean, 1.0
-    total = 0.0
+    total, n_entries = 0.0, 0
     for rows in gen_batches(len(X), _ROWS_AT_A_TIME):
-        total += float(np.square((X[rows] - mean) / largest).sum())
-    return mean, largest * float(np.sqrt(total / X.size))
+        squares = np.square((X[rows] - mean) / largest)
+        total += float(np.nansum(squares))
+        n_entries += squares.size - int(np.count_nonzero(np.isnan(squares)))
+    return mean, largest * float(np.sqrt(total / n_entries))
 
 
 def standardise(

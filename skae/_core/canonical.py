@@ -11,6 +11,10 @@ on either side absorb it. Of all equivalent codes, the canonical one has
 - the sign of each column such that its largest loading (of `components_`) is positive.
 
 For a linear autoencoder this is PCA.
+
+A code of rectified units, or one with a penalty on its units, keeps its units; of the above, only
+their scales are free: a step of 1 along a unit moves the reconstruction by 1. Under a linear
+decoder, atoms have norm 1, as in dictionary learning.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 import torch
 from torch import Tensor
@@ -60,6 +65,14 @@ def largest_loading_signs(components: Tensor) -> Tensor:
     """Sign of the entry of largest size in each row (1 for a row of zeros); ``(k,)``."""
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))[:, 0]
     return torch.where(largest < 0, -1.0, 1.0).to(components.dtype)
+
+
+class Axes(Enum):
+    """Which axes a fitted code is put on."""
+
+    PRINCIPAL = "principal"
+    SCALED = "scaled"
+    AS_TRAINED = "as trained"
 
 
 @torch.no_grad()
@@ -107,8 +120,8 @@ class Description:
 
 
 @torch.no_grad()
-def describe(model: Model, z: Tensor, *, turn: bool) -> Description:
-    """Describe the code of the rows z; turn it to its principal axes first if asked.
+def describe(model: Model, z: Tensor, axes: Axes) -> Description:
+    """Describe the code of the rows z, after putting it on the axes asked for.
 
     Leaves the network's weights in float32 and its fixed linear path in float64.
     """
@@ -122,13 +135,19 @@ def describe(model: Model, z: Tensor, *, turn: bool) -> Description:
 
     n_outputs = z[0].numel()
     metric = sensitivity(decode, codes, n_outputs)
-    if turn:
-        tied = network.decoder.layers[0].transposed
+    tied = network.decoder.layers[0].transposed
+    if axes is Axes.SCALED and not tied:  # a change of scale would tear tied weights apart
+        scales = metric.diagonal().sqrt()
+        scales = torch.where(scales > 0, scales, torch.ones_like(scales))
+        forward, inverse = torch.diag(scales), torch.diag(1.0 / scales)
+        apply_map(network, forward, inverse, torch.zeros_like(scales))
+        codes, metric = codes * scales, inverse @ metric @ inverse
+    if axes is Axes.PRINCIPAL:
         forward, inverse, mean = canonical_map(codes, None if tied else metric)
         apply_map(network, forward, inverse, mean)
         codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
     components = decoder_jacobians(decode, codes.mean(0, keepdim=True))[0]
-    if turn:
+    if axes is Axes.PRINCIPAL:
         signs = largest_loading_signs(components)
         apply_map(network, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
         components = components * signs[:, None]
@@ -143,9 +162,10 @@ def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
     codes, error = [], 0.0
     for chunk in z.split(_CHUNK):
         code = model.network.encode(chunk)
-        error += float((model.decode(code) - chunk).square().sum())
+        # Missing entries are NaN and do not count.
+        error += float((model.decode(code) - chunk).square().nansum())
         codes.append(code.double().cpu())
-    total = float((z - z.mean(0)).square().sum())
+    total = float((z - z.nanmean(0)).square().nansum())
     return torch.cat(codes), 1.0 - error / max(total, 1e-30)
 
 

@@ -33,12 +33,16 @@ class ReconstructionLoss:
     link : callable or None
         Reconstruction to output. None for losses whose output is the reconstruction; these work
         in centred and scaled units, the others in the units of X.
+    draw : callable or None
+        ``(reconstruction, generator) -> x``, from the distribution whose negative log-likelihood
+        the loss is; None for the normal one.
     """
 
     function: Callable[..., Tensor]
     derivative: Callable[[Tensor, Tensor], Tensor]
     response: Callable[[Tensor], Tensor] = identity
     link: Callable[[Tensor], Tensor] | None = None
+    draw: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
 
 def squared_error(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -101,10 +105,20 @@ def _log(mean: Tensor) -> Tensor:
     return mean.clamp_min(_SMALLEST_PROBABILITY * mean.max().clamp_min(1e-30)).log()
 
 
+def _draw_bernoulli(mean: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.bernoulli(mean, generator=generator)
+
+
+def _draw_poisson(rate: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.poisson(rate, generator=generator)
+
+
 LOSSES: dict[str, ReconstructionLoss] = {
     "squared_error": ReconstructionLoss(squared_error, _squared_slope),
     "absolute_error": ReconstructionLoss(absolute_error, _absolute_slope),
     "huber": ReconstructionLoss(huber, _huber_slope),
-    "log_loss": ReconstructionLoss(log_loss, _log_loss_slope, torch.sigmoid, _logit),
-    "poisson": ReconstructionLoss(poisson, _poisson_slope, torch.exp, _log),
+    "log_loss": ReconstructionLoss(
+        log_loss, _log_loss_slope, torch.sigmoid, _logit, _draw_bernoulli
+    ),
+    "poisson": ReconstructionLoss(poisson, _poisson_slope, torch.exp, _log, _draw_poisson),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -30,7 +31,7 @@ class Model:
     baseline : float
         Loss of predicting the mean; losses are reported relative to it.
     code_unit : float
-        `scale` where the code is linear, so that codes are in the units of X; otherwise 1.
+        `scale` where the code scales with X, so that codes are in the units of X; otherwise 1.
     """
 
     network: AutoencoderNetwork
@@ -59,21 +60,30 @@ class Model:
             self._means[key] = self.mean.to(z.dtype).to(z.device)
         return self._means[key]
 
-    def target(self, z: Tensor) -> Tensor:
-        """Return what the loss compares the output with."""
-        if self.loss.link is None:
-            return z
-        return torch.add(self.mean_like(z), z, alpha=self.scale)
+    def target(self, z: Tensor, output: Tensor) -> Tensor:
+        """Return what the loss compares the output with: itself where an entry is missing."""
+        x = z if self.loss.link is None else torch.add(self.mean_like(z), z, alpha=self.scale)
+        if not self.network.fills_missing:
+            return x
+        # No loss has a gradient there.
+        return torch.where(x.isnan(), self.loss.response(output.detach()), x)
+
+    def entry_losses(self, output: Tensor, z: Tensor) -> Tensor:
+        """Loss of each entry; 0 where it is missing."""
+        losses = self.loss.function(output, self.target(z, output), reduction="none")
+        return losses.masked_fill(z.isnan(), 0.0) if self.network.fills_missing else losses
 
     def reconstruction(self, output: Tensor, z: Tensor) -> Tensor:
         """Mean loss, in units of the loss of predicting the mean."""
-        loss = self.loss.function(output, self.target(z))
+        if self.network.fills_missing:
+            loss = self.entry_losses(output, z).mean()
+        else:
+            loss = self.loss.function(output, self.target(z, output))
         return loss if self.baseline == 1.0 else loss / self.baseline
 
     def row_losses(self, output: Tensor, z: Tensor) -> Tensor:
         """Loss of each row, in the same units."""
-        losses = self.loss.function(output, self.target(z), reduction="none")
-        return losses.flatten(z.ndim - 1).mean(-1) / self.baseline
+        return self.entry_losses(output, z).flatten(z.ndim - 1).mean(-1) / self.baseline
 
     def decode(self, code: Tensor, network: AutoencoderNetwork | None = None) -> Tensor:
         """Code to reconstruction, both in training units."""
@@ -88,16 +98,28 @@ class Model:
             self._networks[dtype] = copy.deepcopy(self.network).to(dtype).eval()
         return self._networks[dtype]
 
+    def encoded_chunks(self, z: Tensor) -> Iterator[Tensor]:
+        """Yield the codes of a part of the rows after another; z in training units."""
+        network = self.network_in(z.dtype)
+        for chunk in z.split(_CHUNK):
+            with torch.no_grad():
+                yield network.encode(chunk.to(self.device)).mul_(self.code_unit).cpu()
+
     @torch.no_grad()
     def codes_of(self, x: Tensor) -> Tensor:
         """Rows in the units of X to codes, in the precision of x."""
         network = self.network_in(x.dtype)
-        codes = []
-        for chunk in x.split(_CHUNK):
-            rows = chunk.to(self.device)
-            z = (rows - self.mean_like(rows)).div_(self.scale)
-            codes.append(network.encode(z).mul_(self.code_unit).cpu())
-        return torch.cat(codes)
+        return torch.cat(
+            [
+                network.encode(self.standardised(chunk)).mul_(self.code_unit).cpu()
+                for chunk in x.split(_CHUNK)
+            ]
+        )
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """Rows in the units of X to training units, on the model's device."""
+        rows = x.to(self.device)
+        return (rows - self.mean_like(rows)).div_(self.scale)
 
     @torch.no_grad()
     def rows_of(self, codes: Tensor) -> Tensor:

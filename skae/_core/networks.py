@@ -21,6 +21,14 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
+def keep_largest(code: Tensor, n_active: int) -> Tensor:
+    """Set all but the `n_active` largest entries of each row to 0."""
+    values, units = code.topk(n_active, dim=-1, sorted=False)
+    return torch.zeros_like(code).scatter(-1, units, values)
+
+
+Corruption = Callable[[Tensor, torch.Generator], Tensor]
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": identity,
     "relu": torch.relu,
@@ -117,22 +125,58 @@ class AutoencoderNetwork(nn.Module):
 
     Training runs on X centred by its mean and divided by one scalar; the code and the output are
     in those units. `skae._base` turns both into the units of X.
+
+    Attributes
+    ----------
+    n_active : int or None
+        Keep this many of the largest code units and set the others to 0; None keeps all.
+    fills_missing : bool
+        Take NaN for the mean of its feature, which is 0 here.
+    corruption : callable or None
+        ``(x, generator) -> x``: what training does to the input, and not to the target.
     """
 
-    def __init__(self, encoder: Perceptron, decoder: Perceptron, code_activation: str) -> None:
+    def __init__(
+        self,
+        encoder: Perceptron,
+        decoder: Perceptron,
+        code_activation: str,
+        n_active: int | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.code_activation = code_activation
+        self.n_active = n_active
+        self.fills_missing = False
+        self.corruption: Corruption | None = None
+        self.generator: torch.Generator | None = None
 
     def encode(self, x: Tensor) -> Tensor:
-        return ACTIVATIONS[self.code_activation](self.encoder(x))
+        code = self.units(x)
+        return code if self.n_active is None else keep_largest(code, self.n_active)
+
+    def units(self, x: Tensor) -> Tensor:
+        """Return the activations of the code layer, before the largest are picked."""
+        return ACTIVATIONS[self.code_activation](self.encoder(self.filled(x)))
 
     def decode(self, code: Tensor) -> Tensor:
         return self.decoder(code)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.decode(self.encode(x))
+        return self.decode(self.encode(self.seen(x)))
+
+    def filled(self, x: Tensor) -> Tensor:
+        """Return x without its missing entries."""
+        return x.nan_to_num(nan=0.0) if self.fills_missing else x
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Return what the encoder sees of x: in training, something corrupted."""
+        x = self.filled(x)
+        if self.corruption is None or not self.training:
+            return x
+        assert self.generator is not None
+        return self.corruption(x, self.generator)
 
     def restore_linear_paths(self) -> None:
         """Undo the rounding of the linear paths to the precision of the training."""
@@ -140,8 +184,8 @@ class AutoencoderNetwork(nn.Module):
             half.set_linear_path(*half._exact)
 
     def set_generator(self, generator: torch.Generator | None) -> None:
-        """Draw dropout from this generator, so that torch's own is left alone."""
-        self.encoder.generator = self.decoder.generator = generator
+        """Draw noise and dropout from this generator, so that torch's own is left alone."""
+        self.generator = self.encoder.generator = self.decoder.generator = generator
 
 
 @dataclass(frozen=True)
@@ -155,6 +199,7 @@ class Architecture:
     code_activation: str = "identity"
     tied_weights: bool = False
     dropout: float = 0.0
+    n_active: int | None = None
 
 
 def build_network(
@@ -206,6 +251,7 @@ def build_network(
         Perceptron(encoder_layers, activation, dropout),
         Perceptron(decoder_layers, activation, dropout),
         architecture.code_activation,
+        architecture.n_active,
     )
     if start_at_zero and architecture.tied_weights and sizes[1:-1]:
         _cancel_at_zero(network.decoder)

@@ -63,12 +63,9 @@ class Backpropagation:
         self.n_models = n_models
 
     def __call__(self, batch: Tensor) -> Terms:
-        output = self.decoder.forward(self.encoder.forward(batch))
-        loss, target = self.model.loss, self.model.target(batch)
-        value = loss.function(output, target)
-        if self.model.baseline != 1.0:
-            value = value / self.model.baseline
-        delta = loss.derivative(output, target)
+        output = self.decoder.forward(self.encoder.forward(self.model.network.seen(batch)))
+        value = self.model.reconstruction(output, batch)
+        delta = self.model.loss.derivative(output, self.model.target(batch, output))
         delta.mul_(self.n_models / (self.model.baseline * delta.numel()))
         self.encoder.backward(self.decoder.backward(delta, into_input=True), into_input=False)
         return {"reconstruction": value}

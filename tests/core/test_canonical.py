@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from skae._core.canonical import (
+    Axes,
     apply_map,
     canonical_map,
     decoder_jacobians,
@@ -137,7 +138,7 @@ def test_signs_make_the_largest_loading_positive():
 @pytest.mark.parametrize("tied", [False, True])
 def test_linear_code_becomes_that_of_pca(tied):
     model, pca = linear_model(tied=tied), PCA(K).fit(X)
-    code = describe(model, Z, turn=True)
+    code = describe(model, Z, Axes.PRINCIPAL)
     np.testing.assert_allclose(code.components, pca.components_, atol=1e-6)
     np.testing.assert_allclose(code.carried, pca.explained_variance_, rtol=1e-6)
     assert code.r2 == pytest.approx(pca.explained_variance_ratio_.sum())
@@ -150,7 +151,7 @@ def test_linear_code_becomes_that_of_pca(tied):
 def test_describing_keeps_reconstructions_and_orders_the_code(tied):
     model = random_model(tied=tied)
     before = model.network(Z).detach()
-    code = describe(model, Z, turn=True)
+    code = describe(model, Z, Axes.PRINCIPAL)
     network = model.network.double()
     torch.testing.assert_close(network(Z).detach(), before, rtol=0, atol=1e-5)
     turned = network.encode(Z).detach()
@@ -164,7 +165,7 @@ def test_describing_keeps_reconstructions_and_orders_the_code(tied):
 
 def test_untied_code_has_the_unit_of_the_reconstruction():
     model = random_model()
-    describe(model, Z, turn=True)
+    describe(model, Z, Axes.PRINCIPAL)
     network = model.network.double()
     metric = sensitivity(network.decode, network.encode(Z).detach(), D)
     torch.testing.assert_close(
@@ -175,4 +176,4 @@ def test_untied_code_has_the_unit_of_the_reconstruction():
 def test_share_explained_is_that_of_the_reconstruction():
     model = random_model()
     residual = (model.network(Z) - Z).square().sum() / Z.square().sum()
-    assert describe(model, Z, turn=False).r2 == pytest.approx(1 - float(residual.detach()))
+    assert describe(model, Z, Axes.AS_TRAINED).r2 == pytest.approx(1 - float(residual.detach()))

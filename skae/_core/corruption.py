@@ -1,0 +1,29 @@
+"""Corruptions: pure functions of a batch and a generator; the clean batch stays the target.
+
+Rows are in training units, where 0 is the mean of a feature.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gaussian(x: Tensor, generator: torch.Generator, standard_deviation: float) -> Tensor:
+    """Add normal noise."""
+    noise = torch.empty_like(x).normal_(generator=generator)
+    return torch.add(x, noise, alpha=standard_deviation)
+
+
+def masking(x: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Set a share of the entries to the mean of their feature."""
+    return x * torch.empty_like(x).bernoulli_(1.0 - share, generator=generator)
+
+
+def salt_and_pepper(
+    x: Tensor, generator: torch.Generator, share: float, low: Tensor, high: Tensor
+) -> Tensor:
+    """Set a share of the entries to the smallest or, as often, the largest of their feature."""
+    draws = torch.empty_like(x).uniform_(generator=generator)
+    extremes = torch.where(draws < share / 2, low, high)
+    return torch.where(draws < share, extremes, x)
