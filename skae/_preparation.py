@@ -30,6 +30,8 @@ _FOLDS_BELOW = 500
 _REFIT_BELOW = 5000
 _ROWS_AT_A_TIME = 4096
 _EXACT_UP_TO = 1000
+# Deviations below this share of the largest are rounding noise of float32.
+_NO_DEVIATION = 1e-5
 
 
 def feature_means(X: Array) -> NDArray[np.float64]:
@@ -149,34 +151,45 @@ def anchor(
     """
     paths = [_linear_path(network, *pair) for pair in zip(starts, parts, strict=True)]
     if len(paths) == 1:
-        encode, decode, offset = paths[0]
+        encode, decode, offset, left_over = paths[0]
     else:
-        encode, decode, offset = (torch.stack(tensors) for tensors in zip(*paths, strict=True))
-        offset = offset[:, None]
+        encode, decode, offset = (
+            torch.stack(tensors) for tensors in list(zip(*paths, strict=True))[:3]
+        )
+        offset, left_over = offset[:, None], paths[-1][3]
     network.encoder.set_linear_path(encode, None)
     network.decoder.set_linear_path(decode, offset if offset.any() else None)
-    # The perceptron corrects what PCA leaves over, so it is measured by that.
-    network.decoder.scale = max(1e-3, float(np.sqrt(starts[-1].residual)))
+    # The perceptron corrects what the start leaves over, so it is measured by that.
+    network.decoder.scale = max(1e-3, left_over**0.5)
 
 
 def _linear_path(
     network: AutoencoderNetwork, start: PrincipalStart, z: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the encoder's and the decoder's matrix and the decoder's offset, float64."""
+) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Return the encoder's and the decoder's matrix, the decoder's offset, what is left over.
+
+    The tensors are float64.
+    """
     encode = torch.from_numpy(start.components.T.copy())
     decode = torch.from_numpy(start.components.copy())
     centre = torch.from_numpy(start.centre)
     if network.code_activation == "identity":
-        return encode, decode, centre - centre @ encode @ decode
+        return encode, decode, centre - centre @ encode @ decode, start.residual
     deviations = torch.from_numpy(start.standard_deviations)
-    encode = encode / torch.where(deviations > 0, deviations, torch.ones_like(deviations))
+    # At unit variance, rounding noise in directions without any would become code.
+    varies = deviations > _NO_DEVIATION * deviations.max()
+    encode = encode / torch.where(varies, deviations, torch.inf)
     if network.decoder.layers[0].transposed:
-        return encode, encode.T, torch.zeros_like(centre)
+        decode, offset = encode.T, torch.zeros_like(centre)
+    else:
+        codes = ACTIVATIONS[network.code_activation](z @ encode.float())
+        codes = torch.cat([codes, torch.ones(len(codes), 1)], 1).double()
+        # A driver that allows collinear codes: components may outnumber the rank.
+        solution = torch.linalg.lstsq(codes, z.double(), driver="gelsd").solution
+        decode, offset = solution[:-1], solution[-1]
     codes = ACTIVATIONS[network.code_activation](z @ encode.float())
-    codes = torch.cat([codes, torch.ones(len(codes), 1)], 1).double()
-    # A driver that allows collinear codes: components may outnumber the rank.
-    solution = torch.linalg.lstsq(codes, z.double(), driver="gelsd").solution
-    return encode, solution[:-1], solution[-1]
+    rest = z - torch.addmm(offset.float(), codes, decode.float())
+    return encode, decode, offset, float(rest.square().sum() / z.square().sum().clamp_min(1e-30))
 
 
 @torch.no_grad()

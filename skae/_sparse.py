@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
@@ -26,6 +27,8 @@ from skae._validation import StrOptions, fraction, integer, real
 
 # Weight of the dead units' own reconstruction (Gao et al. 2024).
 _AUXILIARY = 1 / 32
+# How many unused units share in it, over n_active.
+_REVIVED = 8
 _ROWS_AT_A_TIME = 4096
 _CODE_ACTIVATIONS = {"kl": "logistic", "topk": "identity"}
 
@@ -77,8 +80,8 @@ class SparseAutoencoder(BaseAutoencoder):
 
     n_active : int, default=8
         Units kept in each row under ``penalty="topk"``. What the reconstruction leaves over is
-        reconstructed once more, with a weight of 1/32, by as many of the units that no row of the
-        batch uses, which revives them [4]_.
+        reconstructed once more, with a weight of 1/32, by the largest of the units that no row of
+        the batch uses, which revives them [4]_.
 
     sparse_output : bool, default=False
         Whether `transform` returns a CSR array.
@@ -122,6 +125,7 @@ class SparseAutoencoder(BaseAutoencoder):
     hidden_layer_sizes: Sequence[int] = ()
     code_activation: str = "auto"
     shortcut: str | None = None
+    weight_decay: float = 0.0
     penalty: str = "l1"
     alpha: float = 0.03
     sparsity: float = 0.05
@@ -162,6 +166,20 @@ class SparseAutoencoder(BaseAutoencoder):
             )
         return replace(architecture, n_active=self.n_active)
 
+    @torch.no_grad()
+    def _new_model(
+        self, X: Array, division: Division, generator: torch.Generator
+    ) -> tuple[Model, float]:
+        model, left_over = super()._new_model(X, division, generator)
+        encoder, decoder = model.network.encoder, model.network.decoder
+        if self.penalty == "kl" and not self._is_plain():
+            # From a rate of a half, the way to a small one takes longer than all else.
+            encoder.layers[-1].bias.fill_(math.log(self.sparsity / (1.0 - self.sparsity)))
+        if self.penalty == "topk" and len(encoder.layers) == 1 and not self.tied_weights:
+            # Units whose atoms do not match what they detect would lose, and die [4]_.
+            decoder.layers[0].weight.copy_(encoder.layers[0].weight.mT)
+        return model, left_over
+
     def _check_values(self, X: Array) -> None:
         super()._check_values(X)
         if self.penalty == "kl" and self._activation_of_code() != "logistic":
@@ -189,7 +207,8 @@ class SparseAutoencoder(BaseAutoencoder):
 
     def _revival(self, model: Model, code: Tensor, z: Tensor, reconstruction: Tensor) -> Tensor:
         """Loss of a reconstruction that unused units help with, less that without them."""
-        unused = unused_largest(model.network.units(z), code, self.n_active)
+        n_revived = min(_REVIVED * self.n_active, code.shape[-1])
+        unused = unused_largest(model.network.units(z), code, n_revived)
         if unused is None:
             return torch.zeros_like(reconstruction)
         output = model.network.decode(code.detach() + unused)

@@ -71,8 +71,8 @@ def bernoulli_divergence(code: Tensor, rate: float) -> Tensor:
     return divergence.sum(-1).mean()
 
 
-def unused_largest(units: Tensor, code: Tensor, n_active: int) -> Tensor | None:
-    """Return the `n_active` largest of the units that no row of the batch uses, or None.
+def unused_largest(units: Tensor, code: Tensor, n_largest: int) -> Tensor | None:
+    """Return the `n_largest` of the units that no row of the batch uses, or None.
 
     Gao et al. (2024) call a unit dead after ten million rows without activity; here a batch
     decides, which needs no memory, and a unit that is merely idle takes no harm.
@@ -80,7 +80,7 @@ def unused_largest(units: Tensor, code: Tensor, n_active: int) -> Tensor | None:
     used = (code != 0).any(-2, keepdim=True)
     if used.all():
         return None
-    chosen = keep_largest(units.masked_fill(used, -torch.inf), n_active)
+    chosen = keep_largest(units.masked_fill(used, -torch.inf), n_largest)
     return chosen.masked_fill(chosen == -torch.inf, 0.0)
 
 
