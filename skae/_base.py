@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -456,9 +457,12 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         return history
 
     def _objective(self, run: _Run, n_models: int) -> Objective:
-        if self._is_plain() and not self.dropout:
-            return Backpropagation(run.model, n_models)
-        return Autograd(run.parameters, lambda batch: self._terms(run.model, batch), n_models)
+        if not self._is_plain():
+            return Autograd(run.parameters, partial(self._terms, run.model), n_models)
+        if self.dropout:
+            terms = partial(BaseAutoencoder._terms, self, run.model)
+            return Autograd(run.parameters, terms, n_models)
+        return Backpropagation(run.model, n_models)
 
     def _describe(
         self,

@@ -214,8 +214,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
         A step corrupts the rows and draws from the distribution of clean rows that the
         reconstruction is the mean of: normal about it, with the training data's own residuals;
-        with ``loss="log_loss"`` Bernoulli, with "poisson" Poisson. The chain starts at normal
-        noise about the mean, and its stationary distribution is that of the data as far as the
+        with ``loss="log_loss"`` Bernoulli, with "poisson" Poisson. The chain starts at the mean
+        of the training data, and its stationary distribution is that of the data as far as the
         network has learned to denoise it.
 
         Parameters

@@ -11,6 +11,7 @@ from skae._core.model import Model
 from skae._core.networks import Corruption
 
 _CHUNK = 8192
+_ASTRAY = 1e6  # in standard deviations
 
 
 @torch.no_grad()
@@ -61,8 +62,7 @@ class Walkback:
         assert self.corruption is not None
         network = model.network_in(torch.float32)
         deviations = self.residual_deviations.to(model.device)
-        z = torch.empty(n_samples, len(deviations), device=model.device)
-        z.normal_(generator=generator)
+        z = torch.zeros(n_samples, len(deviations), device=model.device)
         for _ in range(n_steps):
             output = network.decode(network.encode(self.corruption(z, generator)))
             if model.loss.draw is None:
@@ -75,4 +75,9 @@ class Walkback:
                     for value in (x, model.loss.draw(x, generator))
                 )
         rows = mean if return_mean else z
+        if not rows.abs().max() < _ASTRAY:
+            raise ValueError(
+                "The chain left the data: its values grew without bound, as an exponential "
+                "output's may. Train longer or with a higher noise_level, or take fewer n_steps."
+            )
         return rows.mul(model.scale).add_(model.mean_like(rows)).cpu()

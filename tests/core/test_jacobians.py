@@ -1,0 +1,142 @@
+"""The encoder's Jacobian against autograd, finite differences and closed forms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from skae._core.jacobians import SLOPES, EncoderChain, contraction, encoder_jacobians
+from skae._core.networks import ACTIVATIONS, Architecture, build_network
+
+D, N = 6, 5
+
+
+def build(
+    hidden=(7, 4),
+    k=3,
+    activation="tanh",
+    code="logistic",
+    *,
+    shortcut=True,
+    n_models=None,
+    top=None,
+):
+    architecture = Architecture(D, k, hidden, activation, code, n_active=top)
+    generator = torch.Generator().manual_seed(0)
+    network = build_network(architecture, generator=generator, n_models=n_models).double()
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(0.2 * torch.randn(p.shape, generator=generator, dtype=torch.float64))
+    batch = () if n_models is None else (n_models,)
+    if shortcut:
+        path = torch.randn(*batch, D, k, generator=generator, dtype=torch.float64)
+        network.encoder.set_linear_path(path, None)
+    return network, torch.randn(*batch, N, D, generator=generator, dtype=torch.float64)
+
+
+def by_autograd(network, z):
+    rows = [torch.autograd.functional.jacobian(network.encode, row[None])[0, :, 0] for row in z]
+    return torch.stack(rows)
+
+
+SHAPES = [
+    {"hidden": ()},
+    {"hidden": (), "shortcut": False},
+    {"hidden": (7,)},
+    {"hidden": (7, 4), "shortcut": False},
+    {"hidden": (7, 4), "k": 9},
+    {"hidden": (2,), "k": 2},  # narrow enough for the trace of the Gram matrix
+    {"hidden": (2, 3), "k": 2, "shortcut": False},
+    {"hidden": (7,), "k": 5, "code": "identity", "top": 2},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_jacobian_and_its_norm_agree_with_autograd(shape):
+    network, z = build(**shape)
+    expected = by_autograd(network, z)
+    assert torch.allclose(encoder_jacobians(network, z), expected, atol=1e-5, rtol=0)
+    norm = float(expected.square().sum((1, 2)).mean())
+    assert float(contraction(network, z).detach()) == pytest.approx(norm, rel=1e-9)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_has_its_slope(activation):
+    assert set(SLOPES) == set(ACTIVATIONS)
+    network, z = build(activation=activation, code=activation)
+    assert torch.allclose(encoder_jacobians(network, z), by_autograd(network, z), atol=1e-9)
+
+
+def test_jacobian_agrees_with_finite_differences():
+    network, z = build()
+    step = 1e-4
+    columns = []
+    for feature in range(D):
+        shift = torch.zeros(D, dtype=torch.float64)
+        shift[feature] = step
+        columns.append((network.encode(z + shift) - network.encode(z - shift)) / (2 * step))
+    differences = torch.stack(columns, -1).detach()
+    assert torch.allclose(encoder_jacobians(network, z).detach(), differences, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES[:-1], ids=str)
+def test_both_modes_agree(shape):
+    network, z = build(**shape)
+    factor, base = EncoderChain(network, z).pull_back()
+    reverse = factor @ base.mT
+    assert torch.allclose(EncoderChain(network, z).push_forward().mT, reverse)
+
+
+@pytest.mark.parametrize("shape", SHAPES[:5], ids=str)
+def test_gradient_of_the_norm_agrees_with_autograd_twice(shape):
+    network, z = build(**shape)
+    parameters = list(network.encoder.parameters())
+    ours = torch.autograd.grad(contraction(network, z), parameters, allow_unused=True)
+
+    def norm_by_autograd():
+        rows = [
+            torch.autograd.functional.jacobian(network.encode, row[None], create_graph=True)
+            for row in z
+        ]
+        return torch.stack(rows).square().sum() / N
+
+    theirs = torch.autograd.grad(norm_by_autograd(), parameters, allow_unused=True)
+    for a, b in zip(ours, theirs, strict=True):
+        if a is None or b is None:
+            assert a is b is None or float((a if b is None else b).abs().max()) == 0
+        else:
+            assert torch.allclose(a, b, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [{"hidden": ()}, {"hidden": (7,)}, {"hidden": (7,), "k": 9}])
+def test_a_model_axis_gives_the_mean_over_models(shape):
+    network, z = build(**shape, n_models=2)
+    separate = []
+    for i in range(2):
+        single, _ = build(**shape)
+        with torch.no_grad():
+            for p, q in zip(single.parameters(), network.parameters(), strict=True):
+                p.copy_(q[i].view(p.shape))
+        single.encoder.set_linear_path(network.encoder.shortcut[i], None)
+        separate.append(float(contraction(single, z[i]).detach()))
+    mean = sum(separate) / 2
+    assert float(contraction(network, z).detach()) == pytest.approx(mean)
+
+
+def test_probes_estimate_the_norm():
+    network, z = build(k=3)
+    exact = float(contraction(network, z).detach())
+    generator = torch.Generator().manual_seed(0)
+    estimate = float(contraction(network, z, n_probes=20_000, generator=generator).detach())
+    assert estimate == pytest.approx(exact, rel=0.02)
+    # Random signs are exact for a code of one unit.
+    network, z = build(k=1)
+    estimate = float(contraction(network, z, n_probes=1, generator=generator).detach())
+    assert estimate == pytest.approx(float(contraction(network, z).detach()))
+
+
+def test_rows_in_chunks_give_the_same_norm(monkeypatch):
+    network, z = build()
+    whole = float(contraction(network, z).detach())
+    monkeypatch.setattr("skae._core.jacobians._CHUNK_ENTRIES", 50)
+    assert float(contraction(network, z).detach()) == pytest.approx(whole)

@@ -1,0 +1,139 @@
+"""Scores that choose a strength: closed forms, and an optimum inside the grid."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from skae import DenoisingAutoencoder, SparseAutoencoder
+from skae.metrics import denoising_score, hidden_entries_score, trustworthiness_score
+
+COPY = FunctionTransformer(check_inverse=False).fit(np.zeros((2, 2)))
+
+
+class Mean:
+    """Reconstructs every row as the mean of what it is shown."""
+
+    def transform(self, X):
+        return X
+
+    def inverse_transform(self, X):
+        return np.broadcast_to(X.mean(axis=0), X.shape)
+
+
+def test_a_copy_predicts_nothing_hidden_and_the_mean_scores_zero(digits):
+    assert hidden_entries_score(COPY, digits) == 0
+    assert denoising_score(Mean(), digits) == pytest.approx(0, abs=1e-2)
+
+
+def test_a_copy_keeps_all_of_the_noise(rng):
+    X = rng.normal(size=(20_000, 3)) * 2.0 + 5.0
+    assert denoising_score(COPY, X, noise="gaussian", noise_level=1.0) == pytest.approx(
+        1 - 1 / 4, abs=0.01
+    )
+    assert denoising_score(COPY, X, noise_level=0.3) == pytest.approx(1 - 0.3, abs=0.01)
+    low, high = X.min(axis=0), X.max(axis=0)
+    extremes = (np.square(low - X).mean() + np.square(high - X).mean()) / 2
+    expected = 1 - 0.2 * extremes / X.var(axis=0).mean()
+    salted = denoising_score(COPY, X, noise="salt_and_pepper", noise_level=0.2)
+    assert salted == pytest.approx(expected, abs=0.1)
+
+
+def test_a_hidden_entry_that_the_others_determine_is_found():
+    """Rank one: each column is known from the others, and PCA(1) knows it."""
+    factor = np.random.default_rng(0).normal(size=(500, 1))
+    X = factor @ np.ones((1, 20))
+    assert hidden_entries_score(PCA(1).fit(X), X, share=0.05) > 0.98
+
+
+def test_trustworthiness_is_that_of_scikit_learn(digits):
+    pca = PCA(3).fit(digits[:200])
+    expected = trustworthiness(digits[:200], pca.transform(digits[:200]), n_neighbors=7)
+    assert trustworthiness_score(pca, digits[:200], n_neighbors=7) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("score", [hidden_entries_score, denoising_score])
+def test_the_seed_decides(digits, score):
+    pca = PCA(5).fit(digits)
+    assert score(pca, digits) == score(pca, digits)
+    assert score(pca, digits) != score(pca, digits, random_state=1)
+
+
+@pytest.mark.parametrize("score", [hidden_entries_score, denoising_score, trustworthiness_score])
+@pytest.mark.parametrize("table", [pd.DataFrame, pl.DataFrame, np.asarray])
+def test_tables_stay_tables(iris, score, table, recwarn):
+    names = {} if table is np.asarray else {"columns": list("abcd")}
+    if table is pl.DataFrame:
+        names = {"schema": list("abcd")}
+    X = table(iris, **names)
+    pipeline = make_pipeline(StandardScaler(), PCA(2)).fit(X)
+    assert np.isfinite(score(pipeline, X))
+    assert not recwarn.list
+
+
+def test_float32_stays_float32(digits):
+    seen = []
+
+    class Spy(Mean):
+        def transform(self, X):
+            seen.append(X.dtype)
+            return X
+
+    hidden_entries_score(Spy(), digits.astype(np.float32))
+    denoising_score(Spy(), digits)
+    assert seen == [np.float32, np.float64]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "grid", "score"),
+    [
+        (
+            SparseAutoencoder(100, max_iter=30, random_state=0),
+            {"alpha": [0.0, 0.1, 3.0]},
+            hidden_entries_score,
+        ),
+        (
+            SparseAutoencoder(100, max_iter=30, random_state=0),
+            {"alpha": [0.0, 0.1, 3.0]},
+            partial(denoising_score, noise="gaussian", noise_level=4.0),
+        ),
+        (
+            DenoisingAutoencoder(64, hidden_layer_sizes=(64,), max_iter=20, random_state=0),
+            {"noise_level": [0.0, 0.3, 0.95]},
+            denoising_score,
+        ),
+    ],
+    ids=["hidden entries", "denoising", "noise level"],
+)
+def test_a_wide_code_has_an_optimum_inside_the_grid(digits, estimator, grid, score):
+    X = np.random.default_rng(0).permutation(digits)[:900]
+    search = GridSearchCV(estimator, grid, scoring=score, cv=2).fit(X)
+    low, middle, high = search.cv_results_["mean_test_score"]
+    assert middle > low + 0.02
+    assert middle > high + 0.02
+    # Plain reconstruction would choose no regularisation.
+    plain = GridSearchCV(estimator, grid, cv=2).fit(X)
+    assert plain.best_index_ == 0
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (partial(hidden_entries_score, share=0.0), r"share=0\.0 is a share of entries"),
+        (partial(denoising_score, noise_level=1.0), r"noise_level=1\.0 is a share of entries"),
+        (partial(denoising_score, noise="gaussian", noise_level=0), "must be above 0"),
+        (partial(denoising_score, noise="pink"), "noise='pink' must be 'masking'"),
+    ],
+)
+def test_bad_parameters(digits, score, message):
+    with pytest.raises(ValueError, match=message):
+        score(COPY, digits)
