@@ -18,20 +18,17 @@ from benchmarks.datasets import MNIST_TRAINING_ROWS, load
 from skae import SparseAutoencoder
 
 # Set, training rows, parameters shared by the grid, alphas.
+_ALPHAS = [0, 0.003, 0.01, 0.03, 0.1]
+_DEEP = (256, 128)
 GRIDS: list[tuple[str, int, dict[str, Any], list[float]]] = [
-    ("digits", 1300, {"n_components": 600}, [0, 0.003, 0.01, 0.03, 0.1]),
-    (
-        "digits",
-        1300,
-        {"n_components": 600, "hidden_layer_sizes": (256,)},
-        [0, 0.003, 0.01, 0.03, 0.1],
-    ),
-    ("mnist", 20_000, {"n_components": 1000, "max_iter": 15}, [0, 0.003, 0.01, 0.03, 0.1]),
+    ("digits", 1300, {"n_components": 300}, _ALPHAS),
+    ("digits", 1300, {"n_components": 300, "hidden_layer_sizes": _DEEP}, _ALPHAS),
+    ("mnist", 20_000, {"n_components": 1000, "max_iter": 15}, _ALPHAS),
     (
         "mnist",
         20_000,
-        {"n_components": 1000, "hidden_layer_sizes": (512,), "max_iter": 15},
-        [0, 0.003, 0.01, 0.03, 0.1],
+        {"n_components": 1000, "hidden_layer_sizes": _DEEP, "max_iter": 15},
+        _ALPHAS,
     ),
 ]
 RATES = [0.02, 0.05, 0.1]
