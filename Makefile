@@ -37,6 +37,10 @@ benchmarks: .venv/.installed
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.pca --sets iris --seeds 0 --mnist --name default_fit
 	$(BIN)/python -m benchmarks.mnist30
+	$(BIN)/python -m benchmarks.sparse
+	$(BIN)/python -m benchmarks.denoising
+	$(BIN)/python -m benchmarks.contractive
+	$(BIN)/python -m benchmarks.strength
 	$(BIN)/python -m benchmarks.report
 
 clean:

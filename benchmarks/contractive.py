@@ -103,12 +103,12 @@ def fine_tuned_error(
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=20, help="of the autoencoders")
+    parser.add_argument("--epochs", type=int, default=12, help="of the autoencoders")
     parser.add_argument("--fine-tuning", type=int, default=20, help="epochs of the classifier")
     parser.add_argument("--rows", type=int, default=MNIST_TRAINING_ROWS)
     parser.add_argument("--alpha", type=float, help="of the contractive one")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--data-dir")
     parser.add_argument("--name", default="contractive")
     arguments = parser.parse_args()

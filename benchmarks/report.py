@@ -146,11 +146,174 @@ def mnist30_section(content: Content) -> str:
     )
 
 
+def _parts(content: Content, columns: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Lay out the rows of each part; `columns` maps a part to its keys and their titles."""
+    return {
+        part: _table(
+            list(titles.values()),
+            [[row.get(key) for key in titles] for row in content["rows"] if row["part"] == part],
+        )
+        for part, titles in columns.items()
+    }
+
+
+def sparse_section(content: Content) -> str:
+    """Show what zeros cost, whether rates are reached, and what a top-k code is good for."""
+    tables = _parts(
+        content,
+        {
+            "l1": {
+                "set": "set",
+                "hidden": "hidden layers",
+                "units": "units",
+                "alpha": "alpha",
+                "zeros": "share of zeros",
+                "error": "error (1 - R2)",
+                "over_dense": "over dense",
+                "seconds": "seconds",
+            },
+            "kl": {
+                "rate": "target",
+                "mean_activity": "mean activity",
+                "least_active": "least active unit",
+                "most_active": "most active unit",
+                "error": "error (1 - R2)",
+            },
+            "topk": {
+                "epochs": "epochs",
+                "error": "error (1 - R2)",
+                "fewest_non_zeros": "fewest non-zeros",
+                "most_non_zeros": "most non-zeros",
+                "dead_percent": "dead units, %",
+                "seconds": "seconds",
+            },
+            "topk, logistic regression": {
+                "features": "features",
+                "test_error": "test error, %",
+                "published": "published",
+                "seconds": "seconds",
+            },
+        },
+    )
+    return (
+        "## Sparse: `python -m benchmarks.sparse`\n\n"
+        'Under "l1", on held-out rows; "over dense" is the error over that of the same network '
+        "with `alpha=0`. Aim: at least 80 % zeros at no more than 1.5.\n\n"
+        f"{tables['l1']}\n\n"
+        'Under "kl", 100 logistic units on digits, held-out rows. Aim: within 20 % of the target.'
+        f"\n\n{tables['kl']}\n\n"
+        "Top-25 of 1000 units on MNIST. Aims: exactly 25 non-zeros, under 5 % dead units.\n\n"
+        f"{tables['topk']}\n\n"
+        "Logistic regression on that code and on the pixels (published: Makhzani & Frey 2014).\n\n"
+        f"{tables['topk, logistic regression']}"
+    )
+
+
+def denoising_section(content: Content) -> str:
+    """Show cleaning, imputation and the score of known densities."""
+    tables = _parts(
+        content,
+        {
+            "cleaning": {
+                "noise": "noise",
+                "level": "level",
+                "denoising": "`DenoisingAutoencoder`",
+                "plain": "`Autoencoder`",
+                "pca": "PCA",
+                "as_it_is": "as it is",
+            },
+            "imputation": {
+                "set": "set",
+                "features": "features",
+                "denoising": "`impute`",
+                "iterative": "`IterativeImputer`",
+                "simple": "`SimpleImputer`",
+                "denoising_seconds": "seconds",
+                "iterative_seconds": "`IterativeImputer`, seconds",
+            },
+            "score function": {
+                "seed": "seed",
+                "one_gaussian": "one Gaussian",
+                "two_gaussians": "two Gaussians",
+            },
+        },
+    )
+    return (
+        "## Denoising: `python -m benchmarks.denoising`\n\n"
+        "Corrupted held-out digits, cleaned by codes of 32: squared error over the variance, mean "
+        "of the seeds. Each denoiser is trained with the noise that it meets.\n\n"
+        f"{tables['cleaning']}\n\n"
+        "30 % of entries missing in training and in fresh rows, features standardised: root mean "
+        "squared error on the missing entries of fresh rows, and seconds of fit and filling, one "
+        f"thread. Aim: `IterativeImputer`'s error or near it in less time.\n\n"
+        f"{tables['imputation']}\n\n"
+        "Cosine between `score_function` and the exact gradient of log p on fresh rows. Aim: above "
+        f"0.95.\n\n{tables['score function']}"
+    )
+
+
+def contractive_section(content: Content) -> str:
+    """Show the three regularisations of one layer side by side."""
+    settings = content["settings"]
+    table = _table(
+        [
+            "encoder",
+            "mean norm of the Jacobian",
+            "saturated units",
+            "singular values for 90 %",
+            "test error, %",
+            "published",
+            "seconds",
+        ],
+        [
+            [
+                row["method"],
+                row.get("jacobian_norm"),
+                row.get("saturated"),
+                row.get("values_for_90_percent"),
+                row["test_error"],
+                row["published_error"],
+                row.get("seconds"),
+            ]
+            for row in content["rows"]
+        ],
+    )
+    return (
+        "## Contractive: `python -m benchmarks.contractive`\n\n"
+        "MNIST, one layer of 1000 tied logistic units, after Rifai et al. (2011): at test images, "
+        "the mean Frobenius norm of the encoder's Jacobian, the share of units within 0.05 of 0 or "
+        "1, and how many singular values carry 90 % of the squared norm; then the test error of "
+        f"784-1000-10 fine-tuned from that layer. {settings['epochs']} epochs of pre-training and "
+        f"{settings['fine_tuning_epochs']} of fine-tuning, far fewer than published; the order is "
+        f"what counts.\n\n{table}"
+    )
+
+
+def strength_section(content: Content) -> str:
+    """Show which score chooses which penalty."""
+    names = list(content["summary"]["best"])
+    table = _table(
+        ["alpha", *names],
+        [[row["alpha"], *(f"{row[name]:.4f}" for name in names)] for row in content["rows"]],
+    )
+    best = ", ".join(f"{name} {alpha:g}" for name, alpha in content["summary"]["best"].items())
+    return (
+        "## The strength of a penalty: `python -m benchmarks.strength`\n\n"
+        f"`GridSearchCV` over `alpha` of `SparseAutoencoder({content['settings']['n_components']})`"
+        " on digits, three folds, by the scores of `skae.metrics`. Best alpha: "
+        f"{best}.\n\n{table}\n\n![Four scores over alpha](images/strength.png)"
+    )
+
+
 SECTIONS: dict[str, Callable[[Content], str]] = {
     "pca": pca_section,
     "default_fit": default_fit_section,
     "speed": speed_section,
     "mnist30": mnist30_section,
+    "sparse": sparse_section,
+    "denoising": denoising_section,
+    "contractive": contractive_section,
+    "strength": strength_section,
 }
 
 

@@ -64,7 +64,8 @@ tol : float, default=1e-4
 early_stopping : bool, default=True
     Hold rows out, stop after `n_iter_no_change` epochs without improvement and keep the best
     epoch. With ``shortcut="pca"`` the start, which is PCA, is kept unless training is better by
-    three standard errors of the held-out change, and by a hundredth at least. Below 5000 rows a
+    three standard errors of the held-out change, and by a hundredth at least; what is judged is
+    the whole objective, a penalty or noise included. Below 5000 rows a
     second model, which sees all rows, trains beside the one that is judged, and is the one to
     keep; below 500, five folds judge, so that each row does once. False trains `max_iter` epochs
     on all rows and promises nothing: the result may be worse than PCA. With fewer than 10 rows,
@@ -119,8 +120,9 @@ loss_curve_ : list of float, of length n_iter_
     Training loss of each epoch. 1 is the loss of predicting the mean.
 
 validation_scores_ : list of float, of length n_iter_ + 1, or None
-    Held-out score at the start and after each epoch: 1 minus the held-out loss, that is R2 for
-    the squared error, over all rows that judge. None without held-out rows.
+    Held-out score at the start and after each epoch: 1 minus the held-out loss over all rows
+    that judge, a penalty or noise included. R2 for the plain squared error. None without held-out
+    rows.
 
 best_loss_ : float
     Loss of the state that was kept: held-out if there were held-out rows, else training.
