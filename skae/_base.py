@@ -349,6 +349,10 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             n_models=division.n_models,
             start_at_zero=self.shortcut == "pca",
         )
+        # A feature that never varies teaches its weights nothing: random ones would let its first
+        # change through. PCA has no loading there either.
+        with torch.no_grad():
+            network.encoder.layers[0].weight[..., ~z.any(0), :] = 0.0
         network.fills_missing = self._allows_missing
         code_unit = scale if scales_with_X else 1.0
         model = Model(network, loss, torch.from_numpy(mean), scale, code_unit=code_unit)

@@ -54,8 +54,9 @@ def mean_and_scale(X: Array) -> tuple[NDArray[np.float64], float]:
     Missing entries (NaN) do not count.
     """
     mean = feature_means(X)
-    # Squares of the largest deviation may overflow; squares relative to it do not.
     high, low = np.fmax.reduce(X, axis=0), np.fmin.reduce(X, axis=0)
+    mean = np.where(high == low, high, mean)  # a constant, without the rounding of its mean
+    # Squares of the largest deviation may overflow; squares relative to it do not.
     largest = float(np.maximum(high - mean, mean - low).max())
     # Rounding noise about a constant is not a scale.
     if largest <= 4 * np.finfo(X.dtype).eps * float(np.abs(mean).max()):

@@ -61,8 +61,8 @@ def hidden_entries_score(
     >>> from skae.metrics import hidden_entries_score
     >>> X = load_digits().data
     >>> copy, compression = PCA().fit(X[:1000]), PCA(16).fit(X[:1000])
-    >>> round(hidden_entries_score(copy, X[1000:]), 2)
-    0.0
+    >>> bool(abs(hidden_entries_score(copy, X[1000:])) < 0.01)
+    True
     >>> bool(hidden_entries_score(compression, X[1000:]) > 0.3)
     True
     """

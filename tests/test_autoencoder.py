@@ -428,3 +428,13 @@ def test_partial_fit_takes_a_single_row_later(digits):
     model = fast(2).partial_fit(digits[:100]).partial_fit(digits[:1])
     assert np.isfinite(model.transform(digits)).all()
     assert np.isfinite(model.explained_variance_ratio_).all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"shortcut": None}, {"tied_weights": True}], ids=str)
+def test_a_feature_that_never_varied_has_no_influence(digits, settings):
+    """As under PCA; 0.1 has no exact mean."""
+    X = np.column_stack([digits, np.full(len(digits), 0.1)])
+    model = Autoencoder(4, hidden_layer_sizes=(16,), max_iter=5, random_state=0, **settings).fit(X)
+    changed = X.copy()
+    changed[:, -1] = 100.0
+    assert np.array_equal(model.transform(changed), model.transform(X))
