@@ -56,7 +56,7 @@ def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
 def sensitivity(decode: Decoder, codes: Tensor, n_outputs: int) -> Tensor:
     """Mean of J^T J, J the decoder's Jacobian, over evenly spaced rows; ``(k, k)``."""
     n_rows = max(16, min(256, _JACOBIAN_ENTRIES // (n_outputs * codes.shape[1])))
-    sample = codes[:: math.ceil(len(codes) / n_rows)]
+    sample = codes[:: math.ceil(len(codes) / n_rows)].double()
     jacobians = decoder_jacobians(decode, sample).transpose(0, 1).flatten(1)
     return jacobians @ jacobians.T / len(sample)
 
@@ -135,36 +135,40 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
 
     n_outputs = z[0].numel()
     metric = sensitivity(decode, codes, n_outputs)
+    mean = codes.mean(0, dtype=torch.float64)
     tied = network.decoder.layers[0].transposed
     if axes is Axes.SCALED and not tied:  # a change of scale would tear tied weights apart
         scales = metric.diagonal().sqrt()
         scales = torch.where(scales > 0, scales, torch.ones_like(scales))
         forward, inverse = torch.diag(scales), torch.diag(1.0 / scales)
         apply_map(network, forward, inverse, torch.zeros_like(scales))
-        codes, metric = codes * scales, inverse @ metric @ inverse
+        codes, mean, metric = codes.mul_(scales), mean * scales, inverse @ metric @ inverse
     if axes is Axes.PRINCIPAL:
         forward, inverse, mean = canonical_map(codes, None if tied else metric)
         apply_map(network, forward, inverse, mean)
         codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
-    components = decoder_jacobians(decode, codes.mean(0, keepdim=True))[0]
+        mean = torch.zeros_like(mean)
+    components = decoder_jacobians(decode, mean[None])[0]
     if axes is Axes.PRINCIPAL:
         signs = largest_loading_signs(components)
         apply_map(network, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
         components = components * signs[:, None]
     for p in network.parameters():
         p.data = p.data.float()
-    variances = (codes - codes.mean(0)).square().sum(0) / max(1, len(codes) - 1)
+    variances = codes.var(0) if len(codes) > 1 else torch.zeros_like(mean)
     return Description(components.detach(), variances * metric.diagonal(), r2)
 
 
 @torch.no_grad()
 def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
+    # A linear code is turned, and that in float64; wide codes are of another kind and stay small.
+    linear = model.network.code_activation == "identity" and model.network.n_active is None
     codes, error = [], 0.0
     for chunk in z.split(_CHUNK):
         code = model.network.encode(chunk)
         # Missing entries are NaN and do not count.
         error += float((model.decode(code) - chunk).square().nansum())
-        codes.append(code.double().cpu())
+        codes.append(code.double().cpu() if linear else code.cpu())
     total = float((z - z.nanmean(0)).square().nansum())
     return torch.cat(codes), 1.0 - error / max(total, 1e-30)
 
