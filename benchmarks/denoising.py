@@ -25,7 +25,7 @@ LEVELS = {
 }
 # Set, parameters of the imputer.
 IMPUTATION: dict[str, dict[str, Any]] = {
-    "digits": {"n_components": 15},
+    "digits": {"n_components": 15, "hidden_layer_sizes": (128, 64), "max_iter": 25},
     "clean2": {"n_components": 32, "max_iter": 200},
     "mfeat_pixel": {"n_components": 32},
     "mfeat_factors": {"n_components": 32},

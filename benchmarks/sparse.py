@@ -79,7 +79,7 @@ def target_rates(seed: int, directory: str | None) -> list[dict[str, Any]]:
     rows = []
     for rate in RATES:
         model = SparseAutoencoder(
-            100, penalty="kl", sparsity=rate, alpha=0.2, random_state=seed
+            100, penalty="kl", sparsity=rate, alpha=0.5, random_state=seed
         ).fit(train)
         activity = model.transform(test).mean(axis=0)
         rows.append(

@@ -22,15 +22,16 @@ def residual_deviations(model: Model, z: Tensor, corruption: Corruption | None) 
     """
     network = model.network_in(z.dtype)
     generator = torch.Generator(model.device).manual_seed(0)
-    squares, counts = z.new_zeros(z.shape[1], dtype=torch.float64), 0
+    squares = torch.zeros(z.shape[1], dtype=torch.float64)
+    counts = torch.zeros(z.shape[1], dtype=torch.int64)
     for rows in z.split(_CHUNK):
         chunk = rows.to(model.device)
         seen = network.filled(chunk)
         if corruption is not None:
             seen = corruption(seen, generator)
         errors = (model.decode(network.encode(seen), network) - chunk).square()
-        squares += errors.nansum(0).double().cpu()
-        counts = counts + errors.isfinite().sum(0).cpu()
+        squares += errors.nansum(0).cpu().double()
+        counts += errors.isfinite().sum(0).cpu()
     return (squares / counts).sqrt().to(z.dtype)
 
 
