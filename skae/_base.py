@@ -453,12 +453,20 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         if history.stopped_by == "divergence":
             warnings.warn(
                 f"Training diverged in epoch {history.n_epochs}; the state of {kept} is kept. "
-                f"Lower learning_rate_init (now {run.settings.learning_rate:g}), or weight_decay "
-                f"(now {self.weight_decay:g}) if that is large.",
+                f"{self._remedy(run.settings.learning_rate)}",
                 ConvergenceWarning,
                 stacklevel=5,
             )
         return history
+
+    def _remedy(self, learning_rate: float) -> str:
+        remedy = f"Lower learning_rate_init (now {learning_rate:g})"
+        if SOLVERS[self.solver].full_batch:
+            remedy = "Use another solver"
+        decay = f"weight_decay (now {self.weight_decay:g})"
+        if self._is_plain():
+            return f"{remedy}, or {decay} if that is large."
+        return f"{remedy}, or {decay} or the penalty's weight if these are large."
 
     def _objective(self, run: _Run, n_models: int) -> Objective:
         if not self._is_plain():

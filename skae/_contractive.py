@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae._base import BaseAutoencoder
@@ -45,7 +47,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
     {parameters}
 
     alpha : float, default=0.01
-        Weight of the penalty; 0 gives `Autoencoder`.
+        Weight of the penalty; 0 gives `Autoencoder` with the same other parameters.
 
     n_probes : int or None, default=None
         Number of random directions that estimate the norm of the Jacobian in each step
@@ -141,17 +143,20 @@ class ContractiveAutoencoder(BaseAutoencoder):
         directions : ndarray of shape (n_samples, n_directions, n_features_in_)
             Orthonormal, the most sensitive first (right singular vectors of the Jacobian).
         """
-        chunks = []
-        for chunk in self._jacobians(X):
-            most = min(chunk.shape[1:])
-            if not 1 <= n_directions <= most:
-                raise ValueError(
-                    f"n_directions={n_directions!r} must be between 1 and {most}, the smaller of "
-                    "the number of components and of features."
-                )
-            vectors = torch.linalg.svd(chunk, full_matrices=False).Vh[:, :n_directions]
-            chunks.append(vectors.numpy())
-        return np.concatenate(chunks)
+        check_is_fitted(self)
+        most = min(self.n_components_, self.n_features_in_)
+        is_count = isinstance(n_directions, Integral) and not isinstance(n_directions, bool)
+        if not is_count or not 1 <= n_directions <= most:
+            raise ValueError(
+                f"n_directions={n_directions!r} must be an int between 1 and {most}, the smaller "
+                "of the number of components and of features."
+            )
+        return np.concatenate(
+            [
+                torch.linalg.svd(chunk, full_matrices=False).Vh[:, :n_directions].numpy()
+                for chunk in self._jacobians(X)
+            ]
+        )
 
     def _jacobians(self, X: ArrayLike) -> Iterator[Tensor]:
         rows, model = as_tensor(self._validate_rows(X)), self._model

@@ -20,7 +20,7 @@ from skae._core.held_out import Division
 from skae._core.model import Model
 from skae._core.networks import Corruption
 from skae._core.training import History
-from skae._core.walkback import Walkback, residual_deviations
+from skae._core.walkback import Walkback
 from skae._docs import document
 from skae._fitted import Array
 from skae._validation import StrOptions, real
@@ -44,7 +44,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     :math:`\nabla \log p(x)` [2]_.
 
     Rows that judge the training are corrupted too, always in the same way. X may have missing
-    entries (NaN): the network takes them for the feature's mean, and the loss leaves them out.
+    entries (NaN), here and in every method: the network takes them for the feature's mean, and
+    losses, errors and scores leave them out.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     noise_level : float, default=0.25
         Share of corrupted entries, in [0, 1), or for "gaussian" the standard deviation in the
-        units of X. 0 gives `Autoencoder`.
+        units of X. 0 gives `Autoencoder` with the same other parameters.
 
     Attributes
     ----------
@@ -137,7 +138,12 @@ class DenoisingAutoencoder(BaseAutoencoder):
     ) -> dict[str, Any]:
         fitted = super()._describe(model, history, division, data, turn=turn)
         corruption = self._corruption(model, data)
-        fitted["_walkback"] = Walkback(corruption, residual_deviations(model, data, corruption))
+        fitted["_noise_deviation"] = self.noise_level if self.noise == "gaussian" else 0.0
+        fitted["_walkback"] = None
+        if corruption is not None:
+            fitted["_walkback"] = Walkback.of(
+                model, data, corruption, knows_corrupted=self.noise == "masking"
+            )
         return fitted
 
     # -- what a trained denoiser is for ----------------------------------------------------------
@@ -195,12 +201,12 @@ class DenoisingAutoencoder(BaseAutoencoder):
             If the noise is not "gaussian", or of level 0.
         """
         rows = self._validate_rows(X)
-        if self.noise != "gaussian" or self.noise_level == 0:
+        if self._noise_deviation == 0:
             raise ValueError(
                 "score_function needs a model trained with noise='gaussian' and noise_level > 0, "
-                f"but noise={self.noise!r} and noise_level={self.noise_level!r}."
+                "and this one was not. Set both and fit again."
             )
-        return (self._reconstruct(rows) - rows) / self.noise_level**2
+        return (self._reconstruct(rows) - rows) / self._noise_deviation**2
 
     def sample(
         self,
@@ -212,11 +218,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
     ) -> Array:
         """Draw rows by walking back and forth between data and corrupted data [3]_.
 
-        A step corrupts the rows and draws from the distribution of clean rows that the
-        reconstruction is the mean of: normal about it, with the training data's own residuals;
-        with ``loss="log_loss"`` Bernoulli, with "poisson" Poisson. The chain starts at the mean
-        of the training data, and its stationary distribution is that of the data as far as the
-        network has learned to denoise it.
+        A step corrupts the rows and draws clean ones about their reconstruction: normal, with the
+        deviations of the training data's own residuals; with ``loss="log_loss"`` Bernoulli, with
+        "poisson" Poisson. Under "masking" only the corrupted entries are drawn anew; this takes
+        for granted that the network can tell them, as it can in many columns, and not in two. The
+        chain starts at the mean of the training data. Its stationary distribution is that of the
+        data as far as residuals are independent and alike from row to row: a small `noise_level`
+        makes them more so, and the chain slower.
 
         Parameters
         ----------
@@ -230,12 +238,18 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features_in_), float32
+        X : ndarray of shape (n_samples, n_features_in_)
+
+        Raises
+        ------
+        ValueError
+            If the model was trained without noise, or the chain runs away, as that of an
+            exponential output (``loss="poisson"``) may.
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         check_scalar(n_steps, "n_steps", Integral, min_val=1)
-        if self._walkback.corruption is None:
+        if self._walkback is None:
             raise ValueError(
                 "sample walks between data and corrupted data, so it needs a model trained with "
                 "noise_level > 0."

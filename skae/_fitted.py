@@ -133,11 +133,20 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         error : ndarray of shape (n_samples,) or (n_samples, n_features)
-            In squared units of X.
+            In squared units of X. Where a row may have missing entries, these are NaN per feature,
+            and the row's error is that of the others, scaled up to all features as
+            `sklearn.metrics.pairwise.nan_euclidean_distances` does.
         """
         rows = self._validate_rows(X)
         errors = np.square(rows - self._reconstruct(rows))
-        return errors if per_feature else np.nansum(errors, axis=1)
+        if per_feature:
+            return errors
+        if not self._allows_missing:
+            return errors.sum(axis=1)
+        n_observed = np.count_nonzero(~np.isnan(rows), axis=1)
+        # A row without any entry has no error: NaN.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.nansum(errors, axis=1) * (rows.shape[1] / n_observed).astype(rows.dtype)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Share of the variance of X about `mean_` that the reconstruction explains (R2).
@@ -158,6 +167,8 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         scale = self._model.scale
         total = float(np.nansum(np.square((rows - self.mean_) / scale)))
         error = float(np.nansum(np.square((rows - self._reconstruct(rows)) / np.float64(scale))))
+        if np.isnan(rows).all():
+            return np.nan
         if total == 0:
             return 1.0 if error == 0 else 0.0
         return 1.0 - error / total

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skae._core.held_out import Division, cross_fit, no_division, single_split
 from skae._core.losses import ReconstructionLoss
-from skae._core.networks import ACTIVATIONS, AutoencoderNetwork
+from skae._core.networks import ACTIVATIONS, AutoencoderNetwork, keep_largest
 
 Array = NDArray[Any]
 
@@ -174,21 +174,23 @@ def _linear_path(
     encode = torch.from_numpy(start.components.T.copy())
     decode = torch.from_numpy(start.components.copy())
     centre = torch.from_numpy(start.centre)
-    if network.code_activation == "identity":
+    if network.code_activation == "identity" and network.n_active is None:
         return encode, decode, centre - centre @ encode @ decode, start.residual
-    deviations = torch.from_numpy(start.standard_deviations)
-    # At unit variance, rounding noise in directions without any would become code.
-    varies = deviations > _NO_DEVIATION * deviations.max()
-    encode = encode / torch.where(varies, deviations, torch.inf)
+    if network.code_activation != "identity":
+        deviations = torch.from_numpy(start.standard_deviations)
+        # At unit variance, rounding noise in directions without any would become code.
+        varies = deviations > _NO_DEVIATION * deviations.max()
+        encode = encode / torch.where(varies, deviations, torch.inf)
+    codes = ACTIVATIONS[network.code_activation](z @ encode.float())
+    if network.n_active is not None:
+        codes = keep_largest(codes, network.n_active)
     if network.decoder.layers[0].transposed:
         decode, offset = encode.T, torch.zeros_like(centre)
     else:
-        codes = ACTIVATIONS[network.code_activation](z @ encode.float())
-        codes = torch.cat([codes, torch.ones(len(codes), 1)], 1).double()
+        inputs = torch.cat([codes, torch.ones(len(codes), 1)], 1).double()
         # A driver that allows collinear codes: components may outnumber the rank.
-        solution = torch.linalg.lstsq(codes, z.double(), driver="gelsd").solution
+        solution = torch.linalg.lstsq(inputs, z.double(), driver="gelsd").solution
         decode, offset = solution[:-1], solution[-1]
-    codes = ACTIVATIONS[network.code_activation](z @ encode.float())
     rest = z - torch.addmm(offset.float(), codes, decode.float())
     return encode, decode, offset, float(rest.square().sum() / z.square().sum().clamp_min(1e-30))
 

@@ -53,9 +53,13 @@ class SparseAutoencoder(BaseAutoencoder):
     Predicting the mean scores 1 in the first term, and in :math:`h` all of the data has variance
     1, so one `alpha` means the same on X and on 1000 X, on 10 columns and on 1000. A unit is
     measured by what it adds to the reconstruction, its activation times the norm of its atom
-    :math:`d_j` (the decoder's weights) [3]_: a small code with a large decoder gains nothing. In
-    the fitted model, every atom has norm 1 and the code is in the units of X (with a "relu" or
-    "identity" code, untied weights and another penalty than "topk").
+    :math:`d_j` (its row of the decoder's weights) [3]_: a small code with a large decoder gains
+    nothing. With hidden layers, the norm is that of the decoder's first layer times the root mean
+    square gains of the further ones, so growing any of them gains nothing either.
+
+    `fit` puts a "relu" or "identity" code in the units of X: a step of 1 along a unit moves the
+    reconstruction by 1 (root mean square over the training data), so without hidden layers every
+    atom has norm 1. Tied weights and ``penalty="topk"`` keep their scales, as does `partial_fit`.
 
     Parameters
     ----------
@@ -67,13 +71,15 @@ class SparseAutoencoder(BaseAutoencoder):
 
     code_activation : same choices as `activation` or "auto", default="auto"
         Activation of the code. "auto" is "relu", which gives exact zeros; "logistic" for
-        ``penalty="kl"``; "identity" for "topk".
+        ``penalty="kl"``; "identity" for "topk". With ``shortcut="pca"``, only "identity" starts at
+        PCA exactly.
 
     penalty : {"l1", "l2", "student_t", "kl", "topk"}, default="l1"
         What is asked of the code; see above. "kl" needs a "logistic" code.
 
     alpha : float, default=0.03
-        Weight of the penalty; 0 gives `Autoencoder`. Not used by "topk".
+        Weight of the penalty; 0 gives `Autoencoder` with the same other parameters. Not used by
+        "topk".
 
     sparsity : float, default=0.05
         Target of each unit's mean activation under ``penalty="kl"``, in (0, 1).

@@ -4,12 +4,14 @@ A code at least as wide as the data can copy it: plain reconstruction, scored on
 always prefers no regularisation. These scores ask for something that a copy does not give. Each
 has the signature of a scorer, ``(estimator, X, y=None)``, so it can be passed as `scoring` to
 `GridSearchCV` and `cross_val_score`; set its keywords by `functools.partial`. They work on any
-estimator or pipeline with `transform` and `inverse_transform`, PCA for one.
+estimator or pipeline with `transform` and `inverse_transform`, PCA for one. Missing entries (NaN)
+go to the estimator as they are and are not scored.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -69,8 +71,13 @@ def hidden_entries_score(
     _check_share("share", share)
     clean = _clean(X)
     random = check_random_state(random_state)
-    hidden = random.random_sample(clean.shape) < share
-    means = clean.mean(axis=0)
+    hidden = (random.random_sample(clean.shape) < share) & ~np.isnan(clean)
+    if not hidden.any():
+        raise ValueError(
+            f"share={share!r} of the {clean.size} entries of X hides none. Raise share, or score "
+            "more rows."
+        )
+    means = np.nanmean(clean, axis=0)
     restored = _reconstruct(estimator, X, np.where(hidden, means, clean))
     return _r2(clean, restored, means, hidden)
 
@@ -107,10 +114,12 @@ def denoising_score(
         1 is perfect, 0 is predicting the mean.
     """
     clean = _clean(X)
-    means = clean.mean(axis=0)
-    centred = torch.from_numpy(clean - means)
+    means = np.nanmean(clean, axis=0)
+    missing = np.isnan(clean)
+    # In one order: the noise must not depend on the memory layout of X.
+    centred = torch.from_numpy(np.ascontiguousarray(clean - means))
     if noise == "gaussian":
-        if not noise_level > 0:
+        if not isinstance(noise_level, Real) or not noise_level > 0:
             raise ValueError(f"noise_level={noise_level!r} must be above 0.")
         corrupt = partial(gaussian, standard_deviation=noise_level)
     elif noise == "masking":
@@ -118,13 +127,15 @@ def denoising_score(
         corrupt = partial(masking, share=noise_level)
     elif noise == "salt_and_pepper":
         _check_share("noise_level", noise_level)
-        low, high = centred.amin(0), centred.amax(0)
+        low = torch.from_numpy(np.fmin.reduce(clean, axis=0) - means)
+        high = torch.from_numpy(np.fmax.reduce(clean, axis=0) - means)
         corrupt = partial(salt_and_pepper, share=noise_level, low=low, high=high)
     else:
         raise ValueError(f"noise={noise!r} must be 'masking', 'gaussian' or 'salt_and_pepper'.")
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     noisy = corrupt(centred, torch.Generator().manual_seed(seed)).numpy() + means
-    return _r2(clean, _reconstruct(estimator, X, noisy), means, True)
+    noisy[missing] = np.nan
+    return _r2(clean, _reconstruct(estimator, X, noisy), means, ~missing)
 
 
 def trustworthiness_score(
@@ -151,12 +162,14 @@ def trustworthiness_score(
 
 
 def _check_share(name: str, share: float) -> None:
-    if not 0 < share < 1:
+    if not isinstance(share, Real) or not 0 < share < 1:
         raise ValueError(f"{name}={share!r} is a share of entries, so it must be in (0, 1).")
 
 
 def _clean(X: ArrayLike) -> NDArray[np.float64]:
-    return check_array(X, dtype=np.float64)
+    return check_array(
+        X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2, input_name="X"
+    )
 
 
 def _reconstruct(estimator: Any, X: Any, changed: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -175,7 +188,7 @@ def _r2(
     clean: NDArray[np.float64],
     restored: NDArray[np.float64],
     means: NDArray[np.float64],
-    counted: NDArray[np.bool_] | bool,
+    counted: NDArray[np.bool_],
 ) -> float:
     total = float(np.square(clean - means).sum(where=counted))
     error = float(np.square(clean - restored).sum(where=counted))

@@ -139,7 +139,7 @@ def test_bad_parameters(wine, parameters, message):
         fit(wine, **parameters)
 
 
-@pytest.mark.parametrize("n_directions", [0, 4, -1])
+@pytest.mark.parametrize("n_directions", [0, 4, -1, 1.5, True, "a", None])
 def test_too_many_directions(model, wine, n_directions):
-    with pytest.raises(ValueError, match="must be between 1 and 3, the smaller of"):
+    with pytest.raises(ValueError, match="must be an int between 1 and 3, the smaller of"):
         model.tangent_directions(wine, n_directions)

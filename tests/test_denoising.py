@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import root_mean_squared_error
+from sklearn.metrics.pairwise import nan_euclidean_distances
 
 from skae import Autoencoder, DenoisingAutoencoder
 
@@ -96,7 +99,14 @@ def test_missing_entries_do_not_count(imputer, with_holes):
     assert imputer.mean_ == pytest.approx(np.nanmean(holes, axis=0))
     errors = imputer.reconstruction_error(holes, per_feature=True)
     assert np.array_equal(np.isnan(errors), np.isnan(holes))
-    assert imputer.reconstruction_error(holes) == pytest.approx(np.nansum(errors, axis=1))
+    # As nan_euclidean_distances weighs what is there.
+    expected = np.square(
+        [
+            nan_euclidean_distances(a[None], b[None])[0, 0]
+            for a, b in zip(holes[:50], imputer.reconstruct(holes[:50]), strict=True)
+        ]
+    )
+    assert imputer.reconstruction_error(holes[:50]) == pytest.approx(expected)
     r2 = 1 - np.nansum(errors) / np.nansum(np.square(holes - imputer.mean_))
     assert imputer.score(holes) == pytest.approx(r2)
     assert np.isfinite(imputer.transform(holes)).all()
@@ -126,7 +136,8 @@ def test_what_would_stand_in_a_hole_has_no_influence(digits, loss, dropout):
 def test_a_whole_row_may_be_missing(imputer):
     row = np.full((1, 64), np.nan)
     assert np.isfinite(imputer.impute(row)).all()
-    assert imputer.reconstruction_error(row) == 0
+    assert np.isnan(imputer.score_samples(row)).all()  # neither typical nor not
+    assert np.isnan(imputer.score(row))
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -180,6 +191,14 @@ def test_score_of_two_gaussians(two_gaussians):
     assert cosine(model.score_function(fresh), exact) > 0.95
 
 
+def test_score_is_that_of_the_fitted_noise(two_gaussians):
+    model, rows = two_gaussians[2], two_gaussians[1][:5]
+    before = model.score_function(rows)
+    model.set_params(noise="masking", noise_level=0.1)
+    assert np.array_equal(model.score_function(rows), before)
+    model.set_params(noise="gaussian", noise_level=0.4)
+
+
 def test_samples_come_from_both_modes(two_gaussians):
     centres, _, model = two_gaussians
     rows = model.sample(2000, random_state=0)
@@ -220,10 +239,14 @@ def test_samples_have_the_distribution_of_the_loss(loss, rng):
         assert set(np.round(rows).ravel()) == {0.0, 1.0}
 
 
-def test_a_chain_that_leaves_the_data_is_an_error(digits):
-    model = DenoisingAutoencoder(8, loss="poisson", max_iter=5, random_state=0).fit(digits[:500])
+def test_a_chain_that_leaves_the_data_is_an_error(two_gaussians):
+    """A network that blows every row up stands for one whose chain runs away."""
+    model = copy.deepcopy(two_gaussians[2])
+    with torch.no_grad():
+        model._model.network.decoder.layers[-1].bias.fill_(1e12)
+    model._model._networks.clear()
     with pytest.raises(ValueError, match=r"The chain left the data.*higher noise_level"):
-        model.sample(20, n_steps=200, random_state=0)
+        model.sample(2, random_state=0)
 
 
 # -- bad input ----------------------------------------------------------------------------------
@@ -275,3 +298,15 @@ def test_what_needs_noise_says_so(iris):
     for name, value in (("n_samples", 0), ("n_steps", 0)):
         with pytest.raises(ValueError, match=f"{name} == 0, must be >= 1"):
             masked.sample(**{name: value})
+
+
+def test_masked_chains_keep_the_moments_of_digits(digits):
+    model = DenoisingAutoencoder(16, noise_level=0.3, max_iter=30, random_state=0).fit(digits)
+    rows = model.sample(300, random_state=0)
+    assert rows.mean() == pytest.approx(digits.mean(), rel=0.15)
+    assert rows.std() == pytest.approx(digits.std(), rel=0.25)
+    # Pixels hang together as in the data, not as in noise.
+    varied = digits.std(axis=0) > 1
+    ours, theirs = (np.corrcoef(part[:, varied].T).ravel() for part in (rows, digits))
+    off_diagonal = theirs < 0.999
+    assert np.corrcoef(ours[off_diagonal], theirs[off_diagonal])[0, 1] > 0.7

@@ -137,3 +137,25 @@ def test_a_wide_code_has_an_optimum_inside_the_grid(digits, estimator, grid, sco
 def test_bad_parameters(digits, score, message):
     with pytest.raises(ValueError, match=message):
         score(COPY, digits)
+
+
+@pytest.mark.parametrize("noise", ["masking", "gaussian", "salt_and_pepper"])
+def test_the_memory_layout_of_the_data_does_not_matter(digits, noise):
+    pca = PCA(5).fit(digits)
+    score = partial(denoising_score, noise=noise)
+    assert score(pca, np.asfortranarray(digits)) == pytest.approx(score(pca, digits))
+
+
+@pytest.mark.parametrize("noise", [None, "masking", "gaussian", "salt_and_pepper"])
+def test_missing_entries_go_to_the_estimator_and_are_not_scored(digits, noise):
+    X = np.where(np.random.default_rng(0).random(digits.shape) < 0.2, np.nan, digits)
+    score = hidden_entries_score if noise is None else partial(denoising_score, noise=noise)
+    model = DenoisingAutoencoder(8, hidden_layer_sizes=(16,), max_iter=5, random_state=0).fit(X)
+    assert 0 < score(model, X) < 1
+    with pytest.raises(ValueError, match="PCA does not accept missing values"):
+        score(PCA(2).fit(digits), X)
+
+
+def test_hiding_nothing_is_an_error(iris):
+    with pytest.raises(ValueError, match=r"share=1e-06 of the 20 entries of X hides none"):
+        hidden_entries_score(COPY, iris[:5], share=1e-6)

@@ -145,6 +145,29 @@ def test_two_penalised_fits_of_a_seed_are_the_same_to_the_bit(digits):
         assert np.array_equal(first.transform(digits), second.transform(digits))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("penalty", ["l1", "l2", "student_t", "kl", "topk"])
+def test_a_wide_code_beside_a_linear_path_learns(digits, penalty):
+    """Columns beyond the rank of the data start at 0."""
+    model = fit(
+        digits[:400],
+        80,
+        penalty=penalty,
+        shortcut="pca",
+        hidden_layer_sizes=(32,),
+        max_iter=50,
+        early_stopping=False,
+    )
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_penalty_however_strong_is_no_divergence(digits):
+    model = fit(digits, alpha=1e5, max_iter=5, early_stopping=False)
+    assert model.n_iter_ == 5
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+
 # -- bad input ----------------------------------------------------------------------------------
 
 

@@ -38,7 +38,9 @@ def unit_gains(decoder: Perceptron) -> Tensor:
         rms = torch.linalg.matrix_norm(weight) / math.sqrt(weight.shape[-2])
         gains = gains * rms[..., None, None] if weight.ndim == 3 else gains * rms
     if decoder.shortcut is not None and others:
-        gains = torch.hypot(gains, _row_norms(decoder.shortcut))
+        # Not hypot, which has no derivative where both are 0.
+        both = torch.stack([gains, _row_norms(decoder.shortcut).expand_as(gains)])
+        gains = torch.linalg.vector_norm(both, dim=0)
     last = decoder.layers[-1].bias
     return gains / math.sqrt(last.shape[-1])
 

@@ -19,7 +19,7 @@ Objective = Callable[[Tensor], dict[str, Tensor]]
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _GATHERED_ENTRIES = 2**22  # entries of X copied at a time for a run of batches
-_DIVERGED = 1e3  # predicting the mean scores 1
+_DIVERGED = 1e3  # predicting the mean scores 1; a strong penalty may start higher
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,7 @@ def train(
     lowest, lowest_trained, since_lowest = math.inf, math.inf, 0
     if history.validation:
         lowest = history.validation[0]
+    first_loss = 1.0
     step, n_steps = 0, len(batch_sizes(division, settings)) * settings.max_epochs
     recorded: dict[int, dict[str, Tensor]] = {}
 
@@ -172,10 +173,12 @@ def train(
                 step += 1
                 share = 1.0 if settings.constant_learning_rate else schedule(step, n_steps)
                 solver.step(closure, settings.learning_rate * share)
+            if epoch == 1:
+                first_loss = float(sum(recorded[1].values()))
             for name in recorded[step]:
                 mean = float(torch.stack([terms[name] for terms in recorded.values()]).mean())
                 history.terms.setdefault(name, []).append(mean)
-            if not history.losses[-1] < _DIVERGED:
+            if not history.losses[-1] < _DIVERGED * max(1.0, first_loss):
                 history.stopped_by = "divergence"
                 break
             if judge is None:

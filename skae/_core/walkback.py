@@ -14,40 +14,44 @@ _CHUNK = 8192
 _ASTRAY = 1e6  # in standard deviations
 
 
-@torch.no_grad()
-def residual_deviations(model: Model, z: Tensor, corruption: Corruption | None) -> Tensor:
-    """Root mean square of each feature's residual from corrupted rows; ``(d,)``.
-
-    Missing entries (NaN) do not count.
-    """
-    network = model.network_in(z.dtype)
-    generator = torch.Generator(model.device).manual_seed(0)
-    squares = torch.zeros(z.shape[1], dtype=torch.float64)
-    counts = torch.zeros(z.shape[1], dtype=torch.int64)
-    for rows in z.split(_CHUNK):
-        chunk = rows.to(model.device)
-        seen = network.filled(chunk)
-        if corruption is not None:
-            seen = corruption(seen, generator)
-        errors = (model.decode(network.encode(seen), network) - chunk).square()
-        squares += errors.nansum(0).cpu().double()
-        counts += errors.isfinite().sum(0).cpu()
-    return (squares / counts).sqrt().to(z.dtype)
-
-
 @dataclass
 class Walkback:
     """The Markov chain: corrupt, reconstruct, draw about the reconstruction.
 
     Attributes
     ----------
-    corruption : callable or None
+    corruption : callable
+    knows_corrupted : bool
+        Whether the network can tell which entries are corrupted, as under masking. Only these
+        are then drawn anew; the others are known.
     residual_deviations : Tensor of shape (d,)
-        In training units, on the CPU.
+        Root mean square of the residual of the entries that are drawn, in training units.
     """
 
-    corruption: Corruption | None
+    corruption: Corruption
+    knows_corrupted: bool
     residual_deviations: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, model: Model, z: Tensor, corruption: Corruption, *, knows_corrupted: bool
+    ) -> Walkback:
+        """Measure the residuals on the rows z, in which missing entries (NaN) do not count."""
+        network = model.network_in(z.dtype)
+        generator = torch.Generator(model.device).manual_seed(0)
+        squares = torch.zeros(z.shape[1], dtype=torch.float64)
+        counts = torch.zeros(z.shape[1], dtype=torch.int64)
+        for rows in z.split(_CHUNK):
+            chunk = rows.to(model.device)
+            filled = network.filled(chunk)
+            seen = corruption(filled, generator)
+            errors = (model.decode(network.encode(seen), network) - chunk).square()
+            if knows_corrupted:
+                errors = errors.masked_fill(seen == filled, torch.nan)
+            squares += errors.nansum(0).cpu().double()
+            counts += errors.isfinite().sum(0).cpu()
+        return cls(corruption, knows_corrupted, (squares / counts.clamp_min(1)).sqrt().to(z.dtype))
 
     @torch.no_grad()
     def sample(
@@ -59,26 +63,30 @@ class Walkback:
         *,
         return_mean: bool,
     ) -> Tensor:
-        """Draw rows, in the units of X, float32."""
-        assert self.corruption is not None
-        network = model.network_in(torch.float32)
-        deviations = self.residual_deviations.to(model.device)
-        z = torch.zeros(n_samples, len(deviations), device=model.device)
+        """Draw rows, in the units of X, float64."""
+        z = torch.zeros(n_samples, len(self.residual_deviations), device=model.device)
+        _, z = self._draw(model, z, generator)
         for _ in range(n_steps):
-            output = network.decode(network.encode(self.corruption(z, generator)))
-            if model.loss.draw is None:
-                noise = torch.empty_like(output).normal_(generator=generator)
-                mean, z = output, output + noise * deviations
-            else:
-                x = model.loss.response(output)
-                mean, z = (
-                    (value - model.mean_like(x)) / model.scale
-                    for value in (x, model.loss.draw(x, generator))
-                )
+            seen = self.corruption(z, generator)
+            mean, drawn = self._draw(model, seen, generator)
+            z = torch.where(seen == z, z, drawn) if self.knows_corrupted else drawn
         rows = mean if return_mean else z
         if not rows.abs().max() < _ASTRAY:
             raise ValueError(
                 "The chain left the data: its values grew without bound, as an exponential "
                 "output's may. Train longer or with a higher noise_level, or take fewer n_steps."
             )
-        return rows.mul(model.scale).add_(model.mean_like(rows)).cpu()
+        return rows.cpu().double().mul_(model.scale).add_(model.mean)
+
+    def _draw(
+        self, model: Model, seen: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Mean of the clean rows, and a draw about it."""
+        network = model.network_in(seen.dtype)
+        output = network.decode(network.encode(seen))
+        if model.loss.draw is None:
+            noise = torch.empty_like(output).normal_(generator=generator)
+            return output, output + noise * self.residual_deviations.to(output.device)
+        x = model.loss.response(output)
+        mean = model.mean_like(x)
+        return (x - mean) / model.scale, (model.loss.draw(x, generator) - mean) / model.scale

@@ -96,3 +96,14 @@ def test_unused_units_are_those_that_no_row_of_the_batch_uses():
     # More asked for than there are: no infinity comes through.
     assert torch.equal(unused_largest(units, code, 4), units * torch.tensor([0.0, 1, 1, 1]))
     assert unused_largest(units, units, 2) is None
+
+
+@pytest.mark.parametrize("hidden", [(), (5,)])
+def test_gains_have_a_gradient_where_a_unit_adds_nothing(hidden):
+    """A start at PCA: the layers are 0, and so is the linear path beyond the rank of the data."""
+    net = decoder(hidden)
+    with torch.no_grad():
+        net.layers[-1].weight.zero_()
+    net.set_linear_path(torch.zeros(4, 6, dtype=torch.float64), None)
+    unit_gains(net).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
