@@ -240,7 +240,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             model, left_over = self._new_model(rows, division, generator)
         else:
             model = copy.deepcopy(continued)
-        data = self._in_training_units(rows, model).to(device)
+        data = self._training_data(rows, model, device)
         corruption = self._corruption(model, data)
         max_epochs = self.max_iter
         if anchored and continued is None:
@@ -289,6 +289,12 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
     @staticmethod
     def _in_training_units(rows: Array, model: Model) -> Tensor:
         return torch.from_numpy(standardise(rows, model.mean.numpy(), model.scale))
+
+    def _training_data(self, rows: Array, model: Model, device: torch.device) -> Tensor:
+        data = self._in_training_units(rows, model).to(device)
+        # A step need not look for what is not there.
+        model.network.fills_missing = self._allows_missing and bool(data.isnan().any())
+        return data
 
     def _new_generator(self) -> torch.Generator:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -353,7 +359,6 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         # change through. PCA has no loading there either.
         with torch.no_grad():
             network.encoder.layers[0].weight[..., ~z.any(0), :] = 0.0
-        network.fills_missing = self._allows_missing
         code_unit = scale if scales_with_X else 1.0
         model = Model(network, loss, torch.from_numpy(mean), scale, code_unit=code_unit)
         if self.shortcut == "pca":
@@ -491,6 +496,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             select_model(network, division.n_models - 1)
         network.set_generator(None)
         network.corruption = None
+        network.fills_missing = self._allows_missing
         axes = self._axes() if turn else Axes.AS_TRAINED
         if axes is Axes.PRINCIPAL and history.best_epoch == 0 and self.shortcut == "pca":
             axes = Axes.AS_TRAINED  # a start at PCA is on its principal axes already
@@ -557,7 +563,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         else:
             run = self._run
         model = run.model
-        data = self._in_training_units(rows, model).to(device)
+        data = self._training_data(rows, model, device)
         model.network.corruption = self._corruption(model, data)
         model.network.train()
         history = self._train(run, data, division)

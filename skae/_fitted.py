@@ -167,9 +167,9 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         scale = self._model.scale
         total = float(np.nansum(np.square((rows - self.mean_) / scale)))
         error = float(np.nansum(np.square((rows - self._reconstruct(rows)) / np.float64(scale))))
-        if np.isnan(rows).all():
-            return np.nan
         if total == 0:
+            if np.isnan(rows).all():
+                return np.nan
             return 1.0 if error == 0 else 0.0
         return 1.0 - error / total
 
