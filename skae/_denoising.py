@@ -115,7 +115,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         if self.noise == "masking":
             return partial(masking, share=self.noise_level)
         low, high = z.nan_to_num(nan=torch.inf).amin(0), z.nan_to_num(nan=-torch.inf).amax(0)
-        return partial(salt_and_pepper, share=self.noise_level, low=low, high=high)
+        # On the CPU: a fitted model keeps them, and opens where there is no other device.
+        return partial(salt_and_pepper, share=self.noise_level, low=low.cpu(), high=high.cpu())
 
     def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:
         network = model.network

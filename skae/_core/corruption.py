@@ -25,5 +25,5 @@ def salt_and_pepper(
 ) -> Tensor:
     """Set a share of the entries to the smallest or, as often, the largest of their feature."""
     draws = torch.empty_like(x).uniform_(generator=generator)
-    extremes = torch.where(draws < share / 2, low, high)
+    extremes = torch.where(draws < share / 2, low.to(x), high.to(x))
     return torch.where(draws < share, extremes, x)
