@@ -24,10 +24,12 @@ SETTINGS: dict[str, Any] = {
     # Pixels lie in [0, 1], and so does a logistic output: the published net has one too. After 3
     # epochs it is at 5.8 where the squared error with a linear output is at 7.8.
     "loss": "log_loss",
-    "max_iter": 45,
+    "max_iter": 55,
     "batch_size": 512,
     "learning_rate_init": 2e-3,
-    "weight_decay": 3.0,
+    "weight_decay": 4.0,
+    # Changes nothing where the CPU has no units for it.
+    "precision": "bfloat16",
     # The published protocol trains on all 60,000 images.
     "early_stopping": False,
 }
