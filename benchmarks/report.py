@@ -117,7 +117,8 @@ def speed_section(content: Content) -> str:
     )
     units = ", ".join(content["summary"]["bfloat16_units"]) or "none"
     return (
-        "## A training step: `python -m benchmarks.speed`\n\n"
+        f"## A training step on {content['environment']['processor']}: "
+        "`python -m benchmarks.speed`\n\n"
         "The same network, batch and optimiser, implementations taking turns in one run; medians "
         f'of {content["settings"]["rounds"]} rounds, ratios of paired rounds. "Over skae" is '
         "another's time over ours, so more than 1 is in our favour; the hand-written step is the "
@@ -309,6 +310,7 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
     "pca": pca_section,
     "default_fit": default_fit_section,
     "speed": speed_section,
+    "speed_second_cpu": speed_section,
     "mnist30": mnist30_section,
     "sparse": sparse_section,
     "denoising": denoising_section,
