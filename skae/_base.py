@@ -26,6 +26,7 @@ from skae._core.losses import LOSSES
 from skae._core.model import Model
 from skae._core.networks import (
     ACTIVATIONS,
+    SCALES_WITH_DATA,
     Architecture,
     Corruption,
     build_network,
@@ -327,7 +328,6 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         Rows that judge a model are kept from its PCA too. PCA fits an outlier that it has seen,
         and no network that has not seen it could then win.
         """
-        scales_with_X = self._activation_of_code() in ("identity", "relu")
         loss = LOSSES[self.loss]
         seed = generator.initial_seed()
         # The last model is the one to keep; X gives it its units.
@@ -359,7 +359,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         # change through. PCA has no loading there either.
         with torch.no_grad():
             network.encoder.layers[0].weight[..., ~z.any(0), :] = 0.0
-        code_unit = scale if scales_with_X else 1.0
+        code_unit = scale if network.code_activation in SCALES_WITH_DATA else 1.0
         model = Model(network, loss, torch.from_numpy(mean), scale, code_unit=code_unit)
         if self.shortcut == "pca":
             parts = [z]

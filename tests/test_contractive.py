@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_iris, load_wine
+from sklearn.preprocessing import StandardScaler
 
 from skae import ContractiveAutoencoder
 
@@ -95,6 +96,18 @@ def test_alpha_means_the_same_on_more_columns(held_out_split):
     one, many = (fit(np.tile(X, (1, n)), 8, alpha=1e-2, hidden_layer_sizes=()) for n in (1, 4))
     a, b = (m.history_["contraction"][-1] for m in (one, many))
     assert b == pytest.approx(a, rel=0.15)
+
+
+@pytest.mark.parametrize("code_activation", ["identity", "relu", "logistic"])
+def test_the_penalty_does_not_ask_whether_the_data_happens_to_have_unit_scale(code_activation):
+    """Standardised iris has a root mean square of exactly 1."""
+    X = StandardScaler().fit_transform(load_iris().data)
+    one, two = (
+        fit(X * factor, 2, alpha=0.01, code_activation=code_activation, max_iter=5)
+        for factor in (1.0, 2.0)
+    )
+    assert one._model.scale == 1.0
+    assert one.history_["contraction"] == pytest.approx(two.history_["contraction"], rel=1e-3)
 
 
 def test_a_bounded_code_is_penalised_per_total_variance():

@@ -38,6 +38,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "logistic": torch.sigmoid,
 }
 
+# With these, a code scales with the data, so it can be in the units of X.
+SCALES_WITH_DATA = frozenset({"identity", "relu"})
+
 # Variance of the weights, times the number of inputs, that keeps a signal's variance through a
 # layer: 2 where half of the signal is cut off (He et al. 2015), 1 elsewhere (LeCun et al. 1998).
 _GAIN = {"relu": 2.0, "gelu": 2.0, "silu": 2.0}
