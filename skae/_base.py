@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from skae._callbacks import EpochCallbacks
@@ -36,7 +35,7 @@ from skae._core.numerics import training_numerics
 from skae._core.objectives import Autograd, Backpropagation
 from skae._core.solvers import DEFAULT_LEARNING_RATES, SOLVERS, FlatParameters, Solver
 from skae._core.training import History, Objective, Settings, batch_sizes, train
-from skae._fitted import DTYPES, Array, FittedMethods
+from skae._fitted import Array, FittedMethods
 from skae._preparation import (
     PrincipalStart,
     anchor,
@@ -155,6 +154,10 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         network.train()
         return losses
 
+    def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
+        """Return a method's own fitted attributes; data is all rows, in training units."""
+        return {}
+
     def _architecture(self, n_features: int, n_components: int) -> Architecture:
         """Return the shape of the network."""
         return Architecture(
@@ -178,6 +181,8 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
 
     def _check_values(self, X: Array) -> None:
         """Check X against the parameters."""
+        if self.loss not in ("log_loss", "poisson"):
+            return
         low, high = np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
         if self.loss == "log_loss" and (low < 0 or high > 1):
             raise ValueError(
@@ -276,14 +281,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
 
     def _validate_training_rows(self, X: ArrayLike, *, reset: bool) -> Array:
         fewest = 2 if reset else 1
-        rows: Array = validate_data(
-            self,
-            X,
-            dtype=DTYPES,
-            reset=reset,
-            ensure_min_samples=fewest,
-            ensure_all_finite="allow-nan" if self._allows_missing else True,
-        )
+        rows = self._validate_input(X, reset=reset, ensure_min_samples=fewest)
         self._check_values(rows)
         return rows
 
@@ -458,7 +456,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         if history.stopped_by == "divergence":
             warnings.warn(
                 f"Training diverged in epoch {history.n_epochs}; the state of {kept} is kept. "
-                f"{self._remedy(run.settings.learning_rate)}",
+                + self._remedy(run.settings.learning_rate),
                 ConvergenceWarning,
                 stacklevel=5,
             )
@@ -522,7 +520,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         else:
             losses = [1.0 - code.r2, *history.losses]
             fitted["best_loss_"] = losses[history.best_epoch]
-        return fitted
+        return fitted | self._further_attributes(model, data)
 
     # -- partial_fit -----------------------------------------------------------------------------
 

@@ -16,10 +16,8 @@ from torch import Tensor
 
 from skae._base import BaseAutoencoder
 from skae._core.corruption import gaussian, masking, salt_and_pepper
-from skae._core.held_out import Division
 from skae._core.model import Model
 from skae._core.networks import Corruption
-from skae._core.training import History
 from skae._core.walkback import Walkback
 from skae._docs import document
 from skae._fitted import Array
@@ -128,24 +126,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
         network.train()
         return losses
 
-    def _describe(
-        self,
-        model: Model,
-        history: History,
-        division: Division,
-        data: Tensor,
-        *,
-        turn: bool = True,
-    ) -> dict[str, Any]:
-        fitted = super()._describe(model, history, division, data, turn=turn)
+    def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         corruption = self._corruption(model, data)
-        fitted["_noise_deviation"] = self.noise_level if self.noise == "gaussian" else 0.0
-        fitted["_walkback"] = None
+        walkback = None
         if corruption is not None:
-            fitted["_walkback"] = Walkback.of(
-                model, data, corruption, knows_corrupted=self.noise == "masking"
-            )
-        return fitted
+            walkback = Walkback.of(model, data, corruption, knows_corrupted=self.noise == "masking")
+        deviation = self.noise_level if self.noise == "gaussian" else 0.0
+        return {"_walkback": walkback, "_noise_deviation": deviation}
 
     # -- what a trained denoiser is for ----------------------------------------------------------
 

@@ -49,11 +49,15 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _validate_rows(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
+        return self._validate_input(X, reset=False)
+
+    def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
         rows: Array = validate_data(
             self,
             X,
             dtype=DTYPES,
-            reset=False,
+            reset=reset,
+            ensure_min_samples=ensure_min_samples,
             ensure_all_finite="allow-nan" if self._allows_missing else True,
         )
         return rows

@@ -20,7 +20,6 @@ from skae._core.held_out import Division
 from skae._core.model import Model
 from skae._core.networks import ACTIVATIONS, Architecture
 from skae._core.penalties import PRIORS, bernoulli_divergence, unit_gains, unused_largest
-from skae._core.training import History
 from skae._docs import document
 from skae._fitted import Array
 from skae._validation import StrOptions, fraction, integer, real
@@ -220,25 +219,17 @@ class SparseAutoencoder(BaseAutoencoder):
         output = model.network.decode(code.detach() + unused)
         return _AUXILIARY * (model.reconstruction(output, z) - reconstruction)
 
-    def _describe(
-        self,
-        model: Model,
-        history: History,
-        division: Division,
-        data: Tensor,
-        *,
-        turn: bool = True,
-    ) -> dict[str, Any]:
-        fitted = super()._describe(model, history, division, data, turn=turn)
-        n_components = fitted["n_components_"]
+    def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
+        n_components = model.network.encoder.layers[-1].bias.shape[-1]
         total, n_zeros = np.zeros(n_components), np.zeros(n_components, dtype=np.int64)
         for codes in model.encoded_chunks(data):
             total += codes.sum(0, dtype=torch.float64).numpy()
             n_zeros += (codes == 0).sum(0).numpy()
-        fitted["activity_"] = total / len(data)
-        fitted["zero_fraction_"] = float(n_zeros.mean() / len(data))
-        fitted["dead_units_"] = np.flatnonzero(n_zeros == len(data))
-        return fitted
+        return {
+            "activity_": total / len(data),
+            "zero_fraction_": float(n_zeros.mean() / len(data)),
+            "dead_units_": np.flatnonzero(n_zeros == len(data)),
+        }
 
     def transform(self, X: ArrayLike) -> Array | csr_array:
         """Encode X.

@@ -59,6 +59,8 @@ class EncoderChain:
         if encoder.scale != 1.0:
             self.weights[-1] = self.weights[-1] * encoder.scale
         self.shortcut = encoder.shortcut
+        if len(self.weights) == 1 and self.shortcut is not None:
+            self.weights, self.shortcut = [self.weights[0] + self.shortcut], None
         self.slopes: list[Tensor] = []
         y = x = network.filled(z)
         for layer in encoder.layers[:-1]:
@@ -82,8 +84,7 @@ class EncoderChain:
             scaled = directions * self.code_slope.unsqueeze(-2)
         first, *others = self.weights
         if not others:
-            effective = first if self.shortcut is None else first + self.shortcut
-            return scaled, effective
+            return scaled, first
         # The axes pick rows of the last weight; no product is needed.
         if directions is None:
             product = self.code_slope.unsqueeze(-1) * others[-1].mT.unsqueeze(-3)
@@ -156,9 +157,9 @@ def _squared_norms(
     """Squared Frobenius norm of the Jacobian at each row; ``(..., n)``."""
     slope = chain.code_slope
     if not chain.slopes:
-        weight = chain.weights[0] if chain.shortcut is None else chain.weights[0] + chain.shortcut
-        norms = weight.square().sum(-2)
-        return (slope.square() * (norms.unsqueeze(-2) if weight.ndim == 3 else norms)).sum(-1)
+        (weight,) = chain.weights
+        norms = weight.square().sum(-2, keepdim=weight.ndim == 3)
+        return (slope.square() * norms).sum(-1)
     if n_probes is None and n_features < slope.shape[-1]:
         return chain.push_forward().square().sum((-2, -1))
     directions = None
