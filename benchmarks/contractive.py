@@ -113,11 +113,14 @@ def main() -> None:
     parser.add_argument("--name", default="contractive")
     arguments = parser.parse_args()
 
+    methods = {name: METHODS[name] for name in arguments.methods}
+    if arguments.alpha is not None:
+        methods["contractive"] = (ContractiveAutoencoder, {"alpha": arguments.alpha})
     X, y = load("mnist", arguments.data_dir)
     test_X, test_y = X[MNIST_TRAINING_ROWS:], torch.from_numpy(y[MNIST_TRAINING_ROWS:])
     X, y = X[: arguments.rows], y[: arguments.rows]
     rows = []
-    for name in [*arguments.methods, "random weights"]:
+    for name in [*methods, "random weights"]:
         errors, row = [], {"method": name, "published_error": PUBLISHED.get(name)}
         for seed in arguments.seeds:
             if name == "random weights":
@@ -127,9 +130,7 @@ def main() -> None:
                 weight, bias = noise / X.shape[1] ** 0.5, torch.zeros(N_UNITS)
                 mean, scale = X.mean(0), X.std()
             else:
-                cls, own = METHODS[name]
-                if name == "contractive" and arguments.alpha is not None:
-                    own = {"alpha": arguments.alpha}
+                cls, own = methods[name]
                 start = time.perf_counter()
                 model = cls(
                     N_UNITS, max_iter=arguments.epochs, random_state=seed, **SHARED, **own
@@ -176,7 +177,7 @@ def main() -> None:
             "epochs": arguments.epochs,
             "fine_tuning_epochs": arguments.fine_tuning,
             "training_rows": len(X),
-            "own": {name: METHODS[name][1] for name in arguments.methods},
+            "own": {name: own for name, (_, own) in methods.items()},
         },
     )
     print(f"Written to {path.name}.")

@@ -155,8 +155,7 @@ def main() -> None:
         rows += score_function(arguments.seeds)
     if "imputation" in arguments.parts:
         rows += imputation(arguments.seeds[0], arguments.data_dir)
-    for part in dict.fromkeys(row["part"] for row in rows):
-        print(record.table([row for row in rows if row["part"] == part]), end="\n\n")
+    print(record.tables(rows))
     path = record.write(arguments.name, rows, {}, seeds=arguments.seeds)
     print(f"Written to {path.name}.")
 

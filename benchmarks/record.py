@@ -163,3 +163,9 @@ def table(rows: Sequence[Row], columns: Sequence[str] | None = None) -> str:
         for row in rows
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Lay the rows of each ``part`` out in a table of its own."""
+    parts = dict.fromkeys(row["part"] for row in rows)
+    return "\n\n".join(table([row for row in rows if row["part"] == part]) for part in parts)

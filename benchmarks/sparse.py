@@ -158,8 +158,7 @@ def main() -> None:
         rows += target_rates(arguments.seed, arguments.data_dir)
     if "topk" in arguments.parts:
         rows += top_k(arguments.seed, arguments.epochs, arguments.rows, arguments.data_dir)
-    for part in dict.fromkeys(row["part"] for row in rows):
-        print(record.table([row for row in rows if row["part"] == part]), end="\n\n")
+    print(record.tables(rows))
     path = record.write(arguments.name, rows, {}, seeds=[arguments.seed], settings={"top_k": TOP_K})
     print(f"Written to {path.name}.")
 

@@ -20,12 +20,6 @@ from skae.metrics import denoising_score, hidden_entries_score, trustworthiness_
 
 PICTURE = PROJECT_ROOT / "docs" / "images" / "strength.png"
 ALPHAS = [0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
-SCORERS = {
-    "reconstruction": None,
-    "hidden entries": hidden_entries_score,
-    "denoising": partial(denoising_score, noise="gaussian", noise_level=4.0),
-    "trustworthiness": partial(trustworthiness_score, n_neighbors=12),
-}
 
 
 def plain_score(estimator: SparseAutoencoder, X: np.ndarray, y: object = None) -> float:
@@ -33,7 +27,15 @@ def plain_score(estimator: SparseAutoencoder, X: np.ndarray, y: object = None) -
     return estimator.score(X)
 
 
-def draw(rows: list[dict[str, object]]) -> None:
+SCORERS = {
+    "reconstruction": plain_score,
+    "hidden entries": hidden_entries_score,
+    "denoising": partial(denoising_score, noise="gaussian", noise_level=4.0),
+    "trustworthiness": partial(trustworthiness_score, n_neighbors=12),
+}
+
+
+def draw(rows: list[dict[str, object]], n_units: int) -> None:
     """Draw one curve a score, its best alpha marked."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
@@ -52,7 +54,7 @@ def draw(rows: list[dict[str, object]]) -> None:
         axis.set_xlabel("alpha")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("held-out score")
-    figure.suptitle("SparseAutoencoder(200) on digits: which score chooses which penalty")
+    figure.suptitle(f"SparseAutoencoder({n_units}) on digits: which score chooses which penalty")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=110)
     plt.close(figure)
@@ -70,7 +72,7 @@ def main() -> None:
     search = GridSearchCV(
         SparseAutoencoder(arguments.units, random_state=arguments.seed),
         {"alpha": ALPHAS},
-        scoring={name: scorer or plain_score for name, scorer in SCORERS.items()},
+        scoring=SCORERS,
         refit=False,
         cv=KFold(3, shuffle=True, random_state=arguments.seed),
     ).fit(X)
@@ -88,7 +90,7 @@ def main() -> None:
     print(record.table(rows, ["alpha", *SCORERS]))
     best = {name: ALPHAS[int(np.argmax([row[name] for row in rows]))] for name in SCORERS}
     print(f"Best alpha: {best}")
-    draw(rows)
+    draw(rows, arguments.units)
     path = record.write(
         arguments.name,
         rows,
