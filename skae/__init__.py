@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from skae._contractive import ContractiveAutoencoder as ContractiveAutoencoder
     from skae._denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from skae._sparse import SparseAutoencoder as SparseAutoencoder
+    from skae._variational import VariationalAutoencoder as VariationalAutoencoder
 
 __version__ = "0.1.0"
 
@@ -19,6 +20,7 @@ _HOMES = {
     "ContractiveAutoencoder": "skae._contractive",
     "DenoisingAutoencoder": "skae._denoising",
     "SparseAutoencoder": "skae._sparse",
+    "VariationalAutoencoder": "skae._variational",
 }
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "SparseAutoencoder",
+    "VariationalAutoencoder",
     "__version__",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -25,7 +25,6 @@ from skae._core.losses import LOSSES
 from skae._core.model import Model
 from skae._core.networks import (
     ACTIVATIONS,
-    SCALES_WITH_DATA,
     Architecture,
     Corruption,
     build_network,
@@ -153,6 +152,14 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             losses = losses + sum(terms[name] for name in terms if name != "reconstruction")
         network.train()
         return losses
+
+    def _loss_of_start(self, model: Model, data: Tensor, r2: float) -> float:
+        """Return the training loss before the first epoch."""
+        return 1.0 - r2
+
+    def _as_score(self, loss: float) -> float:
+        """Turn a held-out loss into a score, of which more is better."""
+        return 1.0 - loss
 
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         """Return a method's own fitted attributes; data is all rows, in training units."""
@@ -357,7 +364,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         # change through. PCA has no loading there either.
         with torch.no_grad():
             network.encoder.layers[0].weight[..., ~z.any(0), :] = 0.0
-        code_unit = scale if network.code_activation in SCALES_WITH_DATA else 1.0
+        code_unit = scale if network.code_scales_with_data else 1.0
         model = Model(network, loss, torch.from_numpy(mean), scale, code_unit=code_unit)
         if self.shortcut == "pca":
             parts = [z]
@@ -515,10 +522,10 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             "history_": {name: list(values) for name, values in history.terms.items()},
         }
         if history.validation:
-            fitted["validation_scores_"] = [1.0 - loss for loss in history.validation]
+            fitted["validation_scores_"] = [self._as_score(loss) for loss in history.validation]
             fitted["best_loss_"] = history.validation[history.best_epoch]
         else:
-            losses = [1.0 - code.r2, *history.losses]
+            losses = [self._loss_of_start(model, data, code.r2), *history.losses]
             fitted["best_loss_"] = losses[history.best_epoch]
         return fitted | self._further_attributes(model, data)
 
@@ -530,7 +537,8 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
 
         The first call sets the units, the PCA start and all parameters, so give it a part that is
         like the whole and has at least as many rows as the code has columns. The learning rate is
-        constant; nothing is held out, so nothing is promised against PCA. The fitted attributes
+        `learning_rate_init` throughout, which may be set anew between calls; nothing is held out,
+        so nothing is promised against PCA. The fitted attributes
         describe the last part, and the code's axes stay those of the first. `weight_decay` counts
         a call as one of `max_iter` epochs.
 
@@ -560,6 +568,8 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             )
         else:
             run = self._run
+            if not isinstance(self.learning_rate_init, str):  # a schedule of the caller's own
+                run.settings = replace(run.settings, learning_rate=float(self.learning_rate_init))
         model = run.model
         data = self._training_data(rows, model, device)
         model.network.corruption = self._corruption(model, data)

@@ -47,7 +47,8 @@ class EpochCallbacks:
         if self.estimator.verbose:
             line = f"Epoch {history.n_epochs}, loss = {history.losses[-1]:.6f}"
             if history.validation:
-                line += f", validation score = {1.0 - history.validation[-1]:.6f}"
+                score = self.estimator._as_score(history.validation[-1])
+                line += f", validation score = {score:.6f}"
             print(line)
         return bool(
             self.task.call_on_fit_task_end(

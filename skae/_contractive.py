@@ -16,7 +16,6 @@ from torch import Tensor
 from skae._base import BaseAutoencoder
 from skae._core.jacobians import contraction, encoder_jacobians
 from skae._core.model import Model
-from skae._core.networks import SCALES_WITH_DATA
 from skae._docs import document
 from skae._fitted import Array, as_tensor
 from skae._validation import integer, real
@@ -97,7 +96,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
     def _terms(self, model: Model, z: Tensor) -> dict[str, Tensor]:
         network = model.network
         norm = contraction(network, z, self.n_probes, network.generator)
-        if network.code_activation not in SCALES_WITH_DATA:
+        if not network.code_scales_with_data:
             # A bounded code has a unit of its own; the rows' unit is their total variance.
             norm = norm * z.shape[-1]
         return {**super()._terms(model, z), "contraction": self.alpha * norm}

@@ -149,25 +149,35 @@ T = TypeVar("T", bound=type)
 def document(cls: T) -> T:
     """Replace ``{parameters}`` and ``{attributes}`` in a class docstring by the shared text.
 
-    An entry that the class describes itself is left out of the shared text, and a default that the
-    class changes is changed there.
+    An entry that the class describes itself is left out of the shared text, as is a parameter that
+    it has not, and a default that the class changes is changed there.
     """
     text = inspect.cleandoc(cls.__doc__ or "")
+
+    def is_own(entry: str) -> bool:
+        return bool(re.search(rf"^{_name(entry)} : ", text, flags=re.MULTILINE))
+
     shared = []
     for entry in _entries(PARAMETERS):
-        name = entry.partition(" : ")[0]
-        if re.search(rf"^{name} : ", text, flags=re.MULTILINE):
+        name = _name(entry)
+        if is_own(entry) or name not in inspect.signature(cls).parameters:
             continue
         header, _, body = entry.partition("\n")
         header = header.rpartition("default=")[0] + f"default={_quoted(getattr(cls, name))}"
         shared.append(f"{header}\n{body}")
-    text = text.replace("{parameters}", "\n\n".join(shared)).replace("{attributes}", ATTRIBUTES)
-    cls.__doc__ = text
+    attributes = [entry for entry in _entries(ATTRIBUTES) if not is_own(entry)]
+    cls.__doc__ = text.replace("{parameters}", "\n\n".join(shared)).replace(
+        "{attributes}", "\n\n".join(attributes)
+    )
     return cls
 
 
 def _entries(text: str) -> list[str]:
     return re.split(r"\n\n(?=\w+ : )", text)
+
+
+def _name(entry: str) -> str:
+    return entry.partition(" : ")[0]
 
 
 def _quoted(default: object) -> str:

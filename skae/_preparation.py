@@ -16,7 +16,13 @@ from torch import Tensor
 
 from skae._core.held_out import Division, cross_fit, no_division, single_split
 from skae._core.losses import ReconstructionLoss
-from skae._core.networks import ACTIVATIONS, AutoencoderNetwork, keep_largest
+from skae._core.networks import (
+    ACTIVATIONS,
+    AutoencoderNetwork,
+    VariationalNetwork,
+    keep_largest,
+)
+from skae._core.variational import LEAST_NOISE
 
 Array = NDArray[Any]
 
@@ -94,12 +100,15 @@ class PrincipalStart:
         Mean of the rows of this PCA.
     residual : float
         Share of the variance that PCA leaves unexplained.
+    noise_variance : float
+        Variance of the noise in probabilistic PCA: the mean variance of the other directions.
     """
 
     components: NDArray[np.float64]
     standard_deviations: NDArray[np.float64]
     centre: NDArray[np.float64]
     residual: float
+    noise_variance: float
 
 
 def fit_pca(z: Array, n_components: int | float, seed: int) -> PrincipalStart:
@@ -117,7 +126,8 @@ def fit_pca(z: Array, n_components: int | float, seed: int) -> PrincipalStart:
     is_share = not isinstance(n_components, Integral)
     if np.ptp(z, axis=0).max() == 0:  # nothing varies; PCA would divide by 0
         kept = 1 if is_share else int(n_components)
-        return PrincipalStart(np.eye(kept, z.shape[1]), np.zeros(kept), z[0].astype(float), 0.0)
+        axes, centre = np.eye(kept, z.shape[1]), z[0].astype(float)
+        return PrincipalStart(axes, np.zeros(kept), centre, residual=0.0, noise_variance=0.0)
     # scikit-learn's choice, but exact where that takes a second: its randomised solver, which it
     # takes from 500 rows on, costs up to 1 % of the error where the spectrum is flat.
     few_rows = len(z) < 10 * z.shape[1]
@@ -130,7 +140,8 @@ def fit_pca(z: Array, n_components: int | float, seed: int) -> PrincipalStart:
     components[: pca.n_components_] = pca.components_
     deviations[: pca.n_components_] = np.sqrt(pca.explained_variance_)
     residual = max(0.0, 1.0 - float(pca.explained_variance_ratio_.sum(dtype=np.float64)))
-    return PrincipalStart(components, deviations, pca.mean_.astype(np.float64), residual)
+    centre, noise_variance = pca.mean_.astype(np.float64), float(pca.noise_variance_)
+    return PrincipalStart(components, deviations, centre, residual, noise_variance)
 
 
 @torch.no_grad()
@@ -162,6 +173,32 @@ def anchor(
     network.decoder.set_linear_path(decode, offset if offset.any() else None)
     # The perceptron corrects what the start leaves over, so it is measured by that.
     network.decoder.scale = max(1e-3, left_over**0.5)
+    if isinstance(network, VariationalNetwork):
+        _to_probabilistic_pca(network, starts)
+
+
+def _to_probabilistic_pca(network: VariationalNetwork, starts: Sequence[PrincipalStart]) -> None:
+    """Rescale the code, and set its variances, such that the posterior is exact.
+
+    Tipping & Bishop (1999): with variances v of the components and s of the noise, a unit of code
+    moves the reconstruction by the root of v - s; given x, the code has variance s / v.
+    """
+    noise = np.array([max(start.noise_variance, LEAST_NOISE) for start in starts])[:, None]
+    variances = np.maximum(np.square([start.standard_deviations for start in starts]), noise)
+    gains = np.sqrt(variances - noise)
+    by_model = [torch.from_numpy(a) for a in (gains / variances, gains, np.log(noise / variances))]
+    encoding, decoding, log_variances = by_model
+    if len(starts) == 1:
+        encoding, decoding, log_variances = encoding[0], decoding[0], log_variances[0]
+    (encode, _), (decode, offset) = network.encoder._exact, network.decoder._exact
+    assert encode is not None
+    assert decode is not None
+    network.encoder.set_linear_path(encode * encoding[..., None, :], None)
+    network.decoder.set_linear_path(decode * decoding[..., None], offset)
+    network.spread.set_linear_path(
+        None, log_variances if len(starts) == 1 else log_variances[:, None]
+    )
+    network.noise_variance = torch.from_numpy(noise if len(starts) > 1 else noise[0]).float()
 
 
 def _linear_path(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import field
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,6 +15,7 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 __all__ = [
     "StrOptions",
+    "computed",
     "features_as_found_on_error",
     "fit_context",
     "fraction",
@@ -44,6 +46,11 @@ def real(low: float, *, closed: str = "left", high: float | None = None) -> Inte
 def fraction(*, closed: str = "neither") -> Interval:
     """Return the constraint of a float between 0 and 1."""
     return _Number(RealNotInt, 0, 1, closed=closed)
+
+
+def computed(function: Callable[[Any], Any]) -> Any:
+    """Return a dataclass field that is no parameter: its value follows from the others."""
+    return field(init=False, default=property(function))
 
 
 @contextmanager

@@ -84,5 +84,6 @@ def test_shapes_are_as_described(estimator):
     assert len(fitted.loss_curve_) == fitted.n_iter_
     assert len(fitted.validation_scores_) == fitted.n_iter_ + 1
     assert all(len(values) == fitted.n_iter_ for values in fitted.history_.values())
-    assert fitted.best_loss_ == pytest.approx(1 - fitted.validation_scores_[fitted.best_iter_])
+    best = fitted.validation_scores_[fitted.best_iter_]
+    assert fitted._as_score(fitted.best_loss_) == pytest.approx(best)
     assert np.isfinite(fitted.loss_curve_).all()

@@ -46,6 +46,10 @@ SCALES_WITH_DATA = frozenset({"identity", "relu"})
 _GAIN = {"relu": 2.0, "gelu": 2.0, "silu": 2.0}
 
 
+# Share of a batch in the running mean of the noise.
+_NOISE_MOMENTUM = 0.1
+
+
 class Dense(nn.Module):
     """``x W + b``, or ``x W^T + b`` where `transposed` (a tied decoder layer).
 
@@ -103,15 +107,22 @@ class Perceptron(nn.Module):
         self.shortcut, self.offset = self._exact = (shortcut, offset)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.hidden(x), x)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Return the activations of the last hidden layer; x itself where there is none."""
         activation = ACTIVATIONS[self.activation]
         y = x
-        *hidden, last = self.layers
-        for layer in hidden:
+        for layer in self.layers[:-1]:
             y = activation(layer(y))
             if self.dropout and self.training:
                 kept = torch.empty_like(y).bernoulli_(1 - self.dropout, generator=self.generator)
                 y = y * kept.div_(1 - self.dropout)
-        return self.add_linear_path(last(y), x)
+        return y
+
+    def output(self, hidden: Tensor, x: Tensor) -> Tensor:
+        """Return the output from the last hidden layer and the input."""
+        return self.add_linear_path(self.layers[-1](hidden), x)
 
     def add_linear_path(self, y: Tensor, x: Tensor) -> Tensor:
         """Return ``scale * y + x S + offset``, y being what the layers make of x."""
@@ -155,6 +166,16 @@ class AutoencoderNetwork(nn.Module):
         self.corruption: Corruption | None = None
         self.generator: torch.Generator | None = None
 
+    @property
+    def code_scales_with_data(self) -> bool:
+        """Whether the code can be in the units of X."""
+        return self.code_activation in SCALES_WITH_DATA
+
+    @property
+    def perceptrons(self) -> list[Perceptron]:
+        """All parts that may have a linear path."""
+        return [self.encoder, self.decoder]
+
     def encode(self, x: Tensor) -> Tensor:
         code = self.units(x)
         return code if self.n_active is None else keep_largest(code, self.n_active)
@@ -183,12 +204,53 @@ class AutoencoderNetwork(nn.Module):
 
     def restore_linear_paths(self) -> None:
         """Undo the rounding of the linear paths to the precision of the training."""
-        for half in (self.encoder, self.decoder):
-            half.set_linear_path(*half._exact)
+        for perceptron in self.perceptrons:
+            perceptron.set_linear_path(*perceptron._exact)
 
     def set_generator(self, generator: torch.Generator | None) -> None:
         """Draw noise and dropout from this generator, so that torch's own is left alone."""
-        self.generator = self.encoder.generator = self.decoder.generator = generator
+        self.generator = generator
+        for perceptron in self.perceptrons:
+            perceptron.generator = generator
+
+
+class VariationalNetwork(AutoencoderNetwork):
+    """An encoder that gives a normal distribution of codes, of which the code is the mean.
+
+    Attributes
+    ----------
+    spread : Perceptron
+        Last hidden layer of the encoder to the log-variances of the code.
+    noise_variance : Tensor of shape (1,) or (n_models, 1), or None
+        Of a normal likelihood, in training units: a running mean over the batches.
+    """
+
+    noise_variance: Tensor | None
+
+    def __init__(self, encoder: Perceptron, decoder: Perceptron, spread: Perceptron) -> None:
+        super().__init__(encoder, decoder, "identity")
+        self.spread = spread
+        self.register_buffer("noise_variance", None)
+
+    @property
+    def code_scales_with_data(self) -> bool:
+        """The prior is the code's unit."""
+        return False
+
+    @property
+    def perceptrons(self) -> list[Perceptron]:
+        return [*super().perceptrons, self.spread]
+
+    @torch.no_grad()
+    def track_noise(self, variance: Tensor) -> None:
+        """Take a batch's noise variance into the running mean."""
+        assert self.noise_variance is not None
+        self.noise_variance.lerp_(variance, _NOISE_MOMENTUM)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the code of each row."""
+        hidden = self.encoder.hidden(x)
+        return self.encoder.output(hidden, x), self.spread(hidden)
 
 
 @dataclass(frozen=True)
@@ -203,6 +265,7 @@ class Architecture:
     tied_weights: bool = False
     dropout: float = 0.0
     n_active: int | None = None
+    variational: bool = False
 
 
 def build_network(
@@ -250,12 +313,18 @@ def build_network(
     else:
         decoder_layers = chain(sizes[::-1])
     activation, dropout = architecture.activation, architecture.dropout
-    network = AutoencoderNetwork(
-        Perceptron(encoder_layers, activation, dropout),
-        Perceptron(decoder_layers, activation, dropout),
-        architecture.code_activation,
-        architecture.n_active,
-    )
+    encoder = Perceptron(encoder_layers, activation, dropout)
+    decoder = Perceptron(decoder_layers, activation, dropout)
+    network: AutoencoderNetwork
+    if architecture.variational:
+        spread = dense(sizes[-2], sizes[-1], last=True)
+        with torch.no_grad():
+            spread.weight.zero_()  # every row starts with the same variances
+        network = VariationalNetwork(encoder, decoder, Perceptron([spread], "identity"))
+    else:
+        network = AutoencoderNetwork(
+            encoder, decoder, architecture.code_activation, architecture.n_active
+        )
     if start_at_zero and architecture.tied_weights and sizes[1:-1]:
         _cancel_at_zero(network.decoder)
     return network
@@ -288,11 +357,11 @@ def select_model(network: AutoencoderNetwork, model: int) -> AutoencoderNetwork:
                     value = value[0] if name == "bias" and value.ndim == 2 else value
                     kept[old] = nn.Parameter(value.detach().clone())
                 setattr(module, name, kept[old])
-    for half in (network.encoder, network.decoder):
-        shortcut, offset = half._exact
+    for perceptron in network.perceptrons:
+        shortcut, offset = perceptron._exact
         if shortcut is not None and shortcut.ndim == 3:
             shortcut = shortcut[model]
         if offset is not None and offset.ndim == 3:
             offset = offset[model, 0] if offset[model].any() else None
-        half.set_linear_path(shortcut, offset)
+        perceptron.set_linear_path(shortcut, offset)
     return network.to(network.encoder.layers[0].weight.dtype)
