@@ -46,6 +46,7 @@ def static(X: Array, *, epochs: int, shortcut: str | None, seed: int) -> Variati
         likelihood="bernoulli",
         shortcut=shortcut,
         batch_size=200,
+        weight_decay=0.5,
         max_iter=epochs,
         random_state=seed,
     ).fit(binarise(X, seed))
