@@ -41,6 +41,8 @@ benchmarks: .venv/.installed
 	$(BIN)/python -m benchmarks.denoising
 	$(BIN)/python -m benchmarks.contractive
 	$(BIN)/python -m benchmarks.strength
+	$(BIN)/python -m benchmarks.vae
+	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.report
 
 clean:

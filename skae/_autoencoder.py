@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from skae._base import BaseAutoencoder
 from skae._docs import document
+from skae._generation import MixtureSampling
 
 
 @document
 @dataclass(eq=False, repr=False)
-class Autoencoder(BaseAutoencoder):
+class Autoencoder(MixtureSampling, BaseAutoencoder):
     r"""Autoencoder: nonlinear dimensionality reduction in place of PCA.
 
     An encoder :math:`f` and a decoder :math:`g`, multilayer perceptrons, minimise

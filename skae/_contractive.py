@@ -18,6 +18,7 @@ from skae._core.jacobians import contraction, encoder_jacobians
 from skae._core.model import Model
 from skae._docs import document
 from skae._fitted import Array, as_tensor
+from skae._generation import MixtureSampling
 from skae._validation import integer, real
 
 _JACOBIAN_ENTRIES = 2**24
@@ -25,7 +26,7 @@ _JACOBIAN_ENTRIES = 2**24
 
 @document
 @dataclass(eq=False, repr=False)
-class ContractiveAutoencoder(BaseAutoencoder):
+class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
     r"""Contractive autoencoder: a code that changes little where the data does not lead.
 
     Minimises

@@ -22,6 +22,7 @@ from skae._core.networks import ACTIVATIONS, Architecture
 from skae._core.penalties import PRIORS, bernoulli_divergence, unit_gains, unused_largest
 from skae._docs import document
 from skae._fitted import Array
+from skae._generation import MixtureSampling
 from skae._validation import StrOptions, fraction, integer, real
 
 # Weight of the dead units' own reconstruction (Gao et al. 2024).
@@ -34,7 +35,7 @@ _CODE_ACTIVATIONS = {"kl": "logistic", "topk": "identity"}
 
 @document
 @dataclass(eq=False, repr=False)
-class SparseAutoencoder(BaseAutoencoder):
+class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
     r"""Sparse autoencoder: a code, often wider than the data, of which few units are active.
 
     Minimises

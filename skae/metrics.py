@@ -1,11 +1,16 @@
-"""Scores by which to choose how strongly an autoencoder is regularised.
+"""Scores of a fitted autoencoder, for choosing its strength and for looking at its code.
 
 A code at least as wide as the data can copy it: plain reconstruction, scored on held-out rows, then
-always prefers no regularisation. These scores ask for something that a copy does not give. Each
-has the signature of a scorer, ``(estimator, X, y=None)``, so it can be passed as `scoring` to
+always prefers no regularisation. `hidden_entries_score`, `denoising_score` and
+`trustworthiness_score` ask for something that a copy does not give. `prior_match_score`,
+`interpolation_score` and `separability_score` say what a code is like: whether it has the
+distribution that codes are drawn from, whether points between codes are like data, whether it
+keeps classes apart.
+
+Each has the signature of a scorer, ``(estimator, X, y=None)``, so it can be passed as `scoring` to
 `GridSearchCV` and `cross_val_score`; set its keywords by `functools.partial`. They work on any
-estimator or pipeline with `transform` and `inverse_transform`, PCA for one. Missing entries (NaN)
-go to the estimator as they are and are not scored.
+estimator or pipeline with `transform` and, where rows are reconstructed, `inverse_transform`, PCA
+for one. Missing entries (NaN) go to the estimator as they are and are not scored.
 """
 
 from __future__ import annotations
@@ -17,12 +22,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 from sklearn.manifold import trustworthiness
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_random_state
 
 from skae._core.corruption import gaussian, masking, salt_and_pepper
 
-__all__ = ["denoising_score", "hidden_entries_score", "trustworthiness_score"]
+__all__ = [
+    "denoising_score",
+    "hidden_entries_score",
+    "interpolation_score",
+    "prior_match_score",
+    "separability_score",
+    "trustworthiness_score",
+]
 
 RandomState = int | np.random.RandomState | None
 
@@ -159,6 +175,142 @@ def trustworthiness_score(
         In [0, 1]; 1 where no row has a false neighbour.
     """
     return float(trustworthiness(_clean(X), estimator.transform(X), n_neighbors=n_neighbors))
+
+
+def prior_match_score(
+    estimator: Any,
+    X: ArrayLike,
+    y: object = None,
+    *,
+    standardise: bool = False,
+    n_projections: int = 100,
+    random_state: RandomState = 0,
+) -> float:
+    """How near the code of all rows together is to N(0, I), from which codes are drawn.
+
+    Minus the sliced Wasserstein distance: the code is projected on random directions, and the
+    sorted values are compared with the quantiles of N(0, 1) (root mean square of the differences
+    over all directions). Codes are drawn from the posterior where the estimator, or the last step
+    of a pipeline, has `encode_distribution`; else they are those of `transform`.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with `transform`.
+    X : array-like of shape (n_samples, n_features)
+    y : Ignored
+    standardise : bool, default=False
+        Centre each column of the code and divide it by its standard deviation first, for codes
+        in units of their own: their shape alone is then compared.
+    n_projections : int, default=100
+    random_state : int, RandomState instance or None, default=0
+        Draws of directions and codes. An int draws the same in each call, so that scores compare.
+
+    Returns
+    -------
+    score : float
+        0 is a perfect match; -1 is a shift by one standard deviation of the prior. n rows of
+        N(0, I) itself score about ``-1.5 / sqrt(n)``.
+
+    References
+    ----------
+    Bonneel, N., et al. (2015). Sliced and Radon Wasserstein barycenters of measures. JMIV.
+    """
+    random = check_random_state(random_state)
+    code = _drawn_code(estimator, X, random)
+    if standardise:
+        deviations = code.std(axis=0)
+        code = (code - code.mean(axis=0)) / np.where(deviations > 0, deviations, 1.0)
+    directions = random.standard_normal((code.shape[1], n_projections))
+    directions /= np.linalg.norm(directions, axis=0)
+    quantiles = norm.ppf((np.arange(len(code)) + 0.5) / len(code))
+    projected = np.sort(code @ directions, axis=0)
+    return -float(np.sqrt(np.square(projected - quantiles[:, None]).mean()))
+
+
+def interpolation_score(
+    estimator: Any,
+    X: ArrayLike,
+    y: object = None,
+    *,
+    n_pairs: int = 1000,
+    random_state: RandomState = 0,
+) -> float:
+    """Whether points between codes decode to something like data: how free of gaps a code is.
+
+    The points midway between the codes of random pairs of rows are decoded, and their distances
+    to the nearest row of X measured; those of reconstructed rows to the nearest other row are
+    what they are compared with.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with `transform` and `inverse_transform`.
+    X : array-like of shape (n_samples, n_features)
+        Three rows or more.
+    y : Ignored
+    n_pairs : int, default=1000
+    random_state : int, RandomState instance or None, default=0
+        Which pairs. An int takes the same ones in each call, so that scores compare.
+
+    Returns
+    -------
+    score : float
+        Mean distance of the reconstructions over that of the midpoints: about 1 without gaps,
+        towards 0 the emptier the space between the codes. The distances are Euclidean, which says
+        little where most features are noise.
+    """
+    rows = check_array(X, dtype=np.float64, ensure_min_samples=3, input_name="X")
+    random = check_random_state(random_state)
+    first = random.randint(len(rows), size=n_pairs)
+    second = (first + random.randint(1, len(rows), size=n_pairs)) % len(rows)
+    code = np.asarray(estimator.transform(X))
+    between = np.asarray(estimator.inverse_transform((code[first] + code[second]) / 2))
+    restored = np.asarray(estimator.inverse_transform(code))
+    neighbours = NearestNeighbors(n_neighbors=2).fit(rows)
+    distances, indices = neighbours.kneighbors(restored)
+    own = indices[:, 0] == np.arange(len(rows))
+    to_others = np.where(own, distances[:, 1], distances[:, 0]).mean()
+    to_nearest = neighbours.kneighbors(between, n_neighbors=1)[0].mean()
+    if to_nearest == 0:
+        return 1.0
+    return float(to_others / to_nearest)
+
+
+def separability_score(
+    estimator: Any, X: ArrayLike, y: ArrayLike, *, n_neighbors: int = 5, cv: Any = 5
+) -> float:
+    """How well the code keeps the classes y apart: accuracy of its nearest neighbours.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with `transform`.
+    X : array-like of shape (n_samples, n_features)
+        Rows that the estimator was not fitted on.
+    y : array-like of shape (n_samples,)
+        Their classes.
+    n_neighbors : int, default=5
+    cv : int or splitter, default=5
+        Each fold's rows are classified by those of the other folds.
+
+    Returns
+    -------
+    score : float
+        In [0, 1].
+    """
+    classifier = KNeighborsClassifier(n_neighbors)
+    return float(cross_val_score(classifier, estimator.transform(X), y, cv=cv).mean())
+
+
+def _drawn_code(estimator: Any, X: Any, random: np.random.RandomState) -> NDArray[np.float64]:
+    """Return one code a row, drawn from its posterior where there is one."""
+    if isinstance(estimator, Pipeline) and len(estimator) > 1:
+        return _drawn_code(estimator[-1], estimator[:-1].transform(X), random)
+    if not hasattr(estimator, "encode_distribution"):
+        return np.asarray(estimator.transform(X), dtype=np.float64)
+    mean, deviation = estimator.encode_distribution(X)
+    return np.asarray(mean + deviation * random.standard_normal(mean.shape), dtype=np.float64)
 
 
 def _check_share(name: str, share: float) -> None:

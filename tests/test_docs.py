@@ -18,6 +18,7 @@ def snippets(page: str) -> list[str]:
 SNIPPETS = [
     *[snippet for snippet in snippets("README.md") if "GridSearchCV" not in snippet],
     *snippets("docs/choosing_the_strength.md"),
+    *snippets("docs/generating.md"),
 ]
 
 

@@ -15,7 +15,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skae import DenoisingAutoencoder, SparseAutoencoder
-from skae.metrics import denoising_score, hidden_entries_score, trustworthiness_score
+from skae.metrics import (
+    denoising_score,
+    hidden_entries_score,
+    interpolation_score,
+    prior_match_score,
+    separability_score,
+    trustworthiness_score,
+)
 
 COPY = FunctionTransformer(check_inverse=False).fit(np.zeros((2, 2)))
 
@@ -159,3 +166,50 @@ def test_missing_entries_go_to_the_estimator_and_are_not_scored(digits, noise):
 def test_hiding_nothing_is_an_error(iris):
     with pytest.raises(ValueError, match=r"share=1e-06 of the 20 entries of X hides none"):
         hidden_entries_score(COPY, iris[:5], share=1e-6)
+
+
+# -- what a code is like ------------------------------------------------------------------------
+
+
+class Drawn:
+    """A code of posteriors: mean 0, and a deviation of 1."""
+
+    def transform(self, X):
+        return 0 * X
+
+    def encode_distribution(self, X):
+        return 0 * X, np.ones_like(X)
+
+
+def test_prior_match_has_a_closed_form_in_one_dimension(rng):
+    """Between normal distributions, W2 squared is (m - 0)^2 + (s - 1)^2."""
+    z = rng.normal(size=(20_000, 1))
+    assert prior_match_score(COPY, z) == pytest.approx(0.0, abs=0.02)
+    assert prior_match_score(COPY, 3 * z + 1) == pytest.approx(-np.sqrt(1 + 4), abs=0.05)
+    assert prior_match_score(COPY, 3 * z + 1, standardise=True) == pytest.approx(0.0, abs=0.02)
+
+
+def test_prior_match_sees_shape_and_posteriors(rng):
+    two_peaks = rng.choice([-1.0, 1.0], size=(5000, 1)) + rng.normal(scale=0.1, size=(5000, 1))
+    assert prior_match_score(COPY, two_peaks, standardise=True) < -0.3
+    zeros = np.zeros((5000, 3))
+    assert prior_match_score(COPY, zeros) == pytest.approx(-1.0, abs=0.01)
+    assert prior_match_score(Drawn(), zeros) == pytest.approx(0.0, abs=0.03)
+    in_pipeline = make_pipeline(FunctionTransformer(), Drawn())
+    assert prior_match_score(in_pipeline, zeros) == pytest.approx(0.0, abs=0.03)
+
+
+def test_interpolation_sees_the_hole_in_a_ring(rng):
+    angle, radius = rng.uniform(0, 2 * np.pi, 2000), np.sqrt(rng.uniform(size=2000))
+    ring = np.column_stack([np.cos(angle), np.sin(angle)])
+    disk = ring * radius[:, None]
+    assert interpolation_score(COPY, disk) == pytest.approx(1.0, abs=0.3)
+    assert interpolation_score(COPY, ring) < 0.05
+    assert interpolation_score(COPY, ring) == interpolation_score(COPY, ring)
+
+
+def test_separability_is_the_accuracy_of_neighbours(rng):
+    y = np.repeat([0, 1], 300)
+    X = rng.normal(size=(600, 4)) + 10 * y[:, None]
+    assert separability_score(COPY, X, y) == 1.0
+    assert separability_score(COPY, X, rng.permutation(y)) == pytest.approx(0.5, abs=0.1)

@@ -15,7 +15,7 @@ PACKAGE = Path(skae.__file__).parent
 CORE_MODULES = sorted(
     f"skae._core.{path.stem}".removesuffix(".__init__") for path in (PACKAGE / "_core").glob("*.py")
 )
-SHARED = {"_base", "_callbacks", "_docs", "_preparation", "_validation", "metrics"}
+SHARED = {"_base", "_callbacks", "_docs", "_generation", "_preparation", "_validation", "metrics"}
 
 
 def imported_modules(path: Path) -> set[str]:

@@ -1,0 +1,67 @@
+"""Sampling from autoencoders that have no density of their own."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.mixture import GaussianMixture
+from sklearn.utils import check_random_state, check_scalar
+
+from skae._fitted import Array, FittedMethods
+
+
+class MixtureSampling(FittedMethods):
+    """Draws codes from a Gaussian mixture and decodes them."""
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        X: ArrayLike,
+        mixture: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Array:
+        """Draw rows: a mixture of normal distributions is fitted to codes, its draws are decoded.
+
+        The autoencoder itself knows nothing of densities; one is put on its code afterwards
+        (ex-post density estimation [G]_). The mixture is fitted in each call, so draw all rows in
+        one.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        X : array-like of shape (n_rows, n_features)
+            Rows to whose codes the mixture is fitted: as a rule the training data, which a fitted
+            model does not keep.
+        mixture : density of scikit-learn with `fit` and `sample`, default=None
+            None is ``GaussianMixture(10)``. A copy is fitted, to codes divided by their standard
+            deviation over all columns.
+        random_state : int, RandomState instance or None, default=None
+            Of the mixture's fit and of the draws.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_in_)
+            In the dtype of X. Reconstructions: without the noise that they leave out.
+
+        References
+        ----------
+        .. [G] Ghosh, P., et al. (2020). From variational to deterministic autoencoders. ICLR.
+        """
+        rows = self._validate_rows(X)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        random = check_random_state(random_state)
+        density = GaussianMixture(10) if mixture is None else clone(mixture)
+        if "random_state" in density.get_params():
+            density.set_params(random_state=random.randint(2**31 - 1))
+        codes = self._encode(rows)
+        unit = float(np.sqrt(codes.var(axis=0, dtype=np.float64).mean())) or 1.0
+        drawn = density.fit(codes / codes.dtype.type(unit)).sample(n_samples)
+        new_codes = drawn[0] if isinstance(drawn, tuple) else drawn
+        # A mixture's draws come component by component.
+        new_codes = new_codes[random.permutation(n_samples)] * unit
+        return self._decode(new_codes.astype(rows.dtype))

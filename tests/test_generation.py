@@ -1,0 +1,59 @@
+"""Rows drawn through a mixture on the code of a deterministic autoencoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+from sklearn.neighbors import KernelDensity
+
+from skae import Autoencoder, ContractiveAutoencoder, SparseAutoencoder
+
+
+@pytest.fixture(scope="module")
+def model(iris):
+    return Autoencoder(2, hidden_layer_sizes=(16,), max_iter=10, random_state=0).fit(iris)
+
+
+@pytest.mark.parametrize("cls", [Autoencoder, ContractiveAutoencoder, SparseAutoencoder])
+def test_samples_have_the_moments_of_the_reconstructions(iris, cls):
+    model = cls(3, hidden_layer_sizes=(16,), max_iter=10, random_state=0).fit(iris)
+    samples, restored = model.sample(5000, X=iris, random_state=0), model.reconstruct(iris)
+    assert samples.shape == (5000, 4)
+    assert samples.mean(0) == pytest.approx(restored.mean(0), abs=0.1)
+    assert np.cov(samples.T) == pytest.approx(np.cov(restored.T), abs=0.25)
+
+
+def test_scale_of_the_code_does_not_matter(iris, model):
+    """A mixture adds a constant to its covariances, which must not drown a small code."""
+    small = Autoencoder(2, hidden_layer_sizes=(16,), max_iter=10, random_state=0).fit(1e-6 * iris)
+    samples = small.sample(500, X=1e-6 * iris, random_state=0)
+    assert 1e6 * samples == pytest.approx(model.sample(500, X=iris, random_state=0), abs=0.05)
+
+
+def test_same_seed_same_samples_in_no_order(iris, model):
+    one, same, other = (model.sample(400, X=iris, random_state=s) for s in (0, 0, 1))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+    halves = one[:200].mean(0), one[200:].mean(0)  # sorted by component, these would differ by 1
+    assert halves[0] == pytest.approx(halves[1], abs=0.5)
+
+
+@pytest.mark.parametrize(
+    "mixture", [GaussianMixture(3), BayesianGaussianMixture(n_components=3), KernelDensity()]
+)
+def test_any_density_serves_and_is_not_changed(iris, model, mixture):
+    before = mixture.get_params()
+    assert model.sample(7, X=iris, mixture=mixture).shape == (7, 4)
+    assert mixture.get_params() == before
+    assert not hasattr(mixture, "weights_")
+
+
+def test_bad_input(iris, model):
+    with pytest.raises(ValueError, match="n_samples == 0"):
+        model.sample(0, X=iris)
+    with pytest.raises(ValueError, match="expecting 4 features"):
+        model.sample(1, X=iris[:, :3])
+    with pytest.raises(NotFittedError):
+        Autoencoder().sample(1, X=iris)

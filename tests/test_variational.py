@@ -1,0 +1,332 @@
+"""Variational autoencoder: its density against exact ones, its draws, its code."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.base import clone
+from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+
+from skae import Autoencoder, VariationalAutoencoder
+
+LINEAR = {"hidden_layer_sizes": (), "shortcut": None, "weight_decay": 0.0}
+
+
+def fit(X, n_components=2, **parameters) -> VariationalAutoencoder:
+    defaults = {"hidden_layer_sizes": (16,), "max_iter": 10, "random_state": 0}
+    return VariationalAutoencoder(n_components, **(defaults | parameters)).fit(X)
+
+
+@pytest.fixture(scope="module")
+def factor_model():
+    """Rows to fit and rows to judge, from three factors and noise of variance 0.25."""
+    rng = np.random.default_rng(0)
+    loadings = rng.normal(size=(3, 10)) * np.array([[2.0], [1.5], [1.0]])
+    X = rng.normal(size=(3000, 3)) @ loadings + rng.normal(scale=0.5, size=(3000, 10)) + 3.0
+    return X[:2000], X[2000:]
+
+
+@pytest.fixture(scope="module")
+def model(iris):
+    return fit(iris)
+
+
+@pytest.fixture(scope="module")
+def binary(digits):
+    return (digits > 7.5).astype(float)
+
+
+# -- the density --------------------------------------------------------------------------------
+
+
+def test_start_is_probabilistic_pca(factor_model):
+    X, fresh = factor_model
+    model, pca = fit(X, 3, shortcut="pca"), PCA(3).fit(X)
+    assert model.best_iter_ == 0  # nothing beats PCA here
+    assert model.score(fresh) == pytest.approx(pca.score(fresh), rel=1e-4)
+    assert model.score_samples(fresh) == pytest.approx(pca.score_samples(fresh), rel=0.01)
+    assert model.noise_variance_ == pytest.approx(pca.noise_variance_, rel=0.02)
+    assert model.elbo(fresh).mean() == pytest.approx(model.score(fresh), rel=1e-4)
+
+
+@pytest.mark.parametrize("settings", [LINEAR, {"hidden_layer_sizes": (32,), "weight_decay": 0.0}])
+def test_trained_model_finds_the_likelihood_of_a_factor_model(factor_model, settings):
+    """Without the start at PCA, or trained away from it and kept: within 1 % of the oracles."""
+    X, fresh = factor_model
+    model = fit(X, 3, **settings, early_stopping=False, max_iter=150, learning_rate_init=0.01)
+    assert model.best_iter_ == 150
+    for oracle in (PCA(3).fit(X), FactorAnalysis(3).fit(X)):
+        assert model.score(fresh) == pytest.approx(oracle.score(fresh), rel=0.01)
+    assert model.noise_variance_ == pytest.approx(0.25, rel=0.05)
+
+
+def test_importance_weighted_bound_rises_to_the_likelihood(factor_model):
+    """A linear decoder has a likelihood in closed form; a half-trained encoder a loose bound."""
+    X, fresh = factor_model[0], factor_model[1][:200]
+    model = fit(X, 3, **LINEAR, early_stopping=False, max_iter=4)
+    covariance = model.components_.T @ model.components_ + model.noise_variance_ * np.eye(10)
+    mean = model.inverse_transform(np.zeros((1, 3)))[0]
+    exact = stats.multivariate_normal.logpdf(fresh, mean, covariance).mean()
+    scores = np.array(
+        [
+            [model.score_samples(fresh, n_importance=n, random_state=s).mean() for s in range(30)]
+            for n in (1, 10, 100, 1000)
+        ]
+    )
+    means, errors = scores.mean(1), scores.std(1) / np.sqrt(30)
+    assert (np.diff(means) > 0).all()
+    assert means[0] < exact - 0.3
+    assert (means < exact + 3 * errors).all()
+    assert means[3] == pytest.approx(exact, abs=0.05)
+
+
+@pytest.mark.parametrize("n_importance", [1, 7, 100])
+def test_elbo_never_exceeds_the_weighted_bound(model, iris, n_importance):
+    lower = model.elbo(iris, n_importance=n_importance)
+    weighted = model.score_samples(iris, n_importance=n_importance)
+    assert (lower <= weighted + 1e-12).all()
+
+
+def test_training_raises_the_likelihood_above_that_of_pca(held_out_split):
+    X, fresh = held_out_split("digits")
+    model = VariationalAutoencoder(8, max_iter=20, random_state=0).fit(X)
+    pca = PCA(8).fit(X)
+    assert model.score(fresh) > pca.score(fresh) + 5.0
+    assert model.noise_variance_ < 0.6 * pca.noise_variance_
+
+
+def test_density_is_in_the_units_of_the_data(iris):
+    """A density of 1000 X + 7 is lower by log 1000 a feature; the code stays as it is."""
+    model, moved = fit(iris), fit(1000 * iris + 7)
+    assert moved.score_samples(1000 * iris + 7) == pytest.approx(
+        model.score_samples(iris) - 4 * np.log(1000), abs=0.01
+    )
+    assert moved.transform(1000 * iris + 7) == pytest.approx(model.transform(iris), abs=1e-3)
+    assert moved.noise_variance_ == pytest.approx(1e6 * model.noise_variance_, rel=1e-3)
+
+
+def test_score_is_the_mean_of_score_samples(model, iris):
+    assert model.score(iris) == pytest.approx(model.score_samples(iris).mean())
+
+
+def test_scores_of_a_row_do_not_depend_on_the_others(model, iris):
+    assert model.score_samples(iris[3:5]) == pytest.approx(model.score_samples(iris)[3:5])
+    assert np.array_equal(model.score_samples(iris), model.score_samples(iris))
+    other = model.score_samples(iris, random_state=1)
+    assert not np.array_equal(other, model.score_samples(iris))
+    assert model.score_samples(iris.astype(np.float32)).dtype == np.float32
+
+
+def test_bernoulli_likelihood_sums_to_one(rng):
+    """Over all 16 rows of four bits, the importance-weighted probabilities are a distribution."""
+    bits = (np.arange(16)[:, None] >> np.arange(4) & 1).astype(float)
+    X = bits[rng.choice(16, p=rng.dirichlet(np.ones(16)), size=600)]
+    model = fit(X, 2, likelihood="bernoulli")
+    total = np.exp(model.score_samples(bits, n_importance=5000)).sum()
+    assert total == pytest.approx(1.0, abs=0.02)
+
+
+def test_bernoulli_beats_independent_pixels(binary):
+    model = fit(binary[:1400], 8, likelihood="bernoulli", hidden_layer_sizes=(64,), max_iter=20)
+    rates = binary[:1400].mean(0).clip(1e-3, 1 - 1e-3)
+    independent = stats.bernoulli.logpmf(binary[1400:], rates).sum(1).mean()
+    assert model.score(binary[1400:]) > independent + 4.0
+    assert model.noise_variance_ is None
+
+
+# -- the code -----------------------------------------------------------------------------------
+
+
+def test_encode_distribution(model, iris):
+    mean, deviation = model.encode_distribution(iris)
+    assert np.array_equal(mean, model.transform(iris))
+    assert mean.shape == deviation.shape == (150, 2)
+    assert (deviation > 0).all()
+    assert (deviation < 1).all()
+
+
+def test_history_is_in_nats_and_sums_to_the_loss(model):
+    assert set(model.history_) == {"reconstruction", "divergence"}
+    assert np.add(*model.history_.values()) == pytest.approx(model.loss_curve_)
+    assert model.best_loss_ == pytest.approx(-model.validation_scores_[model.best_iter_])
+
+
+def test_loss_is_minus_the_lower_bound(factor_model):
+    X, _ = factor_model
+    model = fit(X, 3, early_stopping=False, max_iter=20)
+    assert model.loss_curve_[-1] == pytest.approx(-model.elbo(X).mean(), rel=0.01)
+    tiny = fit(X[:8], 2)  # too few rows to judge anything: the start is kept
+    assert tiny.n_iter_ == 0
+    assert tiny.best_loss_ == pytest.approx(-tiny.elbo(X[:8]).mean(), abs=2.0)
+
+
+def test_divergence_falls_with_beta(iris):
+    def divergence(beta: float) -> float:
+        model = fit(iris, beta=beta, shortcut=None, early_stopping=False, max_iter=30)
+        mean, deviation = model.encode_distribution(iris)
+        return 0.5 * (mean**2 + deviation**2 - 2 * np.log(deviation) - 1).sum(1).mean()
+
+    values = [divergence(beta) for beta in (0.1, 1.0, 10.0)]
+    assert values[0] > 1.2 * values[1] > 1.2**2 * values[2]
+
+
+def test_unused_units_are_not_active(factor_model):
+    """Three factors in a code of six: the other columns tell nothing, and PCA keeps the three."""
+    X, _ = factor_model
+    model = fit(X, 6, shortcut="pca")
+    assert len(fit(X, 3, shortcut="pca").active_units_) == 3
+    variances = model.transform(X).var(0)
+    assert np.array_equal(model.active_units_, np.flatnonzero(variances > 0.01))
+
+
+def test_collapse_is_warned_of(rng):
+    X = rng.normal(size=(300, 5))
+    with pytest.warns(UserWarning, match=r"posterior collapse.*Lower beta \(now 50\)"):
+        model = fit(X, 2, beta=50.0, shortcut=None, early_stopping=False, max_iter=30)
+    assert len(model.active_units_) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(fit(X, 2).active_units_) > 0
+
+
+# -- generation ---------------------------------------------------------------------------------
+
+
+def test_samples_have_the_moments_of_the_data(factor_model):
+    X, _ = factor_model
+    samples = fit(X, 3).sample(20_000, random_state=0)
+    assert samples.mean(0) == pytest.approx(X.mean(0), abs=0.2)
+    assert np.cov(samples.T) == pytest.approx(np.cov(X.T), abs=0.6)
+    without_noise = fit(X, 3).sample(20_000, return_mean=True, random_state=0)
+    assert samples.var(0) - without_noise.var(0) == pytest.approx(0.25, abs=0.15)
+
+
+def test_same_seed_same_samples(model):
+    one, same = (model.sample(5, random_state=3) for _ in range(2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, model.sample(5, random_state=4))
+    twin = clone(model).fit(np.random.default_rng(1).normal(size=(40, 4)))
+    assert twin.sample(random_state=0).shape == (1, 4)
+
+
+def test_bernoulli_samples_are_binary(binary):
+    model = fit(binary, 4, likelihood="bernoulli", max_iter=3)
+    assert set(np.unique(model.sample(50, random_state=0))) == {0.0, 1.0}
+    means = model.sample(50, return_mean=True, random_state=0)
+    assert ((means > 0) & (means < 1)).all()
+
+
+@pytest.mark.parametrize("path", ["linear", "spherical"])
+def test_interpolation_runs_from_row_to_row(model, iris, path):
+    way = model.interpolate(iris[0], iris[149], steps=7, path=path)
+    assert way.shape == (7, 4)
+    assert way[[0, -1]] == pytest.approx(model.reconstruct(iris[[0, 149]]))
+
+
+def test_paths_through_the_code(model, iris):
+    ends = model.transform(iris[[0, 149]])
+    middle = model.interpolate(iris[0], iris[149], steps=3)[1]
+    assert middle == pytest.approx(model.inverse_transform(ends.mean(0, keepdims=True))[0])
+    direction = (ends / np.linalg.norm(ends, axis=1, keepdims=True)).sum(0)
+    on_arc = direction / np.linalg.norm(direction) * np.linalg.norm(ends, axis=1).mean()
+    middle = model.interpolate(iris[0], iris[149], steps=3, path="spherical")[1]
+    assert middle == pytest.approx(model.inverse_transform(on_arc[None])[0])
+
+
+# -- as an estimator ----------------------------------------------------------------------------
+
+
+def test_parameters_that_follow_from_others_are_none(model):
+    assert {"loss", "code_activation"}.isdisjoint(model.get_params())
+    with pytest.raises(ValueError, match="Invalid parameter 'loss'"):
+        model.set_params(loss="huber")
+    with pytest.raises(TypeError, match="code_activation"):
+        VariationalAutoencoder(2, code_activation="relu")
+
+
+def test_grid_search_prefers_beta_of_one(factor_model):
+    """By likelihood; by reconstruction, the least beta would win."""
+    X, _ = factor_model
+    base = VariationalAutoencoder(3, **LINEAR, early_stopping=False, max_iter=60, random_state=0)
+    search = GridSearchCV(
+        base.set_params(learning_rate_init=0.01), {"beta": [0.05, 1.0, 20.0]}, cv=2
+    )
+    assert search.fit(X[:1000]).best_params_ == {"beta": 1.0}
+
+
+def test_pickles_small(model, iris):
+    data = pickle.dumps(model)
+    assert len(data) < 30_000
+    assert np.array_equal(pickle.loads(data).score_samples(iris), model.score_samples(iris))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize("tied_weights", [False, True])
+@pytest.mark.parametrize("solver", ["adamw", "muon", "sgd", "lbfgs"])
+def test_every_setting_keeps_the_promise(iris, dropout, tied_weights, solver):
+    model = fit(iris, solver=solver, dropout=dropout, tied_weights=tied_weights)
+    assert model.score(iris) > PCA(2).fit(iris).score(iris) - 0.05
+
+
+def test_warm_start_goes_on(iris):
+    model = fit(iris, warm_start=True, shortcut=None, early_stopping=False, max_iter=20)
+    first = model.loss_curve_[0]
+    assert model.fit(iris).loss_curve_[0] < first - 0.5
+
+
+def test_partial_fit_takes_a_new_learning_rate(binary):
+    """Binarised anew each time, with a rate that falls; at a rate of next to 0 nothing moves."""
+    model = VariationalAutoencoder(4, likelihood="bernoulli", learning_rate_init=0.003)
+    for _ in range(3):
+        model.partial_fit(binary)
+    before = model.transform(binary)
+    model.set_params(learning_rate_init=1e-12).partial_fit(binary)
+    assert model.transform(binary) == pytest.approx(before, abs=1e-5)
+    assert model.n_iter_ == 4
+
+
+def test_constant_features_and_wide_codes(iris):
+    X = np.column_stack([iris, np.full(150, 3.0)])
+    model = fit(X, 7)
+    assert np.isfinite(model.score_samples(X)).all()
+    assert model.noise_variance_ > 0
+    assert model.transform(X).shape == (150, 7)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m, X: fit(X, likelihood="bernoulli"), ValueError, r"needs X in \[0, 1\], but X"),
+        (lambda m, X: fit(X, likelihood="poisson"), ValueError, "The 'likelihood' parameter"),
+        (lambda m, X: fit(X, beta=0.0), ValueError, "The 'beta' parameter"),
+        (lambda m, X: m.sample(0), ValueError, "n_samples == 0, must be >= 1"),
+        (lambda m, X: m.score_samples(X, n_importance=0), ValueError, "n_importance == 0"),
+        (lambda m, X: m.interpolate(X[0], X[:2]), ValueError, r"b has shape \(2, 4\)"),
+        (lambda m, X: m.interpolate(X[0], X[1], steps=1), ValueError, "steps == 1"),
+        (lambda m, X: m.interpolate(X[0], X[1], path="arc"), ValueError, "path='arc' must be"),
+        (lambda m, X: VariationalAutoencoder().sample(), NotFittedError, "not fitted yet"),
+        (lambda m, X: VariationalAutoencoder().elbo(X), NotFittedError, "not fitted yet"),
+    ],
+)
+def test_bad_input(model, iris, call, error, message):
+    with pytest.raises(error, match=message):
+        call(model, iris)
+
+
+def test_scores_outside_the_range_of_bernoulli_are_refused(binary):
+    model = fit(binary, likelihood="bernoulli", max_iter=1)
+    with pytest.raises(ValueError, match=r"needs X in \[0, 1\]"):
+        model.score_samples(binary * 3)
+
+
+def test_the_unit_of_the_code_is_the_prior(iris):
+    """The prior is its unit: standard deviations are below 1, whatever the scale of X."""
+    model = fit(100 * iris)
+    assert model.transform(100 * iris).std(0).max() < 1.5
+    assert Autoencoder(2, random_state=0).fit_transform(100 * iris).std(0).max() > 50
