@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from skae._contractive import ContractiveAutoencoder as ContractiveAutoencoder
     from skae._denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from skae._sparse import SparseAutoencoder as SparseAutoencoder
+    from skae._stacked import StackedAutoencoder as StackedAutoencoder
     from skae._variational import VariationalAutoencoder as VariationalAutoencoder
 
 __version__ = "0.1.0"
@@ -20,6 +21,7 @@ _HOMES = {
     "ContractiveAutoencoder": "skae._contractive",
     "DenoisingAutoencoder": "skae._denoising",
     "SparseAutoencoder": "skae._sparse",
+    "StackedAutoencoder": "skae._stacked",
     "VariationalAutoencoder": "skae._variational",
 }
 
@@ -28,6 +30,7 @@ __all__ = [
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "SparseAutoencoder",
+    "StackedAutoencoder",
     "VariationalAutoencoder",
     "__version__",
 ]

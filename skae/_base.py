@@ -143,6 +143,28 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         """Return what training does to a batch before the network sees it; z is all rows."""
         return None
 
+    def _pretrain(
+        self,
+        model: Model,
+        data: Tensor,
+        division: Division,
+        generator: torch.Generator,
+        callbacks: EpochCallbacks | None,
+    ) -> tuple[dict[str, Any], bool]:
+        """Prepare a fresh network for its training.
+
+        Returns fitted attributes, and whether the training itself is to follow.
+        """
+        return {}, True
+
+    def _n_epochs(self) -> int:
+        """Return the most epochs that a fit may take."""
+        return self.max_iter
+
+    def _may_cross_fit(self) -> bool:
+        """Whether models may be trained side by side, on a model axis."""
+        return True
+
     def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:
         """Loss of each held-out row: its reconstruction, and the other terms' mean."""
         network = model.network.eval()
@@ -171,11 +193,14 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             n_features,
             n_components,
             widths("hidden_layer_sizes", self.hidden_layer_sizes),
-            self.activation,
+            self._activation(),
             self._activation_of_code(),
             self.tied_weights,
             self.dropout,
         )
+
+    def _activation(self) -> str:
+        return self.activation
 
     def _activation_of_code(self) -> str:
         return self.code_activation
@@ -244,7 +269,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
                 len(rows),
                 self.validation_fraction,
                 # The folds' models would have to start from rows that are to judge them.
-                may_cross_fit=continued is None,
+                may_cross_fit=continued is None and self._may_cross_fit(),
                 generator=generator,
             )
         anchored = self.shortcut == "pca" and self.early_stopping
@@ -254,8 +279,18 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         else:
             model = copy.deepcopy(continued)
         data = self._training_data(rows, model, device)
+        callbacks = EpochCallbacks(
+            self,
+            lambda history: self._describe(copy.deepcopy(model), history, division, data),
+            rows,
+            y,
+        )
+        pretrained: dict[str, Any] = {}
+        goes_on = True
+        if continued is None:
+            pretrained, goes_on = self._pretrain(model, data, division, generator, callbacks)
         corruption = self._corruption(model, data)
-        max_epochs = self.max_iter
+        max_epochs = self.max_iter if goes_on else 0
         if anchored and continued is None:
             nothing_to_gain = left_over < _NOTHING_LEFT and corruption is None and self._is_plain()
             if nothing_to_gain or division.held_out is None:
@@ -265,12 +300,6 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         judge = None
         if division.held_out is not None:
             judge = Judge(lambda z: self._held_out_losses(model, z), data, division)
-        callbacks = EpochCallbacks(
-            self,
-            lambda history: self._describe(copy.deepcopy(model), history, division, data),
-            rows,
-            y,
-        )
         history = self._train(run, data, division, judge, callbacks, must_beat_start=anchored)
         run.parameters.release()
         if anchored and continued is None and history.best_epoch == 0:
@@ -280,6 +309,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             division, data = everything, self._in_training_units(rows, model)
         fitted = self._describe(model, history, division, data)
         fitted["mean_"] = feature_means(rows)
+        fitted |= pretrained
         callbacks.end_fit(fitted)
         # All fitted attributes appear at once: nothing half-fitted looks fitted.
         self.__dict__.pop("_run", None)
@@ -318,7 +348,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             same_widths
             and same_code
             and tied == self.tied_weights
-            and network.encoder.activation == self.activation
+            and network.encoder.activation == self._activation()
             and network.code_activation == self._activation_of_code()
             and network.n_active == self._architecture(X.shape[1], code).n_active
             and model.loss is LOSSES[self.loss]
@@ -397,7 +427,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         model.network.float().to(device)  # a finished network's linear path is in float64
         # Dropout draws on the device; batches are drawn on the CPU.
         model.network.set_generator(torch.Generator(device).manual_seed(generator.initial_seed()))
-        parameters = FlatParameters(model.network)
+        parameters = FlatParameters(model.network.parameters())
         n_rows = division.n_training
         if SOLVERS[self.solver].full_batch:
             batch_size = n_rows
@@ -421,7 +451,8 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         if not SOLVERS[self.solver].full_batch:
             # The weights shrink by this in all: by the sum of the learning rates of all steps,
             # half the highest one on average.
-            n_steps = self.max_iter * len(batch_sizes(division, settings))
+            n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
+            n_steps = n_epochs * len(batch_sizes(division, settings))
             mean_rate = settings.learning_rate * (1.0 if constant_learning_rate else 0.5)
             shrinkage /= mean_rate * n_steps
         return _Run(
@@ -437,6 +468,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         hooks: EpochCallbacks | None = None,
         *,
         must_beat_start: bool = False,
+        objective: Objective | None = None,
     ) -> History:
         """Train, and warn of an end before time."""
         operations = 6.0 * run.parameters.values.numel() * run.settings.batch_size
@@ -444,7 +476,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             history = train(
                 run.parameters,
                 run.solver,
-                self._objective(run, division.n_models or 1),
+                objective or self._objective(run, division.n_models or 1),
                 data,
                 division,
                 run.settings,
@@ -559,19 +591,25 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         rows = self._validate_training_rows(X, reset=first)
         device = resolve_device(self.device)
         division = no_division(len(rows))
-        if not hasattr(self, "_run"):
+        run: _Run | None = getattr(self, "_run", None)
+        pretrained: dict[str, Any] = {}
+        if run is not None:
+            model = run.model
+            data = self._training_data(rows, model, device)
+            if not isinstance(self.learning_rate_init, str):  # a schedule of the caller's own
+                run.settings = replace(run.settings, learning_rate=float(self.learning_rate_init))
+        else:
             generator = self._new_generator()
-            fresh = self._new_model(rows, division, generator)[0] if first else None
-            model = fresh or copy.deepcopy(self._model)
+            if first:
+                model = self._new_model(rows, division, generator)[0]
+            else:
+                model = copy.deepcopy(self._model)
+            data = self._training_data(rows, model, device)
+            if first:
+                pretrained, _ = self._pretrain(model, data, division, generator, None)
             run = self._open_run(
                 model, division, generator, device, max_epochs=1, constant_learning_rate=True
             )
-        else:
-            run = self._run
-            if not isinstance(self.learning_rate_init, str):  # a schedule of the caller's own
-                run.settings = replace(run.settings, learning_rate=float(self.learning_rate_init))
-        model = run.model
-        data = self._training_data(rows, model, device)
         model.network.corruption = self._corruption(model, data)
         model.network.train()
         history = self._train(run, data, division)
@@ -581,7 +619,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             del fitted["explained_variance_ratio_"]
         for name in ("n_iter_", "best_iter_", "loss_curve_"):
             fitted[name] = getattr(self, name, type(fitted[name])()) + fitted[name]
-        self.__dict__.update(fitted, _run=run)
+        self.__dict__.update(fitted | pretrained, _run=run)
         return self
 
     def __getstate__(self) -> dict[str, Any]:

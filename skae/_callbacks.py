@@ -34,7 +34,7 @@ class EpochCallbacks:
         self.attributes = attributes
         # An autoencoder's target is X, so monitors of scores have something to score against.
         self.data = {"estimator": estimator, "X": X, "y": X if y is None else y}
-        self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        self.context = estimator._init_callback_context(max_subtasks=estimator._n_epochs())
         self.context.call_on_fit_task_begin(**self.data)
 
     def begin_epoch(self) -> None:

@@ -82,7 +82,7 @@ class _Half:
             for layer, activation in zip(perceptron.layers, activations, strict=True)
         ]
         self.activation = ACTIVATIONS[output_activation]
-        self.activation_backward = _BACKWARD[output_activation]
+        self.activation_backward = BACKWARD[output_activation]
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
@@ -120,7 +120,7 @@ class _Layer:
         self.bias, self.bias_gradient = dense.bias.detach(), dense.bias.grad
         self.has_model_axis = weight.ndim == 3
         self.activation = ACTIVATIONS[activation]
-        self.activation_backward = _BACKWARD[activation]
+        self.activation_backward = BACKWARD[activation]
 
     def forward(self, x: Tensor) -> Tensor:
         self.input = x
@@ -146,7 +146,7 @@ def _of_identity(delta: Tensor, before: Tensor, after: Tensor) -> Tensor:
 
 
 _aten = torch.ops.aten
-_BACKWARD: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+BACKWARD: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "identity": _of_identity,
     "relu": lambda delta, before, after: _aten.threshold_backward.default(delta, after, 0),
     "gelu": lambda delta, before, after: _aten.gelu_backward.default(delta, before),

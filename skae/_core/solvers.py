@@ -7,7 +7,7 @@ buffers: one call zeroes all gradients and one call updates all parameters.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,10 @@ Closure = Callable[[], Tensor]
 
 
 class FlatParameters:
-    """The parameters of a network as views of one buffer, their gradients as views of another."""
+    """Parameters as views of one buffer, their gradients as views of another."""
 
-    def __init__(self, network: nn.Module) -> None:
-        self.tensors = list(network.parameters())
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self.tensors = list(parameters)
         self.values = torch.cat([p.detach().reshape(-1) for p in self.tensors])
         self.gradients = torch.zeros_like(self.values)
         start = 0

@@ -45,7 +45,7 @@ def build(
     mean = torch.full((N_FEATURES,), 0.5, dtype=torch.float64)
     model = Model(network, LOSSES[loss], mean, scale=0.25, baseline=0.7)
     batch = randn(*(() if n_models is None else (n_models,)), N_ROWS, N_FEATURES, seed=60)
-    return model, FlatParameters(network), batch.clamp(-1.9, 1.9)
+    return model, FlatParameters(network.parameters()), batch.clamp(-1.9, 1.9)
 
 
 def assert_same_gradients(**changes: object) -> None:

@@ -39,7 +39,7 @@ def keep_random_state():
 
 def test_parameters_are_views_of_the_flat_values():
     network = small_network()
-    flat = FlatParameters(network)
+    flat = FlatParameters(network.parameters())
     flat.values.fill_(2.5)
     assert all((p == 2.5).all() for p in network.parameters())
     network[0].weight.data[1, 2] = 7.0
@@ -49,13 +49,13 @@ def test_parameters_are_views_of_the_flat_values():
 def test_flattening_changes_no_value():
     network = small_network()
     before = copy.deepcopy(network.state_dict())
-    FlatParameters(network)
+    FlatParameters(network.parameters())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
 def test_backward_writes_into_the_flat_gradients():
     network, reference = small_network(), small_network()
-    flat = FlatParameters(network)
+    flat = FlatParameters(network.parameters())
     closure_of(network, flat)()
     (reference(rows()) - rows()[:, :3]).square().mean().backward()
     expected = torch.cat([p.grad.ravel() for p in reference.parameters()])
@@ -64,7 +64,7 @@ def test_backward_writes_into_the_flat_gradients():
 
 def test_release_gives_each_parameter_memory_of_its_own():
     network = small_network()
-    flat = FlatParameters(network)
+    flat = FlatParameters(network.parameters())
     values = [p.detach().clone() for p in network.parameters()]
     flat.release()
     flat.values.fill_(0)
@@ -76,7 +76,7 @@ def test_release_gives_each_parameter_memory_of_its_own():
 
 def test_adamw_is_that_of_torch_step_for_step():
     network, reference = small_network(), small_network()
-    flat = FlatParameters(network)
+    flat = FlatParameters(network.parameters())
     solver = AdamW(flat, 0.3)
     oracle = torch.optim.AdamW(
         reference.parameters(), lr=1.0, betas=(0.9, 0.99), eps=1e-12, weight_decay=0.3
@@ -96,7 +96,7 @@ def test_adamw_is_that_of_torch_step_for_step():
 @pytest.mark.parametrize("name", ["adamw", "muon", "sgd"])
 def test_a_weight_without_gradient_shrinks_by_rate_times_shrinkage(name):
     network = small_network()
-    flat = FlatParameters(network)
+    flat = FlatParameters(network.parameters())
     before = flat.values.clone()
     solver = SOLVERS[name](flat, 0.5)
     solver.step(lambda: torch.zeros(()), 0.1)
@@ -109,7 +109,7 @@ def test_a_weight_without_gradient_shrinks_by_rate_times_shrinkage(name):
 def test_solver_fits_a_linear_map(name, rate):
     linear = nn.Linear(5, 3)
     nn.init.zeros_(linear.weight)
-    flat = FlatParameters(linear)
+    flat = FlatParameters(linear.parameters())
     x = rows()
     y = x @ torch.randn(5, 3, generator=torch.Generator().manual_seed(2))
 
@@ -128,7 +128,7 @@ def test_solver_fits_a_linear_map(name, rate):
 
 def test_lbfgs_reaches_the_closed_form_of_ridge_regression():
     linear = nn.Linear(5, 1, bias=False).double()
-    flat = FlatParameters(linear)
+    flat = FlatParameters(linear.parameters())
     x = rows().double()
     y = x.sum(1, keepdim=True) + 1
 
@@ -149,7 +149,7 @@ def test_lbfgs_reaches_the_closed_form_of_ridge_regression():
 
 def test_first_step_of_muon_is_orthogonal():
     linear = nn.Linear(6, 6)
-    flat = FlatParameters(linear)
+    flat = FlatParameters(linear.parameters())
     before = linear.weight.detach().clone()
     slopes = torch.diag(torch.linspace(1, 20, 6))
 
@@ -172,7 +172,7 @@ def test_muon_moves_each_model_of_an_axis_as_if_alone():
         holder = nn.Module()
         holder.weight = nn.Parameter(values.clone())
         holder.bias = nn.Parameter(torch.zeros(*values.shape[:-2], *([1] * (values.ndim - 2)), 4))
-        flat = FlatParameters(holder)
+        flat = FlatParameters(holder.parameters())
 
         def closure():
             flat.gradients.zero_()
@@ -192,7 +192,7 @@ def test_muon_moves_each_model_of_an_axis_as_if_alone():
 def test_lbfgs_searches_on_where_a_full_step_overshoots():
     holder = nn.Module()
     holder.point = nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
-    flat = FlatParameters(holder)
+    flat = FlatParameters(holder.parameters())
 
     def rosenbrock():
         flat.gradients.zero_()

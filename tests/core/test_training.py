@@ -37,7 +37,7 @@ class Setup:
     def __init__(self, division: Division, solver: str = "adamw", **changes: object) -> None:
         architecture = Architecture(N_FEATURES, 2, (5,), "tanh")
         self.network = build_network(architecture, generator=seeded(3), n_models=division.n_models)
-        self.parameters = FlatParameters(self.network)
+        self.parameters = FlatParameters(self.network.parameters())
         self.solver = SOLVERS[solver](self.parameters, 0.05)
         self.division = division
         defaults = {"batch_size": 8, "max_epochs": 6, "learning_rate": 0.02, "shuffle": False}
