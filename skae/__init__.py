@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skae._autoencoder import Autoencoder as Autoencoder
+    from skae._classifier import AutoencoderClassifier as AutoencoderClassifier
     from skae._contractive import ContractiveAutoencoder as ContractiveAutoencoder
     from skae._denoising import DenoisingAutoencoder as DenoisingAutoencoder
+    from skae._regressor import AutoencoderRegressor as AutoencoderRegressor
     from skae._sparse import SparseAutoencoder as SparseAutoencoder
     from skae._stacked import StackedAutoencoder as StackedAutoencoder
     from skae._variational import VariationalAutoencoder as VariationalAutoencoder
@@ -18,6 +20,8 @@ __version__ = "0.1.0"
 # Loaded on first use, so that `skae._core` can be imported without scikit-learn.
 _HOMES = {
     "Autoencoder": "skae._autoencoder",
+    "AutoencoderClassifier": "skae._classifier",
+    "AutoencoderRegressor": "skae._regressor",
     "ContractiveAutoencoder": "skae._contractive",
     "DenoisingAutoencoder": "skae._denoising",
     "SparseAutoencoder": "skae._sparse",
@@ -27,6 +31,8 @@ _HOMES = {
 
 __all__ = [
     "Autoencoder",
+    "AutoencoderClassifier",
+    "AutoencoderRegressor",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "SparseAutoencoder",

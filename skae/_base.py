@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -14,7 +13,6 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from torch import Tensor
 
@@ -30,10 +28,9 @@ from skae._core.networks import (
     build_network,
     select_model,
 )
-from skae._core.numerics import training_numerics
 from skae._core.objectives import Autograd, Backpropagation
-from skae._core.solvers import DEFAULT_LEARNING_RATES, SOLVERS, FlatParameters, Solver
-from skae._core.training import History, Objective, Settings, batch_sizes, train
+from skae._core.solvers import SOLVERS
+from skae._core.training import History, Objective
 from skae._fitted import Array, FittedMethods
 from skae._preparation import (
     PrincipalStart,
@@ -45,6 +42,7 @@ from skae._preparation import (
     mean_and_scale,
     standardise,
 )
+from skae._runs import Run, TrainingRuns
 from skae._validation import (
     StrOptions,
     features_as_found_on_error,
@@ -60,19 +58,8 @@ from skae._validation import (
 _NOTHING_LEFT = 1e-10
 
 
-@dataclass
-class _Run:
-    """A training in progress; `partial_fit` keeps it, moments of the solver and all."""
-
-    model: Model
-    parameters: FlatParameters
-    solver: Solver
-    settings: Settings
-    generator: torch.Generator
-
-
 @dataclass(eq=False, repr=False)
-class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
+class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEstimator):
     """What all autoencoders share. A variant adds fields and overrides `_terms`."""
 
     n_components: int | float = 2
@@ -157,10 +144,6 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         """
         return {}, True
 
-    def _n_epochs(self) -> int:
-        """Return the most epochs that a fit may take."""
-        return self.max_iter
-
     def _may_cross_fit(self) -> bool:
         """Whether models may be trained side by side, on a model axis."""
         return True
@@ -178,10 +161,6 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
     def _loss_of_start(self, model: Model, data: Tensor, r2: float) -> float:
         """Return the training loss before the first epoch."""
         return 1.0 - r2
-
-    def _as_score(self, loss: float) -> float:
-        """Turn a held-out loss into a score, of which more is better."""
-        return 1.0 - loss
 
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         """Return a method's own fitted attributes; data is all rows, in training units."""
@@ -295,12 +274,15 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             nothing_to_gain = left_over < _NOTHING_LEFT and corruption is None and self._is_plain()
             if nothing_to_gain or division.held_out is None:
                 max_epochs = 0  # nothing to gain, or nobody to tell whether anything was gained
-        run = self._open_run(model, division, generator, device, max_epochs)
+        run = self._open_run(model.network, division, generator, device, max_epochs)
         model.network.corruption = corruption
         judge = None
         if division.held_out is not None:
             judge = Judge(lambda z: self._held_out_losses(model, z), data, division)
-        history = self._train(run, data, division, judge, callbacks, must_beat_start=anchored)
+        objective = self._objective(model, run, division.n_models)
+        history = self._train(
+            run, objective, data, division, judge, callbacks, must_beat_start=anchored
+        )
         run.parameters.release()
         if anchored and continued is None and history.best_epoch == 0:
             # PCA stays: that of all rows, the held-out ones too.
@@ -312,7 +294,7 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         fitted |= pretrained
         callbacks.end_fit(fitted)
         # All fitted attributes appear at once: nothing half-fitted looks fitted.
-        self.__dict__.pop("_run", None)
+        self.__dict__.pop("_unfinished", None)
         self.__dict__.update(fitted)
         return self
 
@@ -413,110 +395,16 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         judged_by_pca = self.shortcut == "pca" and linear and self.loss == "squared_error"
         return model, starts[-1].residual if judged_by_pca else 1.0
 
-    def _open_run(
-        self,
-        model: Model,
-        division: Division,
-        generator: torch.Generator,
-        device: torch.device,
-        max_epochs: int,
-        *,
-        constant_learning_rate: bool = False,
-    ) -> _Run:
-        """Move the model to its device and lay its parameters into flat buffers."""
-        model.network.float().to(device)  # a finished network's linear path is in float64
-        # Dropout draws on the device; batches are drawn on the CPU.
-        model.network.set_generator(torch.Generator(device).manual_seed(generator.initial_seed()))
-        parameters = FlatParameters(model.network.parameters())
-        n_rows = division.n_training
-        if SOLVERS[self.solver].full_batch:
-            batch_size = n_rows
-        elif isinstance(self.batch_size, str):
-            batch_size = min(512, max(16, n_rows // 25))
-        else:
-            batch_size = min(int(self.batch_size), n_rows)
-        rate = self.learning_rate_init
-        settings = Settings(
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            learning_rate=(
-                DEFAULT_LEARNING_RATES[self.solver] if isinstance(rate, str) else float(rate)
-            ),
-            shuffle=self.shuffle and not SOLVERS[self.solver].full_batch,
-            constant_learning_rate=constant_learning_rate,
-            patience=self.n_iter_no_change if division.held_out is not None else None,
-            tol=self.tol,
-        )
-        shrinkage = self.weight_decay
-        if not SOLVERS[self.solver].full_batch:
-            # The weights shrink by this in all: by the sum of the learning rates of all steps,
-            # half the highest one on average.
-            n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
-            n_steps = n_epochs * len(batch_sizes(division, settings))
-            mean_rate = settings.learning_rate * (1.0 if constant_learning_rate else 0.5)
-            shrinkage /= mean_rate * n_steps
-        return _Run(
-            model, parameters, SOLVERS[self.solver](parameters, shrinkage), settings, generator
-        )
-
-    def _train(
-        self,
-        run: _Run,
-        data: Tensor,
-        division: Division,
-        judge: Judge | None = None,
-        hooks: EpochCallbacks | None = None,
-        *,
-        must_beat_start: bool = False,
-        objective: Objective | None = None,
-    ) -> History:
-        """Train, and warn of an end before time."""
-        operations = 6.0 * run.parameters.values.numel() * run.settings.batch_size
-        with training_numerics(operations=operations, precision=self.precision):
-            history = train(
-                run.parameters,
-                run.solver,
-                objective or self._objective(run, division.n_models or 1),
-                data,
-                division,
-                run.settings,
-                generator=run.generator,
-                judge=judge,
-                hooks=hooks,
-                must_beat_start=must_beat_start,
-            )
-        kept = f"epoch {history.best_epoch}" if history.best_epoch else "the start"
-        if history.stopped_by == "interrupt":
-            warnings.warn(
-                f"Training was interrupted by the user; the state of {kept} is kept.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-        if history.stopped_by == "divergence":
-            warnings.warn(
-                f"Training diverged in epoch {history.n_epochs}; the state of {kept} is kept. "
-                + self._remedy(run.settings.learning_rate),
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-        return history
-
-    def _remedy(self, learning_rate: float) -> str:
-        remedy = f"Lower learning_rate_init (now {learning_rate:g})"
-        if SOLVERS[self.solver].full_batch:
-            remedy = "Use another solver"
-        decay = f"weight_decay (now {self.weight_decay:g})"
-        if self._is_plain():
-            return f"{remedy}, or {decay} if that is large."
-        return f"{remedy}, or {decay} or the penalty's weight if these are large."
-
-    def _objective(self, run: _Run, n_models: int) -> Objective:
+    def _objective(self, model: Model, run: Run, n_models: int | None) -> Objective:
         if not self._is_plain():
-            return Autograd(run.parameters, partial(self._terms, run.model), n_models)
+            return Autograd(run.parameters, partial(self._terms, model), n_models or 1)
         if self.dropout:
-            terms = partial(BaseAutoencoder._terms, self, run.model)
-            return Autograd(run.parameters, terms, n_models)
-        return Backpropagation(run.model, n_models)
+            terms = partial(BaseAutoencoder._terms, self, model)
+            return Autograd(run.parameters, terms, n_models or 1)
+        return Backpropagation(model, n_models or 1)
+
+    def _has_penalty(self) -> bool:
+        return not self._is_plain()
 
     def _describe(
         self,
@@ -591,10 +479,10 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
         rows = self._validate_training_rows(X, reset=first)
         device = resolve_device(self.device)
         division = no_division(len(rows))
-        run: _Run | None = getattr(self, "_run", None)
+        unfinished: tuple[Model, Run] | None = getattr(self, "_unfinished", None)
         pretrained: dict[str, Any] = {}
-        if run is not None:
-            model = run.model
+        if unfinished is not None:
+            model, run = unfinished
             data = self._training_data(rows, model, device)
             if not isinstance(self.learning_rate_init, str):  # a schedule of the caller's own
                 run.settings = replace(run.settings, learning_rate=float(self.learning_rate_init))
@@ -608,20 +496,21 @@ class BaseAutoencoder(FittedMethods, CallbackSupportMixin, BaseEstimator):
             if first:
                 pretrained, _ = self._pretrain(model, data, division, generator, None)
             run = self._open_run(
-                model, division, generator, device, max_epochs=1, constant_learning_rate=True
+                model.network, division, generator, device, 1, constant_learning_rate=True
             )
         model.network.corruption = self._corruption(model, data)
         model.network.train()
-        history = self._train(run, data, division)
+        objective = self._objective(model, run, None)
+        history = self._train(run, objective, data, division)
         # The axes stay as they are: codes of before and after a call must be comparable.
         fitted = self._describe(copy.deepcopy(model), history, division, data, turn=False)
         if len(rows) == 1 and not first:  # one row has no variance to explain
             del fitted["explained_variance_ratio_"]
         for name in ("n_iter_", "best_iter_", "loss_curve_"):
             fitted[name] = getattr(self, name, type(fitted[name])()) + fitted[name]
-        self.__dict__.update(fitted | pretrained, _run=run)
+        self.__dict__.update(fitted | pretrained, _unfinished=(model, run))
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_run"}
+        return {name: value for name, value in state.items() if name != "_unfinished"}

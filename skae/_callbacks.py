@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skae._core.training import History
-
-if TYPE_CHECKING:
-    from skae._base import BaseAutoencoder
 
 
 class EpochCallbacks:
@@ -16,7 +13,8 @@ class EpochCallbacks:
 
     Parameters
     ----------
-    estimator : BaseAutoencoder
+    estimator : object
+        One that is trained in epochs, see `skae._runs.TrainingRuns`, and supports callbacks.
     attributes : callable
         History to the fitted attributes, as if the fit had stopped there. Only called where a
         callback asks for the fitted estimator.
@@ -25,7 +23,7 @@ class EpochCallbacks:
 
     def __init__(
         self,
-        estimator: BaseAutoencoder,
+        estimator: Any,
         attributes: Callable[[History], dict[str, Any]],
         X: Any,
         y: Any,
@@ -36,6 +34,14 @@ class EpochCallbacks:
         self.data = {"estimator": estimator, "X": X, "y": X if y is None else y}
         self.context = estimator._init_callback_context(max_subtasks=estimator._n_epochs())
         self.context.call_on_fit_task_begin(**self.data)
+
+    def fit_part(self, estimator: Any, X: Any) -> None:
+        """Fit an estimator that is a part of this one, under the callbacks that go with it."""
+        task = self.context.subcontext(task_name=type(estimator).__name__)
+        task.call_on_fit_task_begin(**self.data)
+        with task.propagate_callback_context(estimator):
+            estimator.fit(X)
+        task.call_on_fit_task_end(**self.data)
 
     def begin_epoch(self) -> None:
         """Open the epoch's task."""

@@ -143,10 +143,94 @@ n_features_in_ : int
 feature_names_in_ : ndarray of shape (n_features_in_,)
     Names of the features, where X has string column names."""
 
+SUPERVISED_PARAMETERS = """\
+autoencoder : autoencoder of skae or None, default=None
+    An instance. None is ``Autoencoder(32)``. It is cloned and fitted, unless `prefit`.
+
+prefit : bool, default=False
+    Whether the autoencoder is fitted already. It is then used as it is, and not changed: its
+    encoder is copied.
+
+freeze : bool or int, default=False
+    True trains the head alone; an int leaves this many of the lowest layers of the encoder as the
+    autoencoder has them. A linear path beside the encoder is never trained.
+
+hidden_layer_sizes : sequence of int, default=()
+    Widths of the head's hidden layers. ``()`` gives a linear head.
+
+activation : {"gelu", "relu", "silu", "tanh", "logistic", "identity"}, default="gelu"
+    Activation of the head's hidden layers.
+
+weight_decay : float, default=1.5
+    As in `Autoencoder`: a weight without gradient shrinks by ``exp(-weight_decay)`` in the course
+    of the fit.
+
+solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
+    As in `Autoencoder`.
+
+learning_rate_init : float or "auto", default="auto"
+    As in `Autoencoder`.
+
+batch_size : int or "auto", default="auto"
+    Rows in a step. "auto" is a 25th of the rows with labels, but at least 16 and at most 512.
+
+max_iter : int, default=50
+    Number of epochs (passes over the rows with labels).
+
+tol : float, default=1e-4
+    An epoch counts as an improvement where it lowers the held-out loss by this share.
+
+early_stopping : bool, default=False
+    Hold rows out, stop after `n_iter_no_change` epochs without improvement and keep the best.
+
+validation_fraction : float, default=0.1
+    Share of the rows with labels that is held out under `early_stopping`.
+
+n_iter_no_change : int, default=10
+    Epochs without improvement after which `early_stopping` ends the fit.
+
+shuffle : bool, default=True
+    Whether rows are drawn in a new order in each epoch.
+
+random_state : int, RandomState instance or None, default=None
+    Seed of head, batches and held-out rows, and of the autoencoder if that has none of its own.
+
+verbose : bool or int, default=False
+    Print the loss after each epoch. For a progress bar see `set_callbacks`."""
+
+SUPERVISED_ATTRIBUTES = """\
+autoencoder_ : object
+    The fitted autoencoder, as it was before its encoder was trained on.
+
+loss_curve_ : list of float, of length n_iter_
+    Training loss of each epoch.
+
+n_iter_ : int
+    Number of epochs run.
+
+best_iter_ : int
+    Epoch whose state was kept; 0 is the start.
+
+n_features_in_ : int
+    Number of features seen by `fit`.
+
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, where X has string column names."""
+
 T = TypeVar("T", bound=type)
 
 
 def document(cls: T) -> T:
+    """Splice the text that autoencoders share into a class docstring."""
+    return _splice(cls, PARAMETERS, ATTRIBUTES)
+
+
+def document_supervised(cls: T) -> T:
+    """Splice the text that classifier and regressor share into a class docstring."""
+    return _splice(cls, SUPERVISED_PARAMETERS, SUPERVISED_ATTRIBUTES)
+
+
+def _splice(cls: T, parameters: str, attributes: str) -> T:
     """Replace ``{parameters}`` and ``{attributes}`` in a class docstring by the shared text.
 
     An entry that the class describes itself is left out of the shared text, as is a parameter that
@@ -158,16 +242,16 @@ def document(cls: T) -> T:
         return bool(re.search(rf"^{_name(entry)} : ", text, flags=re.MULTILINE))
 
     shared = []
-    for entry in _entries(PARAMETERS):
+    for entry in _entries(parameters):
         name = _name(entry)
         if is_own(entry) or name not in inspect.signature(cls).parameters:
             continue
         header, _, body = entry.partition("\n")
         header = header.rpartition("default=")[0] + f"default={_quoted(getattr(cls, name))}"
         shared.append(f"{header}\n{body}")
-    attributes = [entry for entry in _entries(ATTRIBUTES) if not is_own(entry)]
+    described = [entry for entry in _entries(attributes) if not is_own(entry)]
     cls.__doc__ = text.replace("{parameters}", "\n\n".join(shared)).replace(
-        "{attributes}", "\n\n".join(attributes)
+        "{attributes}", "\n\n".join(described)
     )
     return cls
 

@@ -201,7 +201,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         is_bernoulli: bool,
     ) -> History:
         network = phase.network
-        run = self._open_run(phase, rows, generator, inputs.device, self.pretraining_iter)
+        run = self._open_run(network, rows, generator, inputs.device, self.pretraining_iter)
         objective: Objective = Backpropagation(phase, 1)
         machine = None
         if self.pretraining == "rbm":
@@ -212,7 +212,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         elif self.pretraining == "contractive" and self.alpha:
             variance = float(inputs.var(0, correction=0).mean())
             objective = Autograd(run.parameters, partial(self._contracted, phase, variance), 1)
-        history = self._train(run, inputs, rows, hooks=callbacks, objective=objective)
+        history = self._train(run, objective, inputs, rows, hooks=callbacks)
         run.parameters.release()
         network.corruption = None
         if machine is not None:

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
     "StrOptions",
+    "check_sample_weight",
     "computed",
     "features_as_found_on_error",
     "fit_context",
@@ -80,6 +83,14 @@ def widths(name: str, value: Sequence[int]) -> tuple[int, ...]:
                 f"(256, 128), or () for one layer. Got {value!r} instead."
             )
     return tuple(int(width) for width in checked)
+
+
+def check_sample_weight(weights: Any, X: NDArray[Any]) -> NDArray[np.float64]:
+    """Return one weight a row, of which none is negative and one is above 0."""
+    checked: NDArray[np.float64] = _check_sample_weight(
+        weights, X, dtype=np.float64, ensure_non_negative=True
+    )
+    return checked
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

@@ -134,7 +134,15 @@ class Perceptron(nn.Module):
         return y if self.offset is None else y + self.offset
 
 
-class AutoencoderNetwork(nn.Module):
+class Network(nn.Module):
+    """What a training needs of a network."""
+
+    def set_generator(self, generator: torch.Generator | None) -> None:
+        """Draw noise and dropout from this generator, so that torch's own is left alone."""
+        raise NotImplementedError
+
+
+class AutoencoderNetwork(Network):
     """Encoder and decoder, with the activation of the code between them.
 
     Training runs on X centred by its mean and divided by one scalar; the code and the output are
@@ -208,7 +216,6 @@ class AutoencoderNetwork(nn.Module):
             perceptron.set_linear_path(*perceptron._exact)
 
     def set_generator(self, generator: torch.Generator | None) -> None:
-        """Draw noise and dropout from this generator, so that torch's own is left alone."""
         self.generator = generator
         for perceptron in self.perceptrons:
             perceptron.generator = generator

@@ -15,7 +15,19 @@ PACKAGE = Path(skae.__file__).parent
 CORE_MODULES = sorted(
     f"skae._core.{path.stem}".removesuffix(".__init__") for path in (PACKAGE / "_core").glob("*.py")
 )
-SHARED = {"_base", "_callbacks", "_docs", "_generation", "_preparation", "_validation", "metrics"}
+SHARED = {
+    "_base",
+    "_callbacks",
+    "_docs",
+    "_generation",
+    "_runs",
+    "_preparation",
+    "_validation",
+    "metrics",
+}
+
+# What stands on top of the methods; the default autoencoder is one of them.
+ABOVE = {"_supervised"}
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -36,7 +48,7 @@ def variants() -> list[str]:
     return sorted(
         path.stem
         for path in PACKAGE.glob("_*.py")
-        if path.stem not in SHARED | {"__init__"} and "skae._base" in imported_modules(path)
+        if path.stem not in SHARED | ABOVE | {"__init__"} and "skae._base" in imported_modules(path)
     )
 
 

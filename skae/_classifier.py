@@ -1,0 +1,207 @@
+"""The classifier on an autoencoder's encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from skae._core.supervised import class_losses
+from skae._docs import document_supervised
+from skae._fitted import Array
+from skae._supervised import BaseSupervised, LabelledRows
+from skae._validation import StrOptions
+
+_UNLABELLED = -1
+
+
+@document_supervised
+@dataclass(eq=False, repr=False)
+class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
+    r"""Classifier whose lower layers are an autoencoder's encoder, trained without labels first.
+
+    An autoencoder is fitted to all rows. Its encoder :math:`f`, a head :math:`h` on top of the
+    code and a softmax then minimise the weighted cross-entropy of the rows with labels,
+
+    .. math::
+
+        -\frac{1}{\sum_i w_i} \sum_i w_i \log \mathrm{softmax}(h(f(x_i)))_{y_i},
+
+    encoder included: unsupervised pre-training and fine-tuning [1]_ [2]_. It pays where rows are
+    many and labels few.
+
+    As in `sklearn.semi_supervised`, rows with ``y == -1`` have no label; the autoencoder alone
+    learns from them. Where y holds -1 and 1 and nothing else, both are classes.
+
+    Parameters
+    ----------
+    {parameters}
+
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, by label. "balanced" gives all classes the same weight in total.
+
+    Attributes
+    ----------
+    {attributes}
+
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+
+    validation_scores_ : list of float, of length n_iter_ + 1, or None
+        Minus the mean cross-entropy of held-out rows, at the start and after each epoch. None
+        without `early_stopping`.
+
+    References
+    ----------
+    .. [1] Bengio, Y., Lamblin, P., Popovici, D., & Larochelle, H. (2007). Greedy layer-wise
+       training of deep networks. NIPS.
+    .. [2] Erhan, D., et al. (2010). Why does unsupervised pre-training help deep learning?
+       JMLR, 11, 625-660.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import Autoencoder, AutoencoderClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> y_few = np.where(np.arange(len(y)) < 100, y, -1)  # a hundred labels
+    >>> classifier = AutoencoderClassifier(Autoencoder(16), random_state=0).fit(X, y_few)
+    >>> bool(classifier.score(X[100:], y[100:]) > 0.8)
+    True
+    """
+
+    _: KW_ONLY
+    class_weight: Mapping[Any, float] | str | None = None
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseSupervised._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+    _loss_name: ClassVar[str] = "log_loss"
+    _losses = staticmethod(class_losses)
+
+    def _as_score(self, loss: float) -> float:
+        return -loss
+
+    def _read_targets(self, y: ArrayLike) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        labels = column_or_1d(y, warn=True)
+        if labels.dtype.kind == "f" and np.isnan(labels).any():
+            raise ValueError(
+                f"Input y contains NaN. Mark rows without a label by {_UNLABELLED} instead."
+            )
+        check_classification_targets(labels)
+        known = np.ones(len(labels), dtype=bool)
+        # Minus one and one alone are two classes, by an older convention.
+        if labels.dtype.kind in "if" and not np.array_equal(np.unique(labels), [_UNLABELLED, 1]):
+            known = labels != _UNLABELLED
+        if not known.any():
+            raise ValueError(
+                f"No row has a label: every y is {_UNLABELLED}, which marks rows without one. Fit "
+                "the autoencoder alone, or give labels."
+            )
+        targets = np.full((len(labels), 1), np.nan)
+        classes, targets[known, 0] = np.unique(labels[known], return_inverse=True)
+        return targets, {"classes_": classes}
+
+    def _finish_targets(
+        self, rows: LabelledRows, described: dict[str, Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+        targets, weights = rows.targets[rows.labelled], rows.weights[rows.labelled]
+        used, numbers = np.unique(targets[:, 0].astype(int), return_inverse=True)
+        classes = described["classes_"] = described["classes_"][used]
+        if len(classes) < 2:
+            hint = ""
+            if not rows.labelled.all():
+                hint = f" (rows with y == {_UNLABELLED} count as unlabelled)"
+            raise ValueError(
+                f"A classifier needs labels of two classes or more, but y has {len(classes)} "
+                f"class: {classes.tolist()}{hint}."
+            )
+        return (
+            numbers[:, None].astype(np.float64),
+            weights * self._by_class(classes, numbers, weights),
+            len(classes),
+        )
+
+    def _by_class(
+        self, classes: NDArray[Any], numbers: NDArray[Any], weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return each row's factor by its class."""
+        factors = np.ones(len(classes))
+        if isinstance(self.class_weight, str):
+            factors = weights.sum() / (len(classes) * np.bincount(numbers, weights))
+        elif self.class_weight is not None:
+            unknown = set(self.class_weight) - set(classes.tolist())
+            if unknown:
+                raise ValueError(
+                    f"class_weight has weights of {sorted(map(str, unknown))}, which are not among "
+                    f"the classes {classes.tolist()}."
+                )
+            factors = np.array([self.class_weight.get(label, 1.0) for label in classes.tolist()])
+        return factors[numbers]
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Logits.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Of the second class against the first where there are two.
+        """
+        logits = self._outputs(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        probabilities: Array = softmax(self._outputs(X), axis=1)
+        return probabilities
+
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """Logarithms of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+        """
+        logs: Array = log_softmax(self._outputs(X), axis=1)
+        return logs
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        outputs = self._outputs(X)
+        labels: NDArray[Any] = self.classes_[outputs.argmax(axis=1)]
+        return labels

@@ -1,0 +1,125 @@
+"""An encoder under a head: what a classifier or regressor trains."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from skae._core.model import Model
+from skae._core.networks import AutoencoderNetwork, Dense, Network, Perceptron
+
+_CHUNK = 8192
+
+
+class EncoderWithHead(Network):
+    """``head((code - centre) / spread)``, the code of an autoencoder's encoder.
+
+    Parameters
+    ----------
+    network : AutoencoderNetwork
+        Of which the lowest `n_frozen` layers of the encoder, and the decoder, stay as they are.
+    head : Perceptron
+    n_frozen : int
+    codes : Tensor of shape (rows, components)
+        Of the training rows: the head sees columns of mean 0 and variance 1, as far as they vary.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(
+        self, network: AutoencoderNetwork, head: Perceptron, n_frozen: int, codes: Tensor
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.head = head
+        network.requires_grad_(False)
+        for layer in network.encoder.layers[n_frozen:]:
+            layer.requires_grad_(True)
+        self.all_frozen = n_frozen >= len(network.encoder.layers)
+        deviations = codes.std(0, correction=0)
+        varies = deviations > 1e-4 * deviations.max()
+        self.register_buffer("centre", codes.mean(0))
+        self.register_buffer("spread", torch.where(varies, deviations, torch.inf))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the outputs of rows in training units."""
+        return self.of_codes(self.network.encode(z))
+
+    def of_codes(self, codes: Tensor) -> Tensor:
+        """Return the outputs of codes, for a head that is trained alone."""
+        return self.head((codes - self.centre) / self.spread)
+
+    def set_generator(self, generator: torch.Generator | None) -> None:
+        self.network.set_generator(generator)
+        self.head.generator = generator
+
+
+def build_head(sizes: Sequence[int], activation: str, generator: torch.Generator) -> Perceptron:
+    """Make a perceptron whose outputs start at 0."""
+    layers = []
+    for i, (n_in, n_out) in enumerate(pairwise(sizes)):
+        weight = torch.zeros(n_in, n_out)
+        if i < len(sizes) - 2:
+            weight.normal_(0.0, math.sqrt(2.0 / n_in), generator=generator)
+        layers.append(Dense(weight, torch.zeros(n_out)))
+    return Perceptron(layers, activation)
+
+
+def class_losses(output: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of each row; the target is one column of class numbers."""
+    return F.cross_entropy(output, target[:, 0].long(), reduction="none")
+
+
+def squared_losses(output: Tensor, target: Tensor) -> Tensor:
+    """Squared error of each row, a mean over its targets."""
+    return (output - target).square().mean(-1)
+
+
+@dataclass
+class Predictor:
+    """A trained network with the units of its rows.
+
+    Attributes
+    ----------
+    network : EncoderWithHead
+    mean : Tensor of shape (n_features,), float64
+    scale : float
+    """
+
+    network: EncoderWithHead
+    mean: Tensor
+    scale: float
+    _networks: dict[torch.dtype, EncoderWithHead] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, network: EncoderWithHead, model: Model) -> Predictor:
+        """Finish a training."""
+        network.set_generator(None)
+        network.network.restore_linear_paths()
+        return cls(network.eval(), model.mean, model.scale)
+
+    def __getstate__(self) -> dict[str, object]:
+        # A fitted model opens on a machine without the device it was fitted on.
+        network = copy.deepcopy(self.network).cpu()
+        return {**self.__dict__, "network": network, "_networks": {}}
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor) -> Tensor:
+        """Return the outputs of rows in the units of X, in the precision of x."""
+        if x.dtype not in self._networks:
+            self._networks[x.dtype] = copy.deepcopy(self.network).to(x.dtype).eval()
+        network = self._networks[x.dtype]
+        device = network.centre.device
+        mean = self.mean.to(x.dtype).to(device)
+        parts = [
+            network((chunk.to(device) - mean).div_(self.scale)).cpu() for chunk in x.split(_CHUNK)
+        ]
+        return torch.cat(parts)

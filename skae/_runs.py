@@ -1,0 +1,147 @@
+"""Trainings of a network under the parameters that all estimators share."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skae._core.held_out import Division, Judge
+from skae._core.networks import Network
+from skae._core.numerics import training_numerics
+from skae._core.solvers import DEFAULT_LEARNING_RATES, SOLVERS, FlatParameters, Solver
+from skae._core.training import EpochHooks, History, Objective, Settings, batch_sizes, train
+
+
+@dataclass
+class Run:
+    """A training that is under way, the moments of its solver included."""
+
+    parameters: FlatParameters
+    solver: Solver
+    settings: Settings
+    generator: torch.Generator
+
+
+class TrainingRuns:
+    """Opens and runs trainings; the parameters are the estimator's."""
+
+    solver: str
+    learning_rate_init: float | str
+    batch_size: int | str
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    shuffle: bool
+    weight_decay: float
+    precision: str
+
+    def _n_epochs(self) -> int:
+        """Return the most epochs that a fit may take."""
+        return self.max_iter
+
+    def _as_score(self, loss: float) -> float:
+        """Turn a held-out loss into a score, of which more is better."""
+        return 1.0 - loss
+
+    def _has_penalty(self) -> bool:
+        """Whether a penalty may be what makes a training diverge."""
+        return False
+
+    def _open_run(
+        self,
+        network: Network,
+        division: Division,
+        generator: torch.Generator,
+        device: torch.device,
+        max_epochs: int,
+        *,
+        constant_learning_rate: bool = False,
+    ) -> Run:
+        """Move the network to its device and lay its parameters into flat buffers."""
+        network.float().to(device)  # a finished network's linear path is in float64
+        # Dropout draws on the device; batches are drawn on the CPU.
+        network.set_generator(torch.Generator(device).manual_seed(generator.initial_seed()))
+        parameters = FlatParameters(p for p in network.parameters() if p.requires_grad)
+        n_rows = division.n_training
+        if SOLVERS[self.solver].full_batch:
+            batch_size = n_rows
+        elif isinstance(self.batch_size, str):
+            batch_size = min(512, max(16, n_rows // 25))
+        else:
+            batch_size = min(int(self.batch_size), n_rows)
+        rate = self.learning_rate_init
+        settings = Settings(
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            learning_rate=(
+                DEFAULT_LEARNING_RATES[self.solver] if isinstance(rate, str) else float(rate)
+            ),
+            shuffle=self.shuffle and not SOLVERS[self.solver].full_batch,
+            constant_learning_rate=constant_learning_rate,
+            patience=self.n_iter_no_change if division.held_out is not None else None,
+            tol=self.tol,
+        )
+        shrinkage = self.weight_decay
+        if not SOLVERS[self.solver].full_batch:
+            # The weights shrink by this in all: by the sum of the learning rates of all steps,
+            # half the highest one on average.
+            n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
+            n_steps = n_epochs * len(batch_sizes(division, settings))
+            mean_rate = settings.learning_rate * (1.0 if constant_learning_rate else 0.5)
+            shrinkage /= mean_rate * n_steps
+        return Run(parameters, SOLVERS[self.solver](parameters, shrinkage), settings, generator)
+
+    def _train(
+        self,
+        run: Run,
+        objective: Objective,
+        data: Tensor,
+        division: Division,
+        judge: Judge | None = None,
+        hooks: EpochHooks | None = None,
+        *,
+        must_beat_start: bool = False,
+    ) -> History:
+        """Train, and warn of an end before time."""
+        operations = 6.0 * run.parameters.values.numel() * run.settings.batch_size
+        with training_numerics(operations=operations, precision=self.precision):
+            history = train(
+                run.parameters,
+                run.solver,
+                objective,
+                data,
+                division,
+                run.settings,
+                generator=run.generator,
+                judge=judge,
+                hooks=hooks,
+                must_beat_start=must_beat_start,
+            )
+        kept = f"epoch {history.best_epoch}" if history.best_epoch else "the start"
+        if history.stopped_by == "interrupt":
+            warnings.warn(
+                f"Training was interrupted by the user; the state of {kept} is kept.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+        if history.stopped_by == "divergence":
+            warnings.warn(
+                f"Training diverged in epoch {history.n_epochs}; the state of {kept} is kept. "
+                + self._remedy(run.settings.learning_rate),
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+        return history
+
+    def _remedy(self, learning_rate: float) -> str:
+        remedy = f"Lower learning_rate_init (now {learning_rate:g})"
+        if SOLVERS[self.solver].full_batch:
+            remedy = "Use another solver"
+        decay = f"weight_decay (now {self.weight_decay:g})"
+        if self._has_penalty():
+            return f"{remedy}, or {decay} or the penalty's weight if these are large."
+        return f"{remedy}, or {decay} if that is large."

@@ -1,0 +1,341 @@
+"""What classifier and regressor on an autoencoder's encoder share."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from skae._autoencoder import Autoencoder
+from skae._base import BaseAutoencoder
+from skae._callbacks import EpochCallbacks
+from skae._core.held_out import Judge, no_division
+from skae._core.networks import ACTIVATIONS
+from skae._core.objectives import Autograd
+from skae._core.solvers import SOLVERS
+from skae._core.supervised import EncoderWithHead, Predictor, build_head
+from skae._fitted import DTYPES, Array, as_tensor
+from skae._preparation import divide, standardise
+from skae._runs import TrainingRuns
+from skae._validation import (
+    StrOptions,
+    check_sample_weight,
+    computed,
+    features_as_found_on_error,
+    fit_context,
+    fraction,
+    integer,
+    real,
+    resolve_device,
+    widths,
+)
+
+_DEFAULT_COMPONENTS = 32
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Distinct rows with their targets and weights.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, n_features)
+    targets : ndarray of shape (n, n_targets), float64
+        NaN in rows without a label.
+    weights : ndarray of shape (n,)
+    """
+
+    X: Array
+    targets: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Rows that have a label."""
+        return ~np.isnan(self.targets[:, 0])
+
+
+def merge_equal_rows(
+    X: Array, targets: NDArray[np.float64], weights: NDArray[np.float64]
+) -> LabelledRows:
+    """Leave out rows of weight 0, and merge rows that are equal, labels included.
+
+    A row of weight 3 is then the same as three rows, and the order of the rows does not matter,
+    to the last bit.
+    """
+    kept = weights > 0
+    if not kept.all():
+        X, targets, weights = X[kept], targets[kept], weights[kept]
+    # Bytes compare fast, and NaN equals itself.
+    rows = np.ascontiguousarray(X)
+    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
+    by_row = np.unique(keys, return_inverse=True)[1]
+    labels = np.nan_to_num(targets, nan=np.inf)
+    table = np.column_stack([by_row, labels])
+    _, first, by_pair = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    summed = np.bincount(by_pair.ravel(), weights).astype(np.float64)
+    return LabelledRows(X[first], targets[first], summed)
+
+
+class FittedPredictor:
+    """What only reads the attributes that `fit` leaves."""
+
+    autoencoder_: BaseAutoencoder
+    _predictor: Predictor
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_predictor")
+
+    @staticmethod
+    def _finite(autoencoder: BaseAutoencoder) -> bool | str:
+        return "allow-nan" if autoencoder._allows_missing else True
+
+    def _outputs(self, X: ArrayLike) -> Array:
+        check_is_fitted(self)
+        rows: Array = validate_data(
+            self,
+            X,
+            dtype=DTYPES,
+            reset=False,
+            ensure_all_finite=self._finite(self.autoencoder_),
+        )
+        return self._predictor.outputs(as_tensor(rows)).numpy()
+
+
+@dataclass(eq=False, repr=False)
+class BaseSupervised(
+    FittedPredictor, TrainingRuns, MetaEstimatorMixin, CallbackSupportMixin, BaseEstimator
+):
+    """An autoencoder is fitted to all rows, then its encoder under a head to those with labels."""
+
+    autoencoder: Any = None
+    _: KW_ONLY
+    prefit: bool = False
+    freeze: bool | int = False
+    hidden_layer_sizes: Sequence[int] = ()
+    activation: str = "gelu"
+    weight_decay: float = 1.5
+    solver: str = "adamw"
+    learning_rate_init: float | str = "auto"
+    batch_size: int | str = "auto"
+    max_iter: int = 50
+    tol: float = 1e-4
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    shuffle: bool = True
+    random_state: int | np.random.RandomState | None = None
+    verbose: bool | int = False
+    precision: str = computed(lambda self: self.autoencoder_.precision)
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "autoencoder": [BaseAutoencoder, None],
+        "prefit": ["boolean"],
+        "freeze": ["boolean", integer(0)],
+        "hidden_layer_sizes": ["array-like", tuple],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "weight_decay": [real(0)],
+        "solver": [StrOptions(set(SOLVERS))],
+        "learning_rate_init": [real(0, closed="neither"), StrOptions({"auto"})],
+        "batch_size": [integer(1), StrOptions({"auto"})],
+        "max_iter": [integer(1)],
+        "tol": [real(0)],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [fraction()],
+        "n_iter_no_change": [integer(1)],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    _loss_name: ClassVar[str]
+
+    # -- what classifier and regressor say -------------------------------------------------------
+
+    @abstractmethod
+    def _read_targets(self, y: ArrayLike) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """Return targets, NaN where there is no label, and the attributes that describe them."""
+
+    @abstractmethod
+    def _finish_targets(
+        self, rows: LabelledRows, described: dict[str, Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+        """Return targets and weights of the labelled rows, and the number of outputs."""
+
+    @staticmethod
+    @abstractmethod
+    def _losses(output: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of each row."""
+
+    # -- fit -------------------------------------------------------------------------------------
+
+    # The given autoencoder validates itself.
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit autoencoder and head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            See the class.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows. One of weight 0 is left out; the autoencoder takes no account of
+            the others.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter, X or y is not as documented.
+        """
+        with features_as_found_on_error(self):
+            return self._fit(X, y, sample_weight)
+
+    def _fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Self:
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
+                "is None."
+            )
+        given = self._given_autoencoder()
+        checked = {"dtype": DTYPES, "ensure_all_finite": self._finite(given)}
+        X_checked, y_checked = validate_data(
+            self, X, y, validate_separately=(checked, {"ensure_2d": False, "dtype": None})
+        )
+        targets, described = self._read_targets(y_checked)
+        if len(targets) != len(X_checked):
+            raise ValueError(
+                f"X and y have inconsistent numbers of samples: {len(X_checked)} and "
+                f"{len(targets)}."
+            )
+        weights = check_sample_weight(sample_weight, X_checked)
+        rows = merge_equal_rows(X_checked, targets, weights)
+        targets, weights, n_outputs = self._finish_targets(rows, described)
+        random = check_random_state(self.random_state)
+        if not self.prefit:
+            given = clone(given)
+            if given.random_state is None:
+                given.set_params(random_state=random.randint(2**31 - 1))
+        generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
+        state = copy.copy(self)  # as it will be: nothing half-fitted looks fitted
+        state.autoencoder_ = given
+        callbacks = EpochCallbacks(state, lambda history: {}, X, y)
+        if not self.prefit:
+            callbacks.fit_part(given, rows.X)
+        fitted = {"autoencoder_": given, **described}
+        fitted |= state._train_head(rows, targets, weights, n_outputs, generator, callbacks)
+        callbacks.end_fit(fitted)
+        self.__dict__.update(fitted)
+        return self
+
+    def _given_autoencoder(self) -> BaseAutoencoder:
+        if self.autoencoder is None:
+            if self.prefit:
+                raise ValueError(
+                    "prefit=True needs a fitted autoencoder, but autoencoder is None. Pass one, or "
+                    "set prefit=False."
+                )
+            return Autoencoder(_DEFAULT_COMPONENTS)
+        autoencoder: BaseAutoencoder = self.autoencoder
+        if self.prefit:
+            check_is_fitted(
+                autoencoder,
+                msg="prefit=True needs a fitted autoencoder, but this %(name)s is not fitted. Call "
+                "its fit first, or set prefit=False.",
+            )
+        return autoencoder
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = getattr(self.autoencoder, "_allows_missing", False)
+        return tags
+
+    def _n_epochs(self) -> int:
+        return self.max_iter + (not self.prefit)
+
+    def _n_frozen(self, n_layers: int) -> int:
+        if isinstance(self.freeze, bool | np.bool_):
+            return n_layers if self.freeze else 0
+        if self.freeze > n_layers:
+            raise ValueError(
+                f"freeze={self.freeze!r} layers, but the encoder has {n_layers}. Lower it, or use "
+                "freeze=True to train the head alone."
+            )
+        return int(self.freeze)
+
+    def _train_head(
+        self,
+        rows: LabelledRows,
+        targets: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        n_outputs: int,
+        generator: torch.Generator,
+        callbacks: EpochCallbacks,
+    ) -> dict[str, Any]:
+        model = self.autoencoder_._model
+        if len(model.mean) != rows.X.shape[1]:
+            raise ValueError(
+                f"X has {rows.X.shape[1]} features, but the prefit autoencoder was fitted with "
+                f"{len(model.mean)}."
+            )
+        device = resolve_device(self.autoencoder_.device)
+        z = torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale))
+        codes = torch.cat(list(model.encoded_chunks(z))).div_(model.code_unit)
+        encoder = copy.deepcopy(model.network).float()
+        head_sizes = widths("hidden_layer_sizes", self.hidden_layer_sizes)
+        head = build_head([codes.shape[1], *head_sizes, n_outputs], self.activation, generator)
+        network = EncoderWithHead(
+            encoder, head, self._n_frozen(len(encoder.encoder.layers)), codes
+        ).train()
+        inputs = (codes if network.all_frozen else z)[torch.from_numpy(rows.labelled)]
+        share = torch.from_numpy(weights / weights.mean())
+        # One tensor, so that a batch is one gather.
+        data = torch.column_stack([inputs, torch.from_numpy(targets), share]).float().to(device)
+        sections = [inputs.shape[1], targets.shape[1], 1]
+        division = no_division(len(data))
+        if self.early_stopping:
+            division = divide(
+                len(data), self.validation_fraction, may_cross_fit=False, generator=generator
+            )
+
+        def row_losses(batch: Tensor) -> Tensor:
+            seen, target, weight = batch.split(sections, -1)
+            output = network.of_codes(seen) if network.all_frozen else network(seen)
+            return self._losses(output, target) * weight[:, 0]
+
+        def held_out_losses(batch: Tensor) -> Tensor:
+            network.eval()
+            losses = row_losses(batch)
+            network.train()
+            return losses
+
+        run = self._open_run(network, division, generator, device, self.max_iter)
+        objective = Autograd(run.parameters, lambda b: {self._loss_name: row_losses(b).mean()}, 1)
+        judge = None
+        if division.held_out is not None:
+            judge = Judge(held_out_losses, data, division)
+        history = self._train(run, objective, data, division, judge, callbacks)
+        run.parameters.release()
+        scores = [self._as_score(loss) for loss in history.validation]
+        return {
+            "_predictor": Predictor.of(network, model),
+            "n_iter_": history.n_epochs,
+            "best_iter_": history.best_epoch,
+            "loss_curve_": history.losses,
+            "validation_scores_": scores or None,
+        }
