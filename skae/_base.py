@@ -333,7 +333,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             and network.encoder.activation == self._activation()
             and network.code_activation == self._activation_of_code()
             and network.n_active == self._architecture(X.shape[1], code).n_active
-            and model.loss is LOSSES[self.loss]
+            and model.loss == LOSSES[self.loss]
             and (network.encoder.shortcut is None) == (self.shortcut is None)
         )
 
@@ -476,6 +476,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
 
     def _partial_fit(self, X: ArrayLike) -> Self:
         first = not hasattr(self, "_model")
+        self._validate_params()  # which scikit-learn leaves out from the second call on
         rows = self._validate_training_rows(X, reset=first)
         device = resolve_device(self.device)
         division = no_division(len(rows))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from skae._core.networks import Corruption
 from skae._core.walkback import Walkback
 from skae._docs import document
 from skae._fitted import Array
-from skae._validation import StrOptions, real
+from skae._validation import StrOptions, check_count, real
 
 
 @document
@@ -235,8 +234,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
             exponential output (``loss="poisson"``) may.
         """
         check_is_fitted(self)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        check_scalar(n_steps, "n_steps", Integral, min_val=1)
+        check_count("n_samples", n_samples)
+        check_count("n_steps", n_steps)
         if self._walkback is None:
             raise ValueError(
                 "sample walks between data and corrupted data, so it needs a model trained with "

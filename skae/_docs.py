@@ -169,12 +169,12 @@ solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
     As in `Autoencoder`.
 
 learning_rate_init : float or "auto", default="auto"
-    As in `Autoencoder`.
+    As in `Autoencoder`; "auto" is ten times that where the head is trained alone.
 
 batch_size : int or "auto", default="auto"
     Rows in a step. "auto" is a 25th of the rows with labels, but at least 16 and at most 512.
 
-max_iter : int, default=50
+max_iter : int, default=100
     Number of epochs (passes over the rows with labels).
 
 tol : float, default=1e-4

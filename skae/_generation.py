@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+import inspect
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state
 
 from skae._fitted import Array, FittedMethods
+from skae._validation import check_count
 
 
 class MixtureSampling(FittedMethods):
@@ -38,8 +39,8 @@ class MixtureSampling(FittedMethods):
             Rows to whose codes the mixture is fitted: as a rule the training data, which a fitted
             model does not keep.
         mixture : density of scikit-learn with `fit` and `sample`, default=None
-            None is ``GaussianMixture(10)``. A copy is fitted, to codes divided by their standard
-            deviation over all columns.
+            None is ``GaussianMixture(10)``, with fewer components for fewer rows. A copy is
+            fitted, to codes divided by their standard deviation over all columns.
         random_state : int, RandomState instance or None, default=None
             Of the mixture's fit and of the draws.
 
@@ -53,14 +54,17 @@ class MixtureSampling(FittedMethods):
         .. [G] Ghosh, P., et al. (2020). From variational to deterministic autoencoders. ICLR.
         """
         rows = self._validate_rows(X)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        check_count("n_samples", n_samples)
         random = check_random_state(random_state)
-        density = GaussianMixture(10) if mixture is None else clone(mixture)
+        density = GaussianMixture(min(10, len(rows))) if mixture is None else clone(mixture)
         if "random_state" in density.get_params():
             density.set_params(random_state=random.randint(2**31 - 1))
+        # A mixture draws by its own seed, a kernel density by one that `sample` takes.
+        takes_seed = "random_state" in inspect.signature(density.sample).parameters
+        seed = {"random_state": random.randint(2**31 - 1)} if takes_seed else {}
         codes = self._encode(rows)
         unit = float(np.sqrt(codes.var(axis=0, dtype=np.float64).mean())) or 1.0
-        drawn = density.fit(codes / codes.dtype.type(unit)).sample(n_samples)
+        drawn = density.fit(codes / codes.dtype.type(unit)).sample(n_samples, **seed)
         new_codes = drawn[0] if isinstance(drawn, tuple) else drawn
         # A mixture's draws come component by component.
         new_codes = new_codes[random.permutation(n_samples)] * unit

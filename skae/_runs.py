@@ -51,6 +51,13 @@ class TrainingRuns:
         """Whether a penalty may be what makes a training diverge."""
         return False
 
+    def _default_learning_rate(self, network: Network) -> float:
+        return DEFAULT_LEARNING_RATES[self.solver]
+
+    def _loss_unit(self, network: Network) -> float | None:
+        """Return what counts as 1 in a loss without a zero of its own; None for others."""
+        return None
+
     def _open_run(
         self,
         network: Network,
@@ -78,12 +85,13 @@ class TrainingRuns:
             batch_size=batch_size,
             max_epochs=max_epochs,
             learning_rate=(
-                DEFAULT_LEARNING_RATES[self.solver] if isinstance(rate, str) else float(rate)
+                self._default_learning_rate(network) if isinstance(rate, str) else float(rate)
             ),
             shuffle=self.shuffle and not SOLVERS[self.solver].full_batch,
             constant_learning_rate=constant_learning_rate,
             patience=self.n_iter_no_change if division.held_out is not None else None,
             tol=self.tol,
+            loss_unit=self._loss_unit(network),
         )
         shrinkage = self.weight_decay
         if not SOLVERS[self.solver].full_batch:

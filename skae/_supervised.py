@@ -21,7 +21,7 @@ from skae._autoencoder import Autoencoder
 from skae._base import BaseAutoencoder
 from skae._callbacks import EpochCallbacks
 from skae._core.held_out import Judge, no_division
-from skae._core.networks import ACTIVATIONS
+from skae._core.networks import ACTIVATIONS, Network
 from skae._core.objectives import Autograd
 from skae._core.solvers import SOLVERS
 from skae._core.supervised import EncoderWithHead, Predictor, build_head
@@ -42,6 +42,8 @@ from skae._validation import (
 )
 
 _DEFAULT_COMPONENTS = 32
+# A head alone can take longer steps than a network, and begins at 0, far from its end.
+_ALONE = 10.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class BaseSupervised(
     solver: str = "adamw"
     learning_rate_init: float | str = "auto"
     batch_size: int | str = "auto"
-    max_iter: int = 50
+    max_iter: int = 100
     tol: float = 1e-4
     early_stopping: bool = False
     validation_fraction: float = 0.1
@@ -215,7 +217,13 @@ class BaseSupervised(
         given = self._given_autoencoder()
         checked = {"dtype": DTYPES, "ensure_all_finite": self._finite(given)}
         X_checked, y_checked = validate_data(
-            self, X, y, validate_separately=(checked, {"ensure_2d": False, "dtype": None})
+            self,
+            X,
+            y,
+            validate_separately=(
+                checked,
+                {"ensure_2d": False, "dtype": None, "ensure_all_finite": False},
+            ),
         )
         targets, described = self._read_targets(y_checked)
         if len(targets) != len(X_checked):
@@ -264,6 +272,11 @@ class BaseSupervised(
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = getattr(self.autoencoder, "_allows_missing", False)
         return tags
+
+    def _default_learning_rate(self, network: Network) -> float:
+        rate = super()._default_learning_rate(network)
+        assert isinstance(network, EncoderWithHead)
+        return rate * _ALONE if network.all_frozen else rate
 
     def _n_epochs(self) -> int:
         return self.max_iter + (not self.prefit)

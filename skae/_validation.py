@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
     "StrOptions",
+    "check_count",
     "check_sample_weight",
     "computed",
     "features_as_found_on_error",
@@ -83,6 +84,12 @@ def widths(name: str, value: Sequence[int]) -> tuple[int, ...]:
                 f"(256, 128), or () for one layer. Got {value!r} instead."
             )
     return tuple(int(width) for width in checked)
+
+
+def check_count(name: str, value: Any, *, lowest: int = 1) -> None:
+    """Check an int that is passed to a method."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral) or value < lowest:
+        raise ValueError(f"{name}={value!r} must be an int of {lowest} or more.")
 
 
 def check_sample_weight(weights: Any, X: NDArray[Any]) -> NDArray[np.float64]:

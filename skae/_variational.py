@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import KW_ONLY, dataclass, replace
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae._base import BaseAutoencoder
 from skae._core.canonical import Axes
-from skae._core.held_out import Division
+from skae._core.held_out import Division, Judge
 from skae._core.model import Model
-from skae._core.networks import Architecture, VariationalNetwork
+from skae._core.networks import Architecture, Network, VariationalNetwork
+from skae._core.training import EpochHooks, History, Objective
 from skae._core.variational import (
     LEAST_NOISE,
     bounds,
@@ -30,14 +30,13 @@ from skae._core.variational import (
 )
 from skae._docs import document
 from skae._fitted import Array, as_tensor
-from skae._validation import StrOptions, computed, real
+from skae._runs import Run
+from skae._validation import StrOptions, check_count, computed, real
 
 _LOSSES = {"gaussian": "squared_error", "bernoulli": "log_loss"}
 # Variance of the posterior mean over the data, above which a unit of code tells rows apart
 # (Burda, Grosse & Salakhutdinov 2016).
 _ACTIVE = 0.01
-# Draws that measure the noise of the fitted model, each row's counted.
-_NOISE_DRAWS = 4096
 _ROWS_AT_A_TIME = 4096
 
 
@@ -58,9 +57,10 @@ class VariationalAutoencoder(BaseAutoencoder):
     maximises it, or Bernoulli.
 
     With ``shortcut="pca"`` training starts at probabilistic PCA, whose bound is its exact
-    log-likelihood (that of `PCA.score`), and stays there unless held-out rows show that training
-    raised the bound. No unit that PCA uses is then lost at the start of the training, when the
-    divergence would otherwise switch most of them off.
+    log-likelihood (that of `PCA.score`, as long as PCA leaves a millionth of the variance), and
+    stays there unless held-out rows show that training raised the bound. No unit that PCA uses is
+    then lost at the start of the training, when the divergence would otherwise switch most of them
+    off.
 
     Parameters
     ----------
@@ -81,16 +81,25 @@ class VariationalAutoencoder(BaseAutoencoder):
     {attributes}
 
     loss_curve_ : list of float, of length n_iter_
-        Training loss of each epoch, in nats a row: minus the evidence lower bound, at ``beta=1``.
+        Training loss of each epoch, in nats a row. With ``beta=1``, minus the lower bound.
 
     validation_scores_ : list of float, of length n_iter_ + 1, or None
         Minus the held-out loss in nats a row at the start and after each epoch. None without
         held-out rows.
 
+    components_ : ndarray of shape (n_components_, n_features)
+        How a reconstruction changes with each column of the code, at the mean code: the decoder's
+        Jacobian, in the units of X for a step of one standard deviation of the prior.
+
+    explained_variance_ratio_ : ndarray of shape (n_components_,)
+        Share of the training variance that the reconstruction from the posterior mean explains
+        (R2), divided among the columns by the variance that each carries through the decoder.
+
     noise_variance_ : float or None
-        Variance of the noise of a feature given the code, in squared units of X: the mean squared
-        residual over the training rows. At least a millionth of the variance of X. None for
-        ``likelihood="bernoulli"``.
+        Variance of the noise of a feature given the code, in squared units of X: that of
+        probabilistic PCA where it stays, else the mean squared residual of held-out rows, or of
+        training rows where none were held out. At least a millionth of the variance of X. None
+        for ``likelihood="bernoulli"``.
 
     active_units_ : ndarray of int
         Indices of the columns of the code whose posterior mean varies over the training rows, by a
@@ -149,12 +158,8 @@ class VariationalAutoencoder(BaseAutoencoder):
         return replace(super()._architecture(n_features, n_components), variational=True)
 
     def _check_values(self, X: Array) -> None:
-        if self.likelihood == "bernoulli" and (X.min() < 0 or X.max() > 1):
-            raise ValueError(
-                "likelihood='bernoulli' needs X in [0, 1], but X has values from "
-                f"{X.min():g} to {X.max():g}. Binarise X, scale it with MinMaxScaler, or use "
-                "likelihood='gaussian'."
-            )
+        if self.likelihood == "bernoulli":
+            _check_probabilities(X)
 
     def _new_model(
         self, X: Array, division: Division, generator: torch.Generator
@@ -177,33 +182,65 @@ class VariationalAutoencoder(BaseAutoencoder):
         if network.noise_variance is not None:
             noise_variance = likeliest_noise(errors)
             network.track_noise(noise_variance)
-        nats = negative_log_likelihood(errors, noise_variance).mean() + self._unit(model)
+        nats = negative_log_likelihood(errors, noise_variance).mean() + _unit(model)
         divergence = divergence_from_prior(mean, log_variance).mean()
         return {"reconstruction": nats, "divergence": self.beta * divergence}
 
     def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:
         network = _variational(model).eval()
-        losses = self._row_losses(model, network, z)
+        errors, divergence = self._errors(model, network, z)
+        if network.noise_variance is not None:
+            # In training rows the noise is smaller than in fresh ones.
+            network.noise_variance = likeliest_noise(errors)
         network.train()
-        return losses
+        return self._row_losses(model, network, errors, divergence)
 
     def _loss_of_start(self, model: Model, data: Tensor, r2: float) -> float:
-        network = _variational(model, data.dtype)
+        network, losses = _variational(model, data.dtype), []
         with torch.no_grad():
-            chunks = data.split(_ROWS_AT_A_TIME)
-            return float(torch.cat([self._row_losses(model, network, z) for z in chunks]).mean())
+            for z in data.split(_ROWS_AT_A_TIME):
+                errors, divergence = self._errors(model, network, z)
+                losses.append(self._row_losses(model, network, errors, divergence))
+        return float(torch.cat(losses).mean())
 
-    def _row_losses(self, model: Model, network: VariationalNetwork, z: Tensor) -> Tensor:
-        """Loss of each row at one draw of its code, the same draw in each call."""
+    def _errors(
+        self, model: Model, network: VariationalNetwork, z: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Errors of each row at one draw of its code, the same in each call; its divergence."""
         mean, log_variance = network.posterior(z)
         generator = torch.Generator(z.device).manual_seed(0)
         errors = model.entry_losses(network.decode(draw_code(mean, log_variance, generator)), z)
-        nats = negative_log_likelihood(errors, network.noise_variance) + self._unit(model)
-        return nats + self.beta * divergence_from_prior(mean, log_variance)
+        return errors, divergence_from_prior(mean, log_variance)
 
-    def _unit(self, model: Model) -> float:
-        """Nats a row that the change from training units to the units of X costs."""
-        return len(model.mean) * math.log(model.scale) if self.likelihood == "gaussian" else 0.0
+    def _row_losses(
+        self, model: Model, network: VariationalNetwork, errors: Tensor, divergence: Tensor
+    ) -> Tensor:
+        nats = negative_log_likelihood(errors, network.noise_variance) + _unit(model)
+        return nats + self.beta * divergence
+
+    def _train(
+        self,
+        run: Run,
+        objective: Objective,
+        data: Tensor,
+        division: Division,
+        judge: Judge | None = None,
+        hooks: EpochHooks | None = None,
+        *,
+        must_beat_start: bool = False,
+    ) -> History:
+        history = super()._train(
+            run, objective, data, division, judge, hooks, must_beat_start=must_beat_start
+        )
+        if judge is not None:
+            judge()  # leaves the noise of the held-out rows under the parameters that were kept
+        return history
+
+    def _loss_unit(self, network: Network) -> float | None:
+        # A change of a hundredth in the squared error changes the loss by this, over a hundred.
+        assert isinstance(network, VariationalNetwork)
+        n_features = network.decoder.layers[-1].bias.shape[-1]
+        return None if network.noise_variance is None else 0.5 * n_features
 
     def _as_score(self, loss: float) -> float:
         return -loss
@@ -211,42 +248,51 @@ class VariationalAutoencoder(BaseAutoencoder):
     @torch.no_grad()
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         means = torch.cat(list(model.encoded_chunks(data)))
-        variances = means.double().var(0, correction=0).numpy()
-        noise_variance = None
-        if self.likelihood == "gaussian":
-            relative = self._noise(model, data)
-            _variational(model).noise_variance = data.new_full((1,), relative)
-            noise_variance = relative * model.scale**2
-        return {
-            "active_units_": np.flatnonzero(variances > _ACTIVE),
-            "noise_variance_": noise_variance,
-        }
-
-    def _noise(self, model: Model, z: Tensor) -> float:
-        """Mean squared residual of the rows z, at codes drawn from their posteriors."""
-        network = _variational(model, z.dtype)
-        generator = torch.Generator(z.device).manual_seed(0)
-        n_draws, total = math.ceil(_NOISE_DRAWS / len(z)), 0.0
-        for chunk in z.split(_ROWS_AT_A_TIME):
-            mean, log_variance = network.posterior(chunk)
-            for _ in range(n_draws):
-                residual = network.decode(draw_code(mean, log_variance, generator)) - chunk
-                total += float(residual.square().mean(-1).sum())
-        return max(total / (n_draws * len(z)), LEAST_NOISE)
+        active = np.flatnonzero(means.double().var(0, correction=0).numpy() > _ACTIVE)
+        network = _variational(model)
+        noise = network.noise_variance
+        if noise is None:
+            return {"active_units_": active, "noise_variance_": None, "_noise": None}
+        if len(noise) > 1:
+            # Of models side by side, the last is the one kept, which held-out rows do not judge.
+            noise = noise[:-1].mean(0)
+        network.noise_variance = noise.float()
+        relative = max(float(noise), LEAST_NOISE)
+        with np.errstate(over="ignore", under="ignore"):
+            variance = float(relative * np.square(np.float64(model.scale)))
+        return {"active_units_": active, "noise_variance_": variance, "_noise": relative}
 
     def _fit(self, X: ArrayLike, y: object) -> Self:
         super()._fit(X, y)
-        if len(self.active_units_) == 0:
+        if len(self.active_units_) == 0 and np.ptp(self._validate_rows(X), axis=0).any():
+            remedies = [f"Lower beta (now {self.beta:g})"]
+            if self.shortcut is None:
+                remedies += [f"train for longer (max_iter, now {self.max_iter})"]
+                remedies += ["begin at PCA (shortcut='pca')"]
             warnings.warn(
                 "No unit of the code tells rows apart: the posterior is the prior for every row "
-                "(posterior collapse), and transform returns next to nothing. Lower beta (now "
-                f"{self.beta:g}), train for longer (max_iter, now {self.max_iter}), or begin at "
-                "PCA (shortcut='pca').",
+                "(posterior collapse), and transform returns next to nothing. "
+                f"{', or '.join(remedies)}.",
                 stacklevel=4,
             )
         return self
 
     # -- the code --------------------------------------------------------------------------------
+
+    def transform(self, X: ArrayLike) -> Array:
+        """Encode X: the mean of each row's posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        code : ndarray of shape (n_samples, n_components_)
+            In the dtype of X. The unit is the standard deviation of the prior; columns are as
+            training left them, not sorted and not quite uncorrelated.
+        """
+        return self._encode(self._validate_rows(X))
 
     def encode_distribution(self, X: ArrayLike) -> tuple[Array, Array]:
         """Distribution of the code of each row.
@@ -285,7 +331,8 @@ class VariationalAutoencoder(BaseAutoencoder):
 
         It is :math:`\log \frac{1}{K} \sum_{k=1}^K p(x, z_k) / q(z_k|x)` with codes :math:`z_k`
         from the posterior :math:`q(z|x)`: in expectation a lower bound, which rises to the
-        log-likelihood with K.
+        log-likelihood with K. How many draws that takes depends on the posterior: one that is too
+        narrow, as training with a small `beta` leaves it, makes the estimate too low.
 
         Parameters
         ----------
@@ -352,23 +399,21 @@ class VariationalAutoencoder(BaseAutoencoder):
         self, X: ArrayLike, n_importance: int, random_state: int | np.random.RandomState | None
     ) -> tuple[Array, Array]:
         rows, model = as_tensor(self._validate_rows(X)), self._model
-        if self.likelihood == "bernoulli":
-            self._check_values(rows.numpy())
-        check_scalar(n_importance, "n_importance", Integral, min_val=1)
+        if self._noise is None:
+            _check_probabilities(rows.numpy())
+        check_count("n_importance", n_importance)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         generator = torch.Generator().manual_seed(seed)
         # In one precision: float32 and float64 rows are scored by the same draws.
         noise = torch.empty(n_importance, self.n_components_, dtype=torch.float64)
         noise = noise.normal_(generator=generator).to(rows.dtype).to(model.device)
-        variance = self.noise_variance_
-        if variance is not None:
-            variance = noise.new_full((1,), variance / model.scale**2)
+        variance = None if self._noise is None else noise.new_full((1,), self._noise)
         parts = []
         for chunk in rows.split(_ROWS_AT_A_TIME):
             z = model.standardised(chunk)
             parts.append(bounds(model, _variational(model, rows.dtype), z, noise, variance))
         lower, weighted = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
-        unit = self._unit(model)
+        unit = _unit(model)
         return lower.sub_(unit).numpy(), weighted.sub_(unit).numpy()
 
     # -- generation ------------------------------------------------------------------------------
@@ -395,14 +440,15 @@ class VariationalAutoencoder(BaseAutoencoder):
             float64.
         """
         check_is_fitted(self)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        check_count("n_samples", n_samples)
         random = check_random_state(random_state)
         mean = self._decode(random.standard_normal((n_samples, self.n_components_)))
         if return_mean:
             return mean
-        if self.noise_variance_ is None:
+        if self._noise is None:
             return (random.random_sample(mean.shape) < mean).astype(mean.dtype)
-        return mean + math.sqrt(self.noise_variance_) * random.standard_normal(mean.shape)
+        deviation = math.sqrt(self._noise) * self._model.scale
+        return mean + deviation * random.standard_normal(mean.shape)
 
     def interpolate(
         self, a: ArrayLike, b: ArrayLike, steps: int = 10, *, path: str = "linear"
@@ -424,7 +470,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         X : ndarray of shape (steps, n_features_in_)
         """
         check_is_fitted(self)
-        check_scalar(steps, "steps", Integral, min_val=2)
+        check_count("steps", steps, lowest=2)
         if path not in ("linear", "spherical"):
             raise ValueError(f"path={path!r} must be 'linear' or 'spherical'.")
         ends = [np.asarray(end) for end in (a, b)]
@@ -439,6 +485,19 @@ class VariationalAutoencoder(BaseAutoencoder):
         if path == "spherical":
             return self._decode(_arc(start, end, share))
         return self._decode((1 - share) * start + share * end)
+
+
+def _check_probabilities(X: Array) -> None:
+    if X.min() < 0 or X.max() > 1:
+        raise ValueError(
+            f"likelihood='bernoulli' needs X in [0, 1], but X has values from {X.min():g} to "
+            f"{X.max():g}. Binarise X, scale it with MinMaxScaler, or use likelihood='gaussian'."
+        )
+
+
+def _unit(model: Model) -> float:
+    """Nats a row that the change from training units to the units of X costs."""
+    return len(model.mean) * math.log(model.scale) if model.loss.link is None else 0.0
 
 
 def _arc(start: Array, end: Array, share: Array) -> Array:

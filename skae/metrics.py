@@ -2,15 +2,16 @@
 
 A code at least as wide as the data can copy it: plain reconstruction, scored on held-out rows, then
 always prefers no regularisation. `hidden_entries_score`, `denoising_score` and
-`trustworthiness_score` ask for something that a copy does not give. `prior_match_score`,
-`interpolation_score` and `separability_score` say what a code is like: whether it has the
-distribution that codes are drawn from, whether points between codes are like data, whether it
-keeps classes apart.
+`trustworthiness_score` ask for something that a copy does not give; missing entries (NaN) go to
+the estimator as they are and are not scored. `prior_match_score`, `interpolation_score` and
+`separability_score` say what a code is like: whether it has the distribution that codes are drawn
+from, whether points between codes are like data, whether it keeps classes apart. A code that tells
+nothing does well by the first two of these, so read them beside a score of reconstruction.
 
 Each has the signature of a scorer, ``(estimator, X, y=None)``, so it can be passed as `scoring` to
 `GridSearchCV` and `cross_val_score`; set its keywords by `functools.partial`. They work on any
 estimator or pipeline with `transform` and, where rows are reconstructed, `inverse_transform`, PCA
-for one. Missing entries (NaN) go to the estimator as they are and are not scored.
+for one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from scipy.stats import norm
 from sklearn.manifold import trustworthiness
 from sklearn.model_selection import cross_val_score
@@ -30,6 +32,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_random_state
 
 from skae._core.corruption import gaussian, masking, salt_and_pepper
+from skae._validation import check_count
 
 __all__ = [
     "denoising_score",
@@ -39,6 +42,9 @@ __all__ = [
     "separability_score",
     "trustworthiness_score",
 ]
+
+# Of the largest standard deviation of a code's columns.
+_NOTHING = 1e-6
 
 RandomState = int | np.random.RandomState | None
 
@@ -191,7 +197,8 @@ def prior_match_score(
     Minus the sliced Wasserstein distance: the code is projected on random directions, and the
     sorted values are compared with the quantiles of N(0, 1) (root mean square of the differences
     over all directions). Codes are drawn from the posterior where the estimator, or the last step
-    of a pipeline, has `encode_distribution`; else they are those of `transform`.
+    of a pipeline or of the best estimator of a search, has `encode_distribution`; else they are
+    those of `transform`.
 
     Parameters
     ----------
@@ -209,18 +216,20 @@ def prior_match_score(
     Returns
     -------
     score : float
-        0 is a perfect match; -1 is a shift by one standard deviation of the prior. n rows of
-        N(0, I) itself score about ``-1.5 / sqrt(n)``.
+        0 is a perfect match; -1 is a shift of all columns by one standard deviation of the prior.
+        n rows of N(0, I) itself score about ``-1.7 / sqrt(n)``.
 
     References
     ----------
     Bonneel, N., et al. (2015). Sliced and Radon Wasserstein barycenters of measures. JMIV.
     """
+    check_count("n_projections", n_projections)
     random = check_random_state(random_state)
     code = _drawn_code(estimator, X, random)
     if standardise:
         deviations = code.std(axis=0)
-        code = (code - code.mean(axis=0)) / np.where(deviations > 0, deviations, 1.0)
+        varies = deviations > _NOTHING * deviations.max()  # the rest is rounding
+        code = np.where(varies, (code - code.mean(axis=0)) / np.where(varies, deviations, 1.0), 0.0)
     directions = random.standard_normal((code.shape[1], n_projections))
     directions /= np.linalg.norm(directions, axis=0)
     quantiles = norm.ppf((np.arange(len(code)) + 0.5) / len(code))
@@ -256,15 +265,17 @@ def interpolation_score(
     Returns
     -------
     score : float
-        Mean distance of the reconstructions over that of the midpoints: about 1 without gaps,
-        towards 0 the emptier the space between the codes. The distances are Euclidean, which says
-        little where most features are noise.
+        Mean distance of the reconstructions over that of the midpoints: about 1 and more without
+        gaps, towards 0 the emptier the space between the codes. Not to be maximised: where all
+        rows are reconstructed alike there are no gaps either. The distances are Euclidean, which
+        says little where most features are noise.
     """
+    check_count("n_pairs", n_pairs)
     rows = check_array(X, dtype=np.float64, ensure_min_samples=3, input_name="X")
     random = check_random_state(random_state)
     first = random.randint(len(rows), size=n_pairs)
     second = (first + random.randint(1, len(rows), size=n_pairs)) % len(rows)
-    code = np.asarray(estimator.transform(X))
+    code = _dense(estimator.transform(X))
     between = np.asarray(estimator.inverse_transform((code[first] + code[second]) / 2))
     restored = np.asarray(estimator.inverse_transform(code))
     neighbours = NearestNeighbors(n_neighbors=2).fit(rows)
@@ -272,9 +283,7 @@ def interpolation_score(
     own = indices[:, 0] == np.arange(len(rows))
     to_others = np.where(own, distances[:, 1], distances[:, 0]).mean()
     to_nearest = neighbours.kneighbors(between, n_neighbors=1)[0].mean()
-    if to_nearest == 0:
-        return 1.0
-    return float(to_others / to_nearest)
+    return float(to_others / to_nearest) if to_nearest > 0 else 1.0
 
 
 def separability_score(
@@ -300,17 +309,25 @@ def separability_score(
         In [0, 1].
     """
     classifier = KNeighborsClassifier(n_neighbors)
-    return float(cross_val_score(classifier, estimator.transform(X), y, cv=cv).mean())
+    code = estimator.transform(X)
+    return float(cross_val_score(classifier, code, y, cv=cv, error_score="raise").mean())
 
 
 def _drawn_code(estimator: Any, X: Any, random: np.random.RandomState) -> NDArray[np.float64]:
     """Return one code a row, drawn from its posterior where there is one."""
-    if isinstance(estimator, Pipeline) and len(estimator) > 1:
-        return _drawn_code(estimator[-1], estimator[:-1].transform(X), random)
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if isinstance(estimator, Pipeline) and hasattr(estimator[-1], "encode_distribution"):
+        if len(estimator) > 1:
+            X = estimator[:-1].transform(X)
+        estimator = estimator[-1]
     if not hasattr(estimator, "encode_distribution"):
-        return np.asarray(estimator.transform(X), dtype=np.float64)
+        return _dense(estimator.transform(X))
     mean, deviation = estimator.encode_distribution(X)
     return np.asarray(mean + deviation * random.standard_normal(mean.shape), dtype=np.float64)
+
+
+def _dense(code: Any) -> NDArray[np.float64]:
+    return np.asarray(code.toarray() if issparse(code) else code, dtype=np.float64)
 
 
 def _check_share(name: str, share: float) -> None:

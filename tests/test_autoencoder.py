@@ -438,3 +438,13 @@ def test_a_feature_that_never_varied_has_no_influence(digits, settings):
     changed = X.copy()
     changed[:, -1] = 100.0
     assert np.array_equal(model.transform(changed), model.transform(X))
+
+
+def test_warm_start_goes_on_time_after_time(iris):
+    """Also from a copy and from a pickle: a copied loss is the same loss."""
+    model = Autoencoder(2, random_state=0, warm_start=True, early_stopping=False, max_iter=3)
+    losses = [model.fit(iris).loss_curve_[0] for _ in range(3)]
+    model = pickle.loads(pickle.dumps(model))
+    losses.append(model.fit(iris).loss_curve_[0])
+    assert losses == sorted(losses, reverse=True)
+    assert len(set(losses)) == 4

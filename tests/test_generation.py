@@ -51,9 +51,20 @@ def test_any_density_serves_and_is_not_changed(iris, model, mixture):
 
 
 def test_bad_input(iris, model):
-    with pytest.raises(ValueError, match="n_samples == 0"):
+    with pytest.raises(ValueError, match="n_samples=0 must be"):
         model.sample(0, X=iris)
     with pytest.raises(ValueError, match="expecting 4 features"):
         model.sample(1, X=iris[:, :3])
     with pytest.raises(NotFittedError):
         Autoencoder().sample(1, X=iris)
+
+
+def test_a_kernel_density_draws_by_the_seed_too(iris, model):
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    one, same = (model.sample(4, X=iris, mixture=KernelDensity(), random_state=0) for _ in "ab")
+    assert np.array_equal(one, same)
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_few_rows_get_a_small_mixture(iris, model):
+    assert model.sample(3, X=iris[:5], random_state=0).shape == (3, 4)

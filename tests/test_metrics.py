@@ -213,3 +213,19 @@ def test_separability_is_the_accuracy_of_neighbours(rng):
     X = rng.normal(size=(600, 4)) + 10 * y[:, None]
     assert separability_score(COPY, X, y) == 1.0
     assert separability_score(COPY, X, rng.permutation(y)) == pytest.approx(0.5, abs=0.1)
+
+
+def test_scores_of_a_code_take_sparse_codes_and_searches(digits):
+    X = digits[:300]
+    sparse = SparseAutoencoder(20, max_iter=2, random_state=0, sparse_output=True).fit(X)
+    dense = SparseAutoencoder(20, max_iter=2, random_state=0).fit(X)
+    for score in (prior_match_score, interpolation_score):
+        assert score(sparse, X) == pytest.approx(score(dense, X))
+    search = GridSearchCV(make_pipeline(PCA()), {"pca__n_components": [2]}, cv=2).fit(X)
+    assert prior_match_score(search, X) == prior_match_score(search.best_estimator_, X)
+
+
+def test_columns_of_rounding_are_not_blown_up(rng):
+    code = rng.normal(size=(500, 3)) * [1.0, 1.0, 1e-14]
+    expected = prior_match_score(COPY, code * [1, 1, 0], standardise=True)
+    assert prior_match_score(COPY, code, standardise=True) == pytest.approx(expected)

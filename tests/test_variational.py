@@ -305,10 +305,14 @@ def test_constant_features_and_wide_codes(iris):
         (lambda m, X: fit(X, likelihood="bernoulli"), ValueError, r"needs X in \[0, 1\], but X"),
         (lambda m, X: fit(X, likelihood="poisson"), ValueError, "The 'likelihood' parameter"),
         (lambda m, X: fit(X, beta=0.0), ValueError, "The 'beta' parameter"),
-        (lambda m, X: m.sample(0), ValueError, "n_samples == 0, must be >= 1"),
-        (lambda m, X: m.score_samples(X, n_importance=0), ValueError, "n_importance == 0"),
+        (lambda m, X: m.sample(0), ValueError, "n_samples=0 must be an int of 1 or more"),
+        (lambda m, X: m.score_samples(X, n_importance=0), ValueError, "n_importance=0 must be"),
         (lambda m, X: m.interpolate(X[0], X[:2]), ValueError, r"b has shape \(2, 4\)"),
-        (lambda m, X: m.interpolate(X[0], X[1], steps=1), ValueError, "steps == 1"),
+        (
+            lambda m, X: m.interpolate(X[0], X[1], steps=1),
+            ValueError,
+            "steps=1 must be an int of 2",
+        ),
         (lambda m, X: m.interpolate(X[0], X[1], path="arc"), ValueError, "path='arc' must be"),
         (lambda m, X: VariationalAutoencoder().sample(), NotFittedError, "not fitted yet"),
         (lambda m, X: VariationalAutoencoder().elbo(X), NotFittedError, "not fitted yet"),
@@ -330,3 +334,73 @@ def test_the_unit_of_the_code_is_the_prior(iris):
     model = fit(100 * iris)
     assert model.transform(100 * iris).std(0).max() < 1.5
     assert Autoencoder(2, random_state=0).fit_transform(100 * iris).std(0).max() > 50
+
+
+# -- what a stranger's trial found --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_rows", "n_components"), [(30, 20), (60, 40), (60, 8)])
+def test_fewer_rows_than_features_are_never_below_pca(digits, n_rows, n_components):
+    """The noise of PCA stays with PCA: residuals of training rows would be far too small."""
+    X, fresh = digits[:n_rows], digits[500:1000]
+    model, pca = fit(X, n_components, shortcut="pca"), PCA(n_components).fit(X)
+    assert model.best_iter_ == 0
+    assert model.score(fresh) == pytest.approx(pca.score(fresh), abs=0.01)
+    assert model.noise_variance_ == pytest.approx(pca.noise_variance_, rel=1e-4)
+
+
+def test_noise_of_a_trained_model_is_that_of_fresh_rows(held_out_split):
+    X, fresh = held_out_split("digits")
+    model = fit(X[:300], 8, hidden_layer_sizes=(64,), max_iter=40)
+    assert model.best_iter_ > 0
+    mean, deviation = model.encode_distribution(fresh)
+    drawn = mean + deviation * np.random.default_rng(0).normal(size=mean.shape)
+    residual = np.square(fresh - model.inverse_transform(drawn)).mean()
+    assert model.noise_variance_ == pytest.approx(residual, rel=0.2)
+
+
+@pytest.mark.parametrize("factor", [2.0**-40, 2.0**10, 2.0**40])
+def test_the_judgement_does_not_depend_on_the_unit(digits, factor):
+    """A density has no zero: what counts as a gain must not move with the unit of X."""
+    X = digits[:300]
+    plain, scaled = (fit(part, 2, max_iter=30) for part in (X, X * factor))
+    assert plain.best_iter_ > 0
+    assert scaled.best_iter_ == plain.best_iter_
+    assert scaled.n_iter_ == plain.n_iter_
+
+
+@pytest.mark.parametrize("factor", [1e-160, 1e150])
+def test_extreme_scales(iris, factor):
+    model = fit(iris * factor)
+    assert np.isfinite(model.score_samples(iris * factor)).all()
+    assert np.isfinite(model.sample(3, random_state=0)).all()
+
+
+def test_a_parameter_that_changes_after_fit_changes_no_density(binary):
+    model = fit(binary, likelihood="bernoulli", max_iter=2)
+    before = model.score_samples(binary)
+    model.set_params(likelihood="gaussian")
+    assert np.array_equal(model.score_samples(binary), before)
+    assert set(np.unique(model.sample(9, random_state=0))) <= {0.0, 1.0}
+
+
+@pytest.mark.filterwarnings("ignore:Training diverged")
+def test_a_part_that_diverges_leaves_the_noise_finite(iris):
+    model = VariationalAutoencoder(2, random_state=0).partial_fit(iris).partial_fit(1e6 * iris)
+    assert np.isfinite(model.score(iris))
+    assert np.isfinite(model.noise_variance_)
+
+
+def test_partial_fit_checks_parameters_in_each_call(iris):
+    model = VariationalAutoencoder(2).partial_fit(iris)
+    with pytest.raises(ValueError, match="The 'beta' parameter"):
+        model.set_params(beta=-3.0).partial_fit(iris)
+
+
+def test_noise_after_many_parts_is_not_that_of_the_last(iris):
+    model = VariationalAutoencoder(2, random_state=0)
+    order = np.random.default_rng(0).permutation(150)
+    for start in [*range(0, 150, 15)] * 5:
+        model.partial_fit(iris[order[start : start + 15]])
+    before = model.noise_variance_
+    assert model.partial_fit(iris[:1]).noise_variance_ == pytest.approx(before, rel=0.15)

@@ -98,11 +98,16 @@ class Judge:
         return losses[self.counted].double()
 
 
-def is_clearly_better(losses: Tensor, start: Tensor) -> bool:
-    """Whether the mean paired change from `start` is a gain beyond doubt, and worth having."""
+def is_clearly_better(losses: Tensor, start: Tensor, unit: float | None = None) -> bool:
+    """Whether the mean paired change from `start` is a gain beyond doubt, and worth having.
+
+    A loss with a zero of its own is measured by its start; a log-likelihood, which has none, by
+    `unit`.
+    """
     change = losses - start
     if len(change) < 2:
         return False
     standard_error = float(change.std()) / math.sqrt(len(change))
     gain = -float(change.mean())
-    return gain > STANDARD_ERRORS * standard_error and gain > LEAST_GAIN * float(start.mean())
+    worth_having = LEAST_GAIN * (float(start.mean()) if unit is None else unit)
+    return gain > STANDARD_ERRORS * standard_error and gain > worth_having

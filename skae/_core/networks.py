@@ -229,7 +229,8 @@ class VariationalNetwork(AutoencoderNetwork):
     spread : Perceptron
         Last hidden layer of the encoder to the log-variances of the code.
     noise_variance : Tensor of shape (1,) or (n_models, 1), or None
-        Of a normal likelihood, in training units: a running mean over the batches.
+        Of a normal likelihood, in training units: that of the held-out rows where there are any,
+        else a running mean over the batches.
     """
 
     noise_variance: Tensor | None
@@ -252,7 +253,9 @@ class VariationalNetwork(AutoencoderNetwork):
     def track_noise(self, variance: Tensor) -> None:
         """Take a batch's noise variance into the running mean."""
         assert self.noise_variance is not None
-        self.noise_variance.lerp_(variance, _NOISE_MOMENTUM)
+        mean = self.noise_variance.lerp(variance, _NOISE_MOMENTUM)
+        # A batch on which training diverges is not kept, so neither is its noise.
+        self.noise_variance = torch.where(mean.isfinite(), mean, self.noise_variance)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the code of each row."""

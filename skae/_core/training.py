@@ -33,6 +33,8 @@ class Settings:
     shuffle: bool = True
     patience: int | None = None
     tol: float = 0.0
+    # What counts as 1 in a loss without a zero of its own; None: the loss itself.
+    loss_unit: float | None = None
 
 
 @dataclass
@@ -64,11 +66,11 @@ class History:
         """Number of epochs that ended."""
         return max((len(values) for values in self.terms.values()), default=0)
 
-    def beats_start(self) -> bool:
+    def beats_start(self, unit: float | None = None) -> bool:
         """Whether the best epoch is better than the start beyond doubt."""
         assert self.best_rows is not None
         assert self.start_rows is not None
-        return is_clearly_better(self.best_rows, self.start_rows)
+        return is_clearly_better(self.best_rows, self.start_rows, unit)
 
     @property
     def losses(self) -> list[float]:
@@ -178,7 +180,7 @@ def train(
             for name in recorded[step]:
                 mean = float(torch.stack([terms[name] for terms in recorded.values()]).mean())
                 history.terms.setdefault(name, []).append(mean)
-            if not history.losses[-1] < _DIVERGED * max(1.0, first_loss):
+            if not history.losses[-1] < first_loss + _DIVERGED * max(1.0, abs(first_loss)):
                 history.stopped_by = "divergence"
                 break
             if judge is None:
@@ -192,7 +194,8 @@ def train(
                     lowest, history.best_epoch, history.best_rows = loss, epoch, rows
                     best.copy_(parameters.values)
                 # The start does not count here: training may first rise above PCA, then fall.
-                if loss < lowest_trained * (1 - settings.tol):
+                unit = lowest_trained if settings.loss_unit is None else settings.loss_unit
+                if loss < lowest_trained - settings.tol * unit or math.isinf(lowest_trained):
                     lowest_trained, since_lowest = loss, 0
                 else:
                     since_lowest += 1
@@ -204,7 +207,7 @@ def train(
                 break
     except KeyboardInterrupt:
         history.stopped_by = "interrupt"
-    if must_beat_start and history.best_epoch and not history.beats_start():
+    if must_beat_start and history.best_epoch and not history.beats_start(settings.loss_unit):
         history.best_epoch, best = 0, start
     parameters.values.copy_(best)
     return history

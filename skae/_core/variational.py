@@ -90,8 +90,9 @@ def bounds(
     The former is the mean of the log-weights, the latter the log of the mean weight, so it is
     never lower (Burda, Grosse & Salakhutdinov 2016).
     """
-    n_rows = max(1, min(len(z), _ENTRIES_AT_A_TIME // z.shape[1]))
-    n_draws = max(1, _ENTRIES_AT_A_TIME // (n_rows * z.shape[1]))
+    widest = max(layer.bias.shape[-1] for layer in network.decoder.layers)
+    n_rows = max(1, min(len(z), _ENTRIES_AT_A_TIME // widest))
+    n_draws = max(1, _ENTRIES_AT_A_TIME // (n_rows * widest))
     lower, weighted = [], []
     for rows in z.split(n_rows):
         parts = [

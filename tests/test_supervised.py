@@ -1,0 +1,316 @@
+"""Classifier and regressor on an autoencoder's encoder."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.callback import ScoringMonitor
+from sklearn.datasets import load_diabetes, load_digits, load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skae import (
+    Autoencoder,
+    AutoencoderClassifier,
+    AutoencoderRegressor,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    StackedAutoencoder,
+    VariationalAutoencoder,
+)
+from skae._supervised import merge_equal_rows
+
+SMALL = {"hidden_layer_sizes": (16,), "max_iter": 5, "random_state": 0}
+METHODS = [
+    Autoencoder(4, **SMALL),
+    Autoencoder(4, code_activation="relu", tied_weights=True, **SMALL),
+    SparseAutoencoder(12, penalty="topk", n_active=4, **SMALL),
+    DenoisingAutoencoder(4, **SMALL),
+    ContractiveAutoencoder(4, **SMALL),
+    VariationalAutoencoder(4, **SMALL),
+    StackedAutoencoder(4, pretraining_iter=3, **SMALL),
+]
+
+
+@pytest.fixture(scope="module")
+def iris_data():
+    return load_iris(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def few_labels():
+    """Digits, of which the first 1200 are given and 100 labelled."""
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(X))
+    X, y = X[order], y[order]
+    return X[:1200], np.where(np.arange(1200) < 100, y[:1200], -1), X[1200:], y[1200:]
+
+
+def classifier(autoencoder=None, **parameters) -> AutoencoderClassifier:
+    defaults = {"random_state": 0}
+    return AutoencoderClassifier(autoencoder or METHODS[0], **(defaults | parameters))
+
+
+@pytest.mark.parametrize("autoencoder", METHODS, ids=str)
+@pytest.mark.parametrize("freeze", [False, True, 1])
+def test_every_autoencoder_serves(iris_data, autoencoder, freeze):
+    X, y = iris_data
+    model = classifier(autoencoder, freeze=freeze).fit(X, y)
+    assert model.score(X, y) > 0.88
+    assert model.predict_proba(X).sum(1) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("autoencoder", METHODS, ids=str)
+@pytest.mark.parametrize(("freeze", "n_frozen"), [(False, 0), (0, 0), (1, 1), (2, 2), (True, 2)])
+def test_frozen_layers_stay_as_the_autoencoder_has_them(iris_data, autoencoder, freeze, n_frozen):
+    if not autoencoder.hidden_layer_sizes:
+        autoencoder = clone(autoencoder).set_params(hidden_layer_sizes=(16,))
+    model = classifier(autoencoder, freeze=freeze, weight_decay=0.0).fit(*iris_data)
+    before = model.autoencoder_._model.network.encoder.layers
+    after = model._predictor.network.network.encoder.layers
+    same = [torch.equal(a.weight, b.weight) for a, b in zip(before, after, strict=True)]
+    assert same == [i < n_frozen for i in range(2)]
+
+
+def test_a_frozen_encoder_is_logistic_regression_on_the_code(iris_data):
+    """The head alone, trained to the end: the likeliest weights, as scikit-learn finds them."""
+    X, y = iris_data
+    model = classifier(
+        freeze=True, solver="lbfgs", weight_decay=0.0, max_iter=300, learning_rate_init=1.0
+    ).fit(X, y)
+    code = StandardScaler().fit_transform(model.autoencoder_.transform(X))
+    reference = LogisticRegression(C=np.inf, max_iter=10_000, tol=1e-8).fit(code, y)
+    assert model.loss_curve_[-1] < 0.06
+    assert model.predict_proba(X) == pytest.approx(reference.predict_proba(code), abs=0.02)
+
+
+def test_a_frozen_linear_regressor_is_least_squares():
+    X, y = load_diabetes(return_X_y=True)
+    model = AutoencoderRegressor(
+        Autoencoder(5, random_state=0), freeze=True, solver="lbfgs", weight_decay=0.0
+    ).fit(X, y)
+    code = model.autoencoder_.transform(X)
+    expected = LinearRegression().fit(code, y).predict(code)
+    assert model.predict(X) == pytest.approx(expected, abs=0.5)
+
+
+def test_unlabelled_rows_help(few_labels):
+    """The same classifier, with and without the 1100 rows that have no label."""
+    X, y, X_test, y_test = few_labels
+    autoencoder = Autoencoder(16, random_state=0)
+    with_all = classifier(autoencoder).fit(X, y)
+    without = classifier(autoencoder).fit(X[:100], y[:100])
+    assert with_all.autoencoder_.score(X_test) > without.autoencoder_.score(X_test) + 0.05
+    assert with_all.score(X_test, y_test) > without.score(X_test, y_test)
+    assert with_all.score(X_test, y_test) > 0.85
+
+
+def test_unlabelled_rows_train_the_autoencoder_alone(few_labels):
+    """Given the autoencoder, they change nothing."""
+    X, y, X_test, _ = few_labels
+    autoencoder = Autoencoder(8, **SMALL).fit(X)
+    some = classifier(autoencoder, prefit=True, freeze=True).fit(X[:100], y[:100])
+    order = np.r_[np.arange(100), np.arange(100, 1200)]
+    many = classifier(autoencoder, prefit=True, freeze=True).fit(X[order], y[order])
+    # The head's units are those of all rows given; the fits differ by that alone.
+    assert (some.predict(X_test) == many.predict(X_test)).mean() > 0.95
+
+
+def test_prefit_autoencoder_is_used_and_not_changed(iris_data):
+    X, y = iris_data
+    autoencoder = Autoencoder(3, **SMALL).fit(X)
+    code = autoencoder.transform(X)
+    model = classifier(autoencoder, prefit=True).fit(X, y)
+    assert model.autoencoder_ is autoencoder
+    assert np.array_equal(autoencoder.transform(X), code)
+    cloned = classifier(autoencoder).fit(X, y)
+    assert cloned.autoencoder_ is not autoencoder
+    assert np.array_equal(autoencoder.transform(X), code)
+
+
+def test_the_order_of_rows_does_not_matter(iris_data):
+    X, y = iris_data
+    order = np.random.default_rng(0).permutation(len(X))
+    one, other = classifier().fit(X, y), classifier().fit(X[order], y[order])
+    assert np.array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_a_weight_of_three_is_three_rows(iris_data):
+    X, y = iris_data
+    weights = np.random.default_rng(0).integers(0, 4, len(X))
+    weighted = classifier().fit(X, y, sample_weight=weights)
+    repeated = classifier().fit(np.repeat(X, weights, axis=0), np.repeat(y, weights))
+    assert np.array_equal(weighted.predict_proba(X), repeated.predict_proba(X))
+
+
+def test_equal_rows_are_merged_with_their_labels():
+    X = np.array([[1.0, np.nan], [0.0, 2.0], [1.0, np.nan], [0.0, 2.0], [5.0, 5.0]])
+    targets = np.array([[0.0], [1.0], [0.0], [np.nan], [1.0]])
+    rows = merge_equal_rows(X, targets, np.array([1.0, 2.0, 0.5, 1.0, 0.0]))
+    found = {
+        (*x, *t): w
+        for x, t, w in zip(rows.X.tolist(), rows.targets.tolist(), rows.weights, strict=True)
+    }
+    assert len(found) == 3
+    assert sorted(found.values()) == [1.0, 1.5, 2.0]
+    assert rows.labelled.sum() == 2
+
+
+def test_balanced_classes_weigh_the_same(iris_data):
+    """Nine tenths of one class, on a code that cannot tell: balance moves the border."""
+    X, y = iris_data
+    rows = np.r_[50:100, 100:106]
+    X_few, y_few = X[rows, :2], y[rows]
+
+    def recall(class_weight) -> float:
+        model = classifier(class_weight=class_weight, freeze=True).fit(X_few, y_few)
+        return (model.predict(X[100:, :2]) == 2).mean()
+
+    assert recall("balanced") > recall(None) + 0.2
+    same = {1: 56 / (2 * 50), 2: 56 / (2 * 6)}
+    assert recall(same) == recall("balanced")
+
+
+def test_labels_of_any_kind(iris_data):
+    X, y = iris_data
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    model = classifier().fit(X, names)
+    assert model.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+    assert np.array_equal(model.classes_[classifier().fit(X, y).predict(X)], model.predict(X))
+    binary = classifier().fit(X[:100], np.where(y[:100] == 0, -1, 1))
+    assert binary.classes_.tolist() == [-1, 1]
+    logits = binary.decision_function(X)
+    assert logits.shape == (150,)
+    assert binary.predict_proba(X)[:, 1] == pytest.approx(1 / (1 + np.exp(-logits)))
+    assert np.exp(binary.predict_log_proba(X)) == pytest.approx(binary.predict_proba(X))
+
+
+def test_several_targets():
+    X, y = load_diabetes(return_X_y=True)
+    Y = np.column_stack([y, 1e6 - 1000 * y])
+    model = AutoencoderRegressor(Autoencoder(6, **SMALL), random_state=0).fit(X, Y)
+    predicted = model.predict(X)
+    assert predicted.shape == Y.shape
+    assert model.score(X, Y) > 0.4
+    assert np.corrcoef(predicted.T)[0, 1] < -0.9
+    assert AutoencoderRegressor(Autoencoder(6, **SMALL)).fit(X, y).predict(X).shape == y.shape
+
+
+def test_targets_have_no_unit():
+    X, y = load_diabetes(return_X_y=True)
+    plain, moved = (
+        AutoencoderRegressor(Autoencoder(5, **SMALL), random_state=0).fit(X, target)
+        for target in (y, 1000 * y + 1e5)
+    )
+    assert moved.predict(X) == pytest.approx(1000 * plain.predict(X) + 1e5, rel=1e-4)
+
+
+def test_early_stopping_keeps_the_best(iris_data):
+    X, y = iris_data
+    model = classifier(early_stopping=True, max_iter=40, learning_rate_init=0.05).fit(X, y)
+    best = model.validation_scores_[model.best_iter_]
+    assert best == max(model.validation_scores_)
+    assert classifier().fit(X, y).validation_scores_ is None
+
+
+def test_grid_search_reaches_the_autoencoder(iris_data):
+    pipeline = make_pipeline(StandardScaler(), classifier())
+    grid = {
+        "autoencoderclassifier__autoencoder__n_components": [1, 3],
+        "autoencoderclassifier__freeze": [True, False],
+    }
+    search = GridSearchCV(pipeline, grid, cv=3).fit(*iris_data)
+    assert search.best_score_ > 0.9
+
+
+def test_callbacks_see_autoencoder_and_head(iris_data):
+    monitor = ScoringMonitor(scoring={"score": lambda estimator, X, y: 0.0})
+    model = classifier(max_iter=4).set_callbacks(monitor).fit(*iris_data)
+    assert model.n_iter_ == 4
+
+
+def test_missing_entries_where_the_autoencoder_takes_them(iris_data):
+    X, y = iris_data
+    holes = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+    model = classifier(DenoisingAutoencoder(4, **SMALL), max_iter=60).fit(holes, y)
+    assert model.score(holes, y) > 0.85
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        classifier().fit(holes, y)
+
+
+def test_pickle_and_float32(iris_data):
+    X, y = iris_data
+    model = classifier().fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert model.predict_proba(X.astype(np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda X, y: classifier(Autoencoder).fit(X, y), ValueError, "an instance of"),
+        (lambda X, y: classifier(LogisticRegression()).fit(X, y), ValueError, "BaseAutoencoder"),
+        (lambda X, y: classifier().fit(X, np.zeros(150)), ValueError, r"1 class: \[0.0\]\."),
+        (
+            lambda X, y: classifier().fit(X, np.where(y == 0, 0, -1)),
+            ValueError,
+            r"1 class: \[0\] \(rows with y == -1 count as unlabelled\)",
+        ),
+        (lambda X, y: classifier().fit(X, -np.ones(150)), ValueError, "No row has a label"),
+        (
+            lambda X, y: classifier().fit(X, np.where(y == 0, np.nan, y)),
+            ValueError,
+            "Input y contains NaN. Mark rows without a label by -1",
+        ),
+        (
+            lambda X, y: AutoencoderRegressor().fit(X, np.where(y == 0, np.nan, y)),
+            ValueError,
+            "Input y contains NaN",
+        ),
+        (lambda X, y: classifier().fit(X, y[:9]), ValueError, "inconsistent numbers of samples"),
+        (lambda X, y: classifier().fit(X, None), ValueError, "requires y to be passed"),
+        (lambda X, y: classifier(freeze=3).fit(X, y), ValueError, "but the encoder has 2"),
+        (lambda X, y: classifier(freeze=-1).fit(X, y), ValueError, "The 'freeze' parameter"),
+        (
+            lambda X, y: classifier(prefit=True).fit(X, y),
+            NotFittedError,
+            "prefit=True needs a fitted autoencoder, but this Autoencoder is not fitted",
+        ),
+        (
+            lambda X, y: AutoencoderClassifier(prefit=True).fit(X, y),
+            ValueError,
+            "but autoencoder is None",
+        ),
+        (
+            lambda X, y: classifier(METHODS[0].fit(X[:, :3]), prefit=True).fit(X, y),
+            ValueError,
+            "X has 4 features, but the prefit autoencoder was fitted with 3",
+        ),
+        (
+            lambda X, y: classifier(class_weight={7: 1.0}).fit(X, y),
+            ValueError,
+            r"class_weight has weights of \['7'\]",
+        ),
+        (lambda X, y: classifier().predict(X), NotFittedError, "not fitted yet"),
+    ],
+)
+def test_bad_input(iris_data, call, error, message):
+    with pytest.raises(error, match=message):
+        call(*iris_data)
+
+
+def test_a_failed_fit_leaves_nothing_behind(iris_data):
+    X, y = iris_data
+    model = classifier(freeze=5)
+    with pytest.raises(ValueError, match="freeze=5"):
+        model.fit(X, y)
+    assert not [name for name in vars(model) if name.endswith("_") or name == "_predictor"]
