@@ -71,9 +71,9 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     >>> from sklearn.datasets import load_digits
     >>> from skae import Autoencoder, AutoencoderClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> y_few = np.where(np.arange(len(y)) < 100, y, -1)  # a hundred labels
+    >>> y_few = np.where(np.arange(len(y)) % 18 == 0, y, -1)  # a hundred labels
     >>> classifier = AutoencoderClassifier(Autoencoder(16), random_state=0).fit(X, y_few)
-    >>> bool(classifier.score(X[100:], y[100:]) > 0.8)
+    >>> bool(classifier.score(X, y) > 0.85)
     True
     """
 

@@ -169,7 +169,8 @@ solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
     As in `Autoencoder`.
 
 learning_rate_init : float or "auto", default="auto"
-    As in `Autoencoder`; "auto" is ten times that where the head is trained alone.
+    As in `Autoencoder`; "auto" is a third of that, and ten times that where the head is trained
+    alone.
 
 batch_size : int or "auto", default="auto"
     Rows in a step. "auto" is a 25th of the rows with labels, but at least 16 and at most 512.

@@ -42,8 +42,9 @@ from skae._validation import (
 )
 
 _DEFAULT_COMPONENTS = 32
-# A head alone can take longer steps than a network, and begins at 0, far from its end.
-_ALONE = 10.0
+# Of the learning rate from random weights: what was learned without labels is to be kept; a head
+# alone begins at 0, far from its end, and can take long steps.
+_FINE, _ALONE = 1 / 3, 10.0
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ class BaseSupervised(
     def _default_learning_rate(self, network: Network) -> float:
         rate = super()._default_learning_rate(network)
         assert isinstance(network, EncoderWithHead)
-        return rate * _ALONE if network.all_frozen else rate
+        return rate * (_ALONE if network.all_frozen else _FINE)
 
     def _n_epochs(self) -> int:
         return self.max_iter + (not self.prefit)

@@ -63,7 +63,7 @@ def classifier(autoencoder=None, **parameters) -> AutoencoderClassifier:
 @pytest.mark.parametrize("freeze", [False, True, 1])
 def test_every_autoencoder_serves(iris_data, autoencoder, freeze):
     X, y = iris_data
-    model = classifier(autoencoder, freeze=freeze).fit(X, y)
+    model = classifier(autoencoder, freeze=freeze, learning_rate_init=0.03).fit(X, y)
     assert model.score(X, y) > 0.88
     assert model.predict_proba(X).sum(1) == pytest.approx(1.0)
 
@@ -240,7 +240,7 @@ def test_callbacks_see_autoencoder_and_head(iris_data):
 def test_missing_entries_where_the_autoencoder_takes_them(iris_data):
     X, y = iris_data
     holes = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
-    model = classifier(DenoisingAutoencoder(4, **SMALL), max_iter=60).fit(holes, y)
+    model = classifier(DenoisingAutoencoder(4, **SMALL), learning_rate_init=0.01).fit(holes, y)
     assert model.score(holes, y) > 0.85
     with pytest.raises(ValueError, match="Input X contains NaN"):
         classifier().fit(holes, y)
