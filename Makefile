@@ -43,6 +43,8 @@ benchmarks: .venv/.installed
 	$(BIN)/python -m benchmarks.strength
 	$(BIN)/python -m benchmarks.vae
 	$(BIN)/python -m benchmarks.generation
+	$(BIN)/python -m benchmarks.depth
+	$(BIN)/python -m benchmarks.labels
 	$(BIN)/python -m benchmarks.report
 
 clean:

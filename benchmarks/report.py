@@ -342,7 +342,63 @@ def generation_section(content: Content) -> str:
         "## Codes and draws: `python -m benchmarks.generation`\n\n"
         f"Digits, codes of {content['settings']['n_components']}, "
         f"{content['settings']['test_rows']} held-out rows; the scores are those of "
-        f"`skae.metrics`.\n\n{table}\n\n![Digits drawn from several codes](images/generation.png)"
+        f"`skae.metrics`, codes in the units of X compared with the prior by shape alone.\n\n{table}\n\n![Digits drawn from several codes](images/generation.png)"
+    )
+
+
+def depth_section(content: Content) -> str:
+    """Show ways of training a deep network, and what its layers are worth."""
+    settings, rows = content["settings"], content["rows"]
+    fields = {
+        "way": "",
+        "test_error": "test error",
+        "train_error": "training error",
+        "probe_accuracy": "probe",
+        "phase_epochs": "epochs a phase",
+        "epochs": "epochs of the whole",
+    }
+    ways = [row for row in rows if row["part"] == "ways"]
+    layers = [row for row in rows if row["part"] == "layers"]
+    return (
+        "## Depth: `python -m benchmarks.depth`\n\n"
+        f"MNIST, 784-500-250-30, about {settings['seconds']:.0f} seconds each; error is squared "
+        "error summed over pixels, the probe a logistic regression on the code.\n\n"
+        + _table(list(fields.values()), [[row[f] for f in fields] for row in ways])
+        + f"\n\n{settings['hard_rows']} digits rotated by any angle on noise; a linear SVM on pixels "
+        "and on the layers of a stacked denoising autoencoder, 1000 units each.\n\n"
+        + _table(["", "test error, %"], [[row["features"], row["svm_error"]] for row in layers])
+    )
+
+
+def labels_section(content: Content) -> str:
+    """Show test errors by number of labels."""
+    settings, rows = content["settings"], content["rows"]
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    counts = list(dict.fromkeys(row["labels"] for row in rows))
+    cells = {(row["method"], row["labels"]): row for row in rows}
+
+    def cell(method: str, count: int) -> str:
+        row = cells.get((method, count))
+        return f"{row['error']:.2f} ± {row['deviation']:.2f}" if row else ""
+
+    table = _table(
+        ["labels", *map(str, counts)],
+        [[method, *(cell(method, count) for count in counts)] for method in methods],
+    )
+    saved = ", ".join(
+        f"{count} labels {100 * share:.0f} %"
+        for count, share in content["summary"]["share_of_errors_saved"].items()
+    )
+    return (
+        "## Few labels: `python -m benchmarks.labels`\n\n"
+        f"MNIST, {settings['training_rows']} rows, the rest unlabelled; test error in percent, mean "
+        f"and deviation over {len(settings['seeds'])} draws of the labels "
+        f"({settings['seeds_with_all_labels']} with all labels). 784-500-500-500, a denoising "
+        f"autoencoder of {settings['autoencoder_epochs']} epochs "
+        f"({settings['autoencoder_seconds']:.0f} s), then 100 epochs of fine-tuning "
+        f"({settings['epochs_with_all_labels']} with all labels). Errors that the better of the "
+        "pre-trained saves against the better of the two from random weights: "
+        f"{saved}.\n\n{table}"
     )
 
 
@@ -358,6 +414,8 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
     "strength": strength_section,
     "vae": vae_section,
     "generation": generation_section,
+    "depth": depth_section,
+    "labels": labels_section,
 }
 
 
