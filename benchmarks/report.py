@@ -342,7 +342,8 @@ def generation_section(content: Content) -> str:
         "## Codes and draws: `python -m benchmarks.generation`\n\n"
         f"Digits, codes of {content['settings']['n_components']}, "
         f"{content['settings']['test_rows']} held-out rows; the scores are those of "
-        f"`skae.metrics`, codes in the units of X compared with the prior by shape alone.\n\n{table}\n\n![Digits drawn from several codes](images/generation.png)"
+        f"`skae.metrics`, codes in the units of X compared with the prior by shape "
+        f"alone.\n\n{table}\n\n![Digits drawn from several codes](images/generation.png)"
     )
 
 
@@ -364,8 +365,8 @@ def depth_section(content: Content) -> str:
         f"MNIST, 784-500-250-30, about {settings['seconds']:.0f} seconds each; error is squared "
         "error summed over pixels, the probe a logistic regression on the code.\n\n"
         + _table(list(fields.values()), [[row[f] for f in fields] for row in ways])
-        + f"\n\n{settings['hard_rows']} digits rotated by any angle on noise; a linear SVM on pixels "
-        "and on the layers of a stacked denoising autoencoder, 1000 units each.\n\n"
+        + f"\n\n{settings['hard_rows']} digits rotated by any angle on noise; a linear SVM on "
+        "pixels and on the layers of a stacked denoising autoencoder, 1000 units each.\n\n"
         + _table(["", "test error, %"], [[row["features"], row["svm_error"]] for row in layers])
     )
 
@@ -391,8 +392,8 @@ def labels_section(content: Content) -> str:
     )
     return (
         "## Few labels: `python -m benchmarks.labels`\n\n"
-        f"MNIST, {settings['training_rows']} rows, the rest unlabelled; test error in percent, mean "
-        f"and deviation over {len(settings['seeds'])} draws of the labels "
+        f"MNIST, {settings['training_rows']} rows, the rest unlabelled; test error in percent, "
+        f"mean and deviation over {len(settings['seeds'])} draws of the labels "
         f"({settings['seeds_with_all_labels']} with all labels). 784-500-500-500, a denoising "
         f"autoencoder of {settings['autoencoder_epochs']} epochs "
         f"({settings['autoencoder_seconds']:.0f} s), then 100 epochs of fine-tuning "

@@ -34,8 +34,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
 
         -\frac{1}{\sum_i w_i} \sum_i w_i \log \mathrm{softmax}(h(f(x_i)))_{y_i},
 
-    encoder included: unsupervised pre-training and fine-tuning [1]_ [2]_. It pays where rows are
-    many and labels few.
+    first over the head alone, then over head and encoder: unsupervised pre-training and
+    fine-tuning [1]_ [2]_ [3]_. It pays where rows are many and labels few.
 
     As in `sklearn.semi_supervised`, rows with ``y == -1`` have no label; the autoencoder alone
     learns from them. Where y holds -1 and 1 and nothing else, both are classes.
@@ -64,6 +64,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
        training of deep networks. NIPS.
     .. [2] Erhan, D., et al. (2010). Why does unsupervised pre-training help deep learning?
        JMLR, 11, 625-660.
+    .. [3] Kumar, A., et al. (2022). Fine-tuning can distort pretrained features and underperform
+       out-of-distribution. ICLR.
 
     Examples
     --------

@@ -176,7 +176,8 @@ batch_size : int or "auto", default="auto"
     Rows in a step. "auto" is a 25th of the rows with labels, but at least 16 and at most 512.
 
 max_iter : int, default=100
-    Number of epochs (passes over the rows with labels).
+    Number of epochs (passes over the rows with labels): of the head alone, and as many again of
+    head and encoder.
 
 tol : float, default=1e-4
     An epoch counts as an improvement where it lowers the held-out loss by this share.
@@ -204,10 +205,10 @@ autoencoder_ : object
     The fitted autoencoder, as it was before its encoder was trained on.
 
 loss_curve_ : list of float, of length n_iter_
-    Training loss of each epoch.
+    Training loss of each epoch: of the head alone, then of head and encoder.
 
 n_iter_ : int
-    Number of epochs run.
+    Number of epochs run in all.
 
 best_iter_ : int
     Epoch whose state was kept; 0 is the start.

@@ -28,8 +28,9 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
 
         \frac{1}{\sum_i w_i} \sum_i w_i \, \| y_i - h(f(x_i)) \|^2,
 
-    encoder included, with each target in units of its standard deviation [1]_ [2]_. For rows
-    without a target, fit an autoencoder to all rows and pass it with ``prefit=True``.
+    first over the head alone, then over head and encoder [3]_, with each target in units of its
+    standard deviation [1]_ [2]_. For rows without a target, fit an autoencoder to all rows and pass
+    it with ``prefit=True``.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
        training of deep networks. NIPS.
     .. [2] Erhan, D., et al. (2010). Why does unsupervised pre-training help deep learning?
        JMLR, 11, 625-660.
+    .. [3] Kumar, A., et al. (2022). Fine-tuning can distort pretrained features and underperform
+       out-of-distribution. ICLR.
 
     Examples
     --------

@@ -20,11 +20,12 @@ from torch import Tensor
 from skae._autoencoder import Autoencoder
 from skae._base import BaseAutoencoder
 from skae._callbacks import EpochCallbacks
-from skae._core.held_out import Judge, no_division
+from skae._core.held_out import Division, Judge, no_division
 from skae._core.networks import ACTIVATIONS, Network
 from skae._core.objectives import Autograd
 from skae._core.solvers import SOLVERS
 from skae._core.supervised import EncoderWithHead, Predictor, build_head
+from skae._core.training import History
 from skae._fitted import DTYPES, Array, as_tensor
 from skae._preparation import divide, standardise
 from skae._runs import TrainingRuns
@@ -277,10 +278,11 @@ class BaseSupervised(
     def _default_learning_rate(self, network: Network) -> float:
         rate = super()._default_learning_rate(network)
         assert isinstance(network, EncoderWithHead)
-        return rate * (_ALONE if network.all_frozen else _FINE)
+        return rate * (_ALONE if network.head_alone else _FINE)
 
     def _n_epochs(self) -> int:
-        return self.max_iter + (not self.prefit)
+        n_phases = 1 if self.freeze is True else 2
+        return n_phases * self.max_iter + (not self.prefit)
 
     def _n_frozen(self, n_layers: int) -> int:
         if isinstance(self.freeze, bool | np.bool_):
@@ -313,24 +315,55 @@ class BaseSupervised(
         encoder = copy.deepcopy(model.network).float()
         head_sizes = widths("hidden_layer_sizes", self.hidden_layer_sizes)
         head = build_head([codes.shape[1], *head_sizes, n_outputs], self.activation, generator)
-        network = EncoderWithHead(
-            encoder, head, self._n_frozen(len(encoder.encoder.layers)), codes
-        ).train()
-        inputs = (codes if network.all_frozen else z)[torch.from_numpy(rows.labelled)]
+        network = EncoderWithHead(encoder, head, codes).train()
         share = torch.from_numpy(weights / weights.mean())
-        # One tensor, so that a batch is one gather.
-        data = torch.column_stack([inputs, torch.from_numpy(targets), share]).float().to(device)
-        sections = [inputs.shape[1], targets.shape[1], 1]
-        division = no_division(len(data))
+        known = torch.column_stack([torch.from_numpy(targets), share])
+        labelled = torch.from_numpy(rows.labelled)
+        division = no_division(len(known))
         if self.early_stopping:
             division = divide(
-                len(data), self.validation_fraction, may_cross_fit=False, generator=generator
+                len(known), self.validation_fraction, may_cross_fit=False, generator=generator
             )
+        n_layers = len(encoder.encoder.layers)
+        n_frozen = self._n_frozen(n_layers)
+        # The head first: its first steps, from 0, would spoil what the encoder has learned.
+        phases = [(n_layers, codes)] if n_frozen == n_layers else [(n_layers, codes), (n_frozen, z)]
+        losses: list[float] = []
+        scores: list[float] = []
+        best = 0
+        for frozen, inputs in phases:
+            network.freeze(frozen)
+            # One tensor, so that a batch is one gather.
+            data = torch.column_stack([inputs[labelled], known]).float().to(device)
+            history = self._train_phase(network, data, division, generator, callbacks)
+            best = len(losses) + history.best_epoch if history.best_epoch else best
+            losses += history.losses
+            phase_scores = [self._as_score(loss) for loss in history.validation]
+            scores += phase_scores[1:] if scores else phase_scores
+            if history.stopped_by == "interrupt":
+                break
+        return {
+            "_predictor": Predictor.of(network, model),
+            "n_iter_": len(losses),
+            "best_iter_": best,
+            "loss_curve_": losses,
+            "validation_scores_": scores or None,
+        }
+
+    def _train_phase(
+        self,
+        network: EncoderWithHead,
+        data: Tensor,
+        division: Division,
+        generator: torch.Generator,
+        callbacks: EpochCallbacks,
+    ) -> History:
+        """Train what is not frozen on rows of inputs, targets and a weight."""
+        n_inputs = network.n_inputs
 
         def row_losses(batch: Tensor) -> Tensor:
-            seen, target, weight = batch.split(sections, -1)
-            output = network.of_codes(seen) if network.all_frozen else network(seen)
-            return self._losses(output, target) * weight[:, 0]
+            output = network(batch[:, :n_inputs])
+            return self._losses(output, batch[:, n_inputs:-1]) * batch[:, -1]
 
         def held_out_losses(batch: Tensor) -> Tensor:
             network.eval()
@@ -338,18 +371,11 @@ class BaseSupervised(
             network.train()
             return losses
 
-        run = self._open_run(network, division, generator, device, self.max_iter)
+        run = self._open_run(network, division, generator, data.device, self.max_iter)
         objective = Autograd(run.parameters, lambda b: {self._loss_name: row_losses(b).mean()}, 1)
         judge = None
         if division.held_out is not None:
             judge = Judge(held_out_losses, data, division)
         history = self._train(run, objective, data, division, judge, callbacks)
         run.parameters.release()
-        scores = [self._as_score(loss) for loss in history.validation]
-        return {
-            "_predictor": Predictor.of(network, model),
-            "n_iter_": history.n_epochs,
-            "best_iter_": history.best_epoch,
-            "loss_curve_": history.losses,
-            "validation_scores_": scores or None,
-        }
+        return history

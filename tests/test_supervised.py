@@ -234,7 +234,7 @@ def test_grid_search_reaches_the_autoencoder(iris_data):
 def test_callbacks_see_autoencoder_and_head(iris_data):
     monitor = ScoringMonitor(scoring={"score": lambda estimator, X, y: 0.0})
     model = classifier(max_iter=4).set_callbacks(monitor).fit(*iris_data)
-    assert model.n_iter_ == 4
+    assert model.n_iter_ == 8  # of the head alone, then of both
 
 
 def test_missing_entries_where_the_autoencoder_takes_them(iris_data):

@@ -24,37 +24,47 @@ class EncoderWithHead(Network):
     Parameters
     ----------
     network : AutoencoderNetwork
-        Of which the lowest `n_frozen` layers of the encoder, and the decoder, stay as they are.
+        Its decoder stays as it is.
     head : Perceptron
-    n_frozen : int
     codes : Tensor of shape (rows, components)
         Of the training rows: the head sees columns of mean 0 and variance 1, as far as they vary.
+
+    Attributes
+    ----------
+    head_alone : bool
+        Whether the whole encoder is frozen; the inputs are then codes, not rows.
     """
 
     centre: Tensor
     spread: Tensor
 
-    def __init__(
-        self, network: AutoencoderNetwork, head: Perceptron, n_frozen: int, codes: Tensor
-    ) -> None:
+    def __init__(self, network: AutoencoderNetwork, head: Perceptron, codes: Tensor) -> None:
         super().__init__()
         self.network = network
         self.head = head
-        network.requires_grad_(False)
-        for layer in network.encoder.layers[n_frozen:]:
-            layer.requires_grad_(True)
-        self.all_frozen = n_frozen >= len(network.encoder.layers)
         deviations = codes.std(0, correction=0)
         varies = deviations > 1e-4 * deviations.max()
         self.register_buffer("centre", codes.mean(0))
         self.register_buffer("spread", torch.where(varies, deviations, torch.inf))
+        self.head_alone = False
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Return the outputs of rows in training units."""
-        return self.of_codes(self.network.encode(z))
+    def freeze(self, n_layers: int) -> None:
+        """Leave this many of the encoder's lowest layers as they are."""
+        layers = self.network.encoder.layers
+        self.network.requires_grad_(False)
+        for layer in layers[n_layers:]:
+            layer.requires_grad_(True)
+        self.head_alone = n_layers >= len(layers)
 
-    def of_codes(self, codes: Tensor) -> Tensor:
-        """Return the outputs of codes, for a head that is trained alone."""
+    @property
+    def n_inputs(self) -> int:
+        """Number of columns that `forward` takes."""
+        first = self.head if self.head_alone else self.network.encoder
+        return first.layers[0].weight.shape[-2]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the outputs of rows in training units, or of codes where the head is alone."""
+        codes = inputs if self.head_alone else self.network.encode(inputs)
         return self.head((codes - self.centre) / self.spread)
 
     def set_generator(self, generator: torch.Generator | None) -> None:
@@ -103,6 +113,7 @@ class Predictor:
     def of(cls, network: EncoderWithHead, model: Model) -> Predictor:
         """Finish a training."""
         network.set_generator(None)
+        network.head_alone = False
         network.network.restore_linear_paths()
         return cls(network.eval(), model.mean, model.scale)
 
