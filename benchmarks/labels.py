@@ -36,6 +36,7 @@ NETWORK: dict[str, Any] = {
     "random_state": 0,
 }
 PCA_COMPONENTS = 50
+NOISE_LEVEL = 0.5
 _FULL = MNIST_TRAINING_ROWS
 _EPOCHS_WITH_ALL = 15
 _SEEDS_WITH_ALL = 1
@@ -74,7 +75,9 @@ def main() -> None:
     test_X, test_y = X[MNIST_TRAINING_ROWS:], y[MNIST_TRAINING_ROWS:]
     X, y = X[: arguments.rows], y[: arguments.rows]
     start = time.perf_counter()
-    pretrained = DenoisingAutoencoder(**NETWORK, max_iter=arguments.epochs).fit(X)
+    pretrained = DenoisingAutoencoder(
+        **NETWORK, noise_level=NOISE_LEVEL, max_iter=arguments.epochs
+    ).fit(X)
     pretraining_seconds = time.perf_counter() - start
     print(f"Autoencoder: {pretraining_seconds:.0f} s.", flush=True)
     untrained = random_weights(X)
@@ -151,6 +154,7 @@ def main() -> None:
         settings={
             **NETWORK,
             "training_rows": len(X),
+            "noise_level": NOISE_LEVEL,
             "autoencoder_epochs": arguments.epochs,
             "autoencoder_seconds": pretraining_seconds,
             "pca_components": PCA_COMPONENTS,
