@@ -141,7 +141,7 @@ class BaseSupervised(
     shuffle: bool = True
     random_state: int | np.random.RandomState | None = None
     verbose: bool | int = False
-    precision: str = computed(lambda self: self.autoencoder_.precision)
+    precision: str = computed(lambda self: getattr(self.autoencoder, "precision", "float32"))
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "autoencoder": [BaseAutoencoder, None],
@@ -242,14 +242,13 @@ class BaseSupervised(
             if given.random_state is None:
                 given.set_params(random_state=random.randint(2**31 - 1))
         generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
-        state = copy.copy(self)  # as it will be: nothing half-fitted looks fitted
-        state.autoencoder_ = given
-        callbacks = EpochCallbacks(state, lambda history: {}, X, y)
+        callbacks = EpochCallbacks(self, lambda history: {}, X, y)
         if not self.prefit:
             callbacks.fit_part(given, rows.X)
         fitted = {"autoencoder_": given, **described}
-        fitted |= state._train_head(rows, targets, weights, n_outputs, generator, callbacks)
+        fitted |= self._train_head(given, rows, targets, weights, n_outputs, generator, callbacks)
         callbacks.end_fit(fitted)
+        # All at once: nothing half-fitted looks fitted.
         self.__dict__.update(fitted)
         return self
 
@@ -296,6 +295,7 @@ class BaseSupervised(
 
     def _train_head(
         self,
+        autoencoder: BaseAutoencoder,
         rows: LabelledRows,
         targets: NDArray[np.float64],
         weights: NDArray[np.float64],
@@ -303,13 +303,13 @@ class BaseSupervised(
         generator: torch.Generator,
         callbacks: EpochCallbacks,
     ) -> dict[str, Any]:
-        model = self.autoencoder_._model
+        model = autoencoder._model
         if len(model.mean) != rows.X.shape[1]:
             raise ValueError(
                 f"X has {rows.X.shape[1]} features, but the prefit autoencoder was fitted with "
                 f"{len(model.mean)}."
             )
-        device = resolve_device(self.autoencoder_.device)
+        device = resolve_device(autoencoder.device)
         z = torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale))
         codes = torch.cat(list(model.encoded_chunks(z))).div_(model.code_unit)
         encoder = copy.deepcopy(model.network).float()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import threading
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.callback import ScoringMonitor
+from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -235,6 +236,16 @@ def test_callbacks_see_autoencoder_and_head(iris_data):
     monitor = ScoringMonitor(scoring={"score": lambda estimator, X, y: 0.0})
     model = classifier(max_iter=4).set_callbacks(monitor).fit(*iris_data)
     assert model.n_iter_ == 8  # of the head alone, then of both
+
+
+def test_a_progress_bar_ends_with_the_fit(iris_data):
+    model = classifier(max_iter=3).set_callbacks(ProgressBar()).fit(*iris_data)
+    threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    assert not [thread for thread in threads if "rogress" in type(thread).__name__]
+    assert {name for name in vars(model) if name.startswith("_")} == {
+        "_predictor",
+        "_skl_callbacks",
+    }
 
 
 def test_missing_entries_where_the_autoencoder_takes_them(iris_data):
