@@ -246,7 +246,13 @@ class BaseSupervised(
         if not self.prefit:
             callbacks.fit_part(given, rows.X)
         fitted = {"autoencoder_": given, **described}
-        fitted |= self._train_head(given, rows, targets, weights, n_outputs, generator, callbacks)
+        network = self._new_network(given, rows, n_outputs, generator)
+        # Where a callback asks: the fitted attributes as if the fit had stopped there.
+        callbacks.attributes = lambda history: {
+            **fitted,
+            "_predictor": Predictor.of(copy.deepcopy(network), given._model),
+        }
+        fitted |= self._train_network(network, given, rows, targets, weights, generator, callbacks)
         callbacks.end_fit(fitted)
         # All at once: nothing half-fitted looks fitted.
         self.__dict__.update(fitted)
@@ -293,38 +299,49 @@ class BaseSupervised(
             )
         return int(self.freeze)
 
-    def _train_head(
+    def _new_network(
         self,
         autoencoder: BaseAutoencoder,
         rows: LabelledRows,
-        targets: NDArray[np.float64],
-        weights: NDArray[np.float64],
         n_outputs: int,
         generator: torch.Generator,
-        callbacks: EpochCallbacks,
-    ) -> dict[str, Any]:
+    ) -> EncoderWithHead:
+        """Return a copy of the encoder under a fresh head."""
         model = autoencoder._model
         if len(model.mean) != rows.X.shape[1]:
             raise ValueError(
                 f"X has {rows.X.shape[1]} features, but the prefit autoencoder was fitted with "
                 f"{len(model.mean)}."
             )
-        device = resolve_device(autoencoder.device)
         z = torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale))
         codes = torch.cat(list(model.encoded_chunks(z))).div_(model.code_unit)
-        encoder = copy.deepcopy(model.network).float()
         head_sizes = widths("hidden_layer_sizes", self.hidden_layer_sizes)
         head = build_head([codes.shape[1], *head_sizes, n_outputs], self.activation, generator)
-        network = EncoderWithHead(encoder, head, codes).train()
+        return EncoderWithHead(copy.deepcopy(model.network).float(), head, codes)
+
+    def _train_network(
+        self,
+        network: EncoderWithHead,
+        autoencoder: BaseAutoencoder,
+        rows: LabelledRows,
+        targets: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        generator: torch.Generator,
+        callbacks: EpochCallbacks,
+    ) -> dict[str, Any]:
+        """Train the head, then what is not frozen; return the attributes that this leaves."""
+        model, device = autoencoder._model, resolve_device(autoencoder.device)
+        labelled = rows.X[rows.labelled]
+        z = torch.from_numpy(standardise(labelled, model.mean.numpy(), model.scale))
+        codes = torch.cat(list(model.encoded_chunks(z))).div_(model.code_unit)
         share = torch.from_numpy(weights / weights.mean())
         known = torch.column_stack([torch.from_numpy(targets), share])
-        labelled = torch.from_numpy(rows.labelled)
         division = no_division(len(known))
         if self.early_stopping:
             division = divide(
                 len(known), self.validation_fraction, may_cross_fit=False, generator=generator
             )
-        n_layers = len(encoder.encoder.layers)
+        n_layers = len(network.network.encoder.layers)
         n_frozen = self._n_frozen(n_layers)
         # The head first: its first steps, from 0, would spoil what the encoder has learned.
         phases = [(n_layers, codes)] if n_frozen == n_layers else [(n_layers, codes), (n_frozen, z)]
@@ -332,9 +349,10 @@ class BaseSupervised(
         scores: list[float] = []
         best = 0
         for frozen, inputs in phases:
+            network.train()
             network.freeze(frozen)
             # One tensor, so that a batch is one gather.
-            data = torch.column_stack([inputs[labelled], known]).float().to(device)
+            data = torch.column_stack([inputs, known]).float().to(device)
             history = self._train_phase(network, data, division, generator, callbacks)
             best = len(losses) + history.best_epoch if history.best_epoch else best
             losses += history.losses

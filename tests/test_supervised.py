@@ -13,6 +13,7 @@ from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -233,9 +234,16 @@ def test_grid_search_reaches_the_autoencoder(iris_data):
 
 
 def test_callbacks_see_autoencoder_and_head(iris_data):
-    monitor = ScoringMonitor(scoring={"score": lambda estimator, X, y: 0.0})
+    def likelihood(estimator, X, y) -> float:
+        return -log_loss(y, estimator.predict_proba(X))
+
+    monitor = ScoringMonitor(scoring={"score": likelihood})
     model = classifier(max_iter=4).set_callbacks(monitor).fit(*iris_data)
     assert model.n_iter_ == 8  # of the head alone, then of both
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert len(rows) == 8
+    assert rows[-1]["score"] == pytest.approx(likelihood(model, *iris_data))
+    assert rows[-1]["score"] > rows[0]["score"]
 
 
 def test_a_progress_bar_ends_with_the_fit(iris_data):
