@@ -238,7 +238,7 @@ def test_callbacks_see_autoencoder_and_head(iris_data):
         return -log_loss(y, estimator.predict_proba(X))
 
     monitor = ScoringMonitor(scoring={"score": likelihood})
-    model = classifier(max_iter=4).set_callbacks(monitor).fit(*iris_data)
+    model = classifier(max_iter=4, weight_decay=0.0).set_callbacks(monitor).fit(*iris_data)
     assert model.n_iter_ == 8  # of the head alone, then of both
     rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
     assert len(rows) == 8
