@@ -43,7 +43,8 @@ WAYS: dict[str, tuple[type[BaseAutoencoder], dict[str, Any]]] = {
         {**CLASSICAL, "activation": "logistic", "pretraining": "rbm", "weight_decay": 0.0},
     ),
 }
-_TRIAL_EPOCHS = 1
+_TRIAL_EPOCHS = 2
+_LEAST_SHARE = 0.1
 _PRETRAINING_SHARE = 0.3
 _PROBE_ROWS = 10_000
 
@@ -61,11 +62,17 @@ def train_for(way: str, X: Array, seconds: float, seed: int) -> BaseAutoencoder:
         make(max_iter, pretraining_iter).fit(X)
         return time.perf_counter() - start
 
+    seconds_of(1, 1)  # the first run of all is slow
     base = seconds_of(1, 1)
-    an_epoch = max(1e-3, seconds_of(1 + _TRIAL_EPOCHS, 1) - base) / _TRIAL_EPOCHS
+
+    def of_one(longer: float) -> float:
+        """Seconds of one more epoch, not taken for next to nothing on a busy machine."""
+        return max(_LEAST_SHARE * base, (longer - base) / _TRIAL_EPOCHS)
+
+    an_epoch = of_one(seconds_of(1 + _TRIAL_EPOCHS, 1))
     if cls is Autoencoder:
         return make(max(1, round(1 + (seconds - base) / an_epoch)), 0).fit(X)
-    a_phase_epoch = max(1e-3, seconds_of(1, 1 + _TRIAL_EPOCHS) - base) / _TRIAL_EPOCHS
+    a_phase_epoch = of_one(seconds_of(1, 1 + _TRIAL_EPOCHS))
     if not settings.get("fine_tune", True):
         return make(1, max(1, round(1 + (seconds - base) / a_phase_epoch))).fit(X)
     phases = max(1, round(_PRETRAINING_SHARE * seconds / a_phase_epoch))
