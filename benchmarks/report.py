@@ -326,7 +326,8 @@ def vae_section(content: Content) -> str:
         f"## Variational autoencoder: `python -m benchmarks.vae` ({content['name']})\n\n"
         f"Binarised MNIST, {settings['training_rows']} training rows; nats a row over "
         f"{settings['test_rows']} test rows, by {settings['n_importance']} importance samples; "
-        "beside it, where pythae is compared, over the first 500 rows by 500 samples. Published with 86.76: 19 active units of 50, after "
+        "beside it, where pythae is compared, over the first 500 rows by 500 samples. "
+        "Published with 86.76: 19 active units of 50, after "
         f"3280 epochs.\n\n{table}"
     )
 
