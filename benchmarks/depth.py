@@ -47,6 +47,7 @@ _TRIAL_EPOCHS = 2
 _LEAST_SHARE = 0.1
 _PRETRAINING_SHARE = 0.3
 _PROBE_ROWS = 10_000
+_BRIGHTNESS = 0.5
 
 
 def train_for(way: str, X: Array, seconds: float, seed: int) -> BaseAutoencoder:
@@ -115,14 +116,14 @@ def joint_or_layerwise(
 
 
 def rotated_on_noise(images: Array, seed: int) -> Array:
-    """Turn each digit by a random angle and lay it over uniform noise."""
+    """Turn each digit by a random angle and lay it over uniform noise of half its brightness."""
     rng = np.random.default_rng(seed)
     turned = [
         rotate(image.reshape(28, 28), angle, reshape=False, order=1).ravel()
         for image, angle in zip(images, rng.uniform(0, 360, len(images)), strict=True)
     ]
-    noise = rng.random(images.shape)
-    return np.maximum(np.clip(turned, 0, 1), noise * (np.asarray(turned) < 0.1)).astype(np.float32)
+    noise = _BRIGHTNESS * rng.random(images.shape)
+    return np.maximum(np.clip(turned, 0, 1), noise).astype(np.float32)
 
 
 def layers_under_svm(
@@ -165,7 +166,8 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="a way of training")
-    parser.add_argument("--epochs", type=int, default=15, help="a phase, hard variant")
+    parser.add_argument("--only", choices=["ways", "layers"], help="one of the two parts")
+    parser.add_argument("--epochs", type=int, default=12, help="a phase, hard variant")
     parser.add_argument("--rows", type=int, default=MNIST_TRAINING_ROWS)
     parser.add_argument("--hard-rows", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -176,16 +178,18 @@ def main() -> None:
     X, y = load("mnist", arguments.data_dir)
     test, test_y = X[MNIST_TRAINING_ROWS:], y[MNIST_TRAINING_ROWS:]
     X, y = X[: arguments.rows], y[: arguments.rows]
-    rows = joint_or_layerwise(X, y, test, test_y, arguments.seconds, arguments.seed)
-    n_hard = arguments.hard_rows
-    rows += layers_under_svm(
-        rotated_on_noise(X[:n_hard], arguments.seed),
-        y[:n_hard],
-        rotated_on_noise(test, arguments.seed + 1),
-        test_y,
-        arguments.epochs,
-        arguments.seed,
-    )
+    rows, n_hard = [], arguments.hard_rows
+    if arguments.only != "layers":
+        rows += joint_or_layerwise(X, y, test, test_y, arguments.seconds, arguments.seed)
+    if arguments.only != "ways":
+        rows += layers_under_svm(
+            rotated_on_noise(X[:n_hard], arguments.seed),
+            y[:n_hard],
+            rotated_on_noise(test, arguments.seed + 1),
+            test_y,
+            arguments.epochs,
+            arguments.seed,
+        )
     print(record.tables(rows))
     path = record.write(
         arguments.name,

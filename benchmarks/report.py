@@ -362,15 +362,22 @@ def depth_section(content: Content) -> str:
     }
     ways = [row for row in rows if row["part"] == "ways"]
     layers = [row for row in rows if row["part"] == "layers"]
-    return (
-        "## Depth: `python -m benchmarks.depth`\n\n"
-        f"MNIST, 784-500-250-30, about {settings['seconds']:.0f} seconds each; error is squared "
-        "error summed over pixels, the probe a logistic regression on the code.\n\n"
-        + _table(list(fields.values()), [[row[f] for f in fields] for row in ways])
-        + f"\n\n{settings['hard_rows']} digits rotated by any angle on noise; a linear SVM on "
-        "pixels and on the layers of a stacked denoising autoencoder, 1000 units each.\n\n"
-        + _table(["", "test error, %"], [[row["features"], row["svm_error"]] for row in layers])
-    )
+    parts = [f"## Depth: `python -m benchmarks.depth` ({content['name']})"]
+    if ways:
+        parts += [
+            f"MNIST, {settings['training_rows']} rows, 784-500-250-30, about "
+            f"{settings['seconds']:.0f} seconds each; error is squared error summed over pixels, "
+            "the probe a logistic regression on the code.",
+            _table(list(fields.values()), [[row[f] for f in fields] for row in ways]),
+        ]
+    if layers:
+        parts += [
+            f"{settings['hard_rows']} digits rotated by any angle on noise; a linear SVM on pixels "
+            "and on the layers of a stacked denoising autoencoder, 1000 units each, "
+            f"{settings['hard_epochs']} epochs a phase.",
+            _table(["", "test error, %"], [[row["features"], row["svm_error"]] for row in layers]),
+        ]
+    return "\n\n".join(parts)
 
 
 def labels_section(content: Content) -> str:
@@ -419,6 +426,7 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
     "vae_pythae": vae_section,
     "generation": generation_section,
     "depth": depth_section,
+    "depth_layers": depth_section,
     "labels": labels_section,
 }
 
