@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 from benchmarks import record
@@ -105,7 +104,7 @@ def main() -> None:
     def self_training(rows: NDArray[np.int64], seed: int) -> float:
         labels = np.full(len(y), -1)
         labels[rows] = y[rows]
-        base = make_pipeline(LogisticRegression(C=0.1, max_iter=200))
+        base = LogisticRegression(C=0.1, max_iter=200)
         model = SelfTrainingClassifier(base, threshold=0.9, max_iter=5)
         return 1.0 - model.fit(codes, labels).score(test_codes, test_y)
 

@@ -29,7 +29,6 @@ from skae._core.networks import (
     select_model,
 )
 from skae._core.objectives import Autograd, Backpropagation
-from skae._core.solvers import SOLVERS
 from skae._core.training import History, Objective
 from skae._fitted import Array, FittedMethods
 from skae._preparation import (
@@ -42,9 +41,10 @@ from skae._preparation import (
     mean_and_scale,
     standardise,
 )
-from skae._runs import Run, TrainingRuns
+from skae._runs import TRAINING_CONSTRAINTS, Run, TrainingRuns
 from skae._validation import (
     StrOptions,
+    check_probabilities,
     features_as_found_on_error,
     fit_context,
     fraction,
@@ -88,6 +88,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
     verbose: bool | int = False
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **TRAINING_CONSTRAINTS,
         "n_components": [integer(1), fraction()],
         "hidden_layer_sizes": ["array-like", tuple],
         "activation": [StrOptions(set(ACTIVATIONS))],
@@ -96,21 +97,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         "shortcut": [StrOptions({"pca"}), None],
         "tied_weights": ["boolean"],
         "dropout": [real(0, high=1)],
-        "weight_decay": [real(0)],
-        "solver": [StrOptions(set(SOLVERS))],
-        "learning_rate_init": [real(0, closed="neither"), StrOptions({"auto"})],
-        "batch_size": [integer(1), StrOptions({"auto"})],
-        "max_iter": [integer(1)],
-        "tol": [real(0)],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [fraction()],
-        "n_iter_no_change": [integer(1)],
-        "warm_start": ["boolean"],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
-        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
     }
 
     # -- what a variant may override -------------------------------------------------------------
@@ -158,6 +147,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         network.train()
         return losses
 
+    def _settle(self, judge: Judge) -> None:
+        """Do what is to be done once the best parameters are back in place."""
+
     def _loss_of_start(self, model: Model, data: Tensor, r2: float) -> float:
         """Return the training loss before the first epoch."""
         return 1.0 - r2
@@ -192,15 +184,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
 
     def _check_values(self, X: Array) -> None:
         """Check X against the parameters."""
-        if self.loss not in ("log_loss", "poisson"):
-            return
-        low, high = np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
-        if self.loss == "log_loss" and (low < 0 or high > 1):
-            raise ValueError(
-                "loss='log_loss' needs X in [0, 1], but X has values from "
-                f"{low:g} to {high:g}. Scale X with MinMaxScaler, or use another loss."
-            )
-        if self.loss == "poisson" and low < 0:
+        if self.loss == "log_loss":
+            remedy = "Scale X with MinMaxScaler, or use another loss."
+            check_probabilities(X, "loss='log_loss'", remedy)
+        elif self.loss == "poisson" and (low := np.fmin.reduce(X, axis=None)) < 0:
             raise ValueError(
                 f"loss='poisson' needs counts, X >= 0, but the smallest value is {low:g}. "
                 "Pass the counts without centring or scaling, or use another loss."
@@ -284,6 +271,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             run, objective, data, division, judge, callbacks, must_beat_start=anchored
         )
         run.parameters.release()
+        if judge is not None:
+            self._settle(judge)
         if anchored and continued is None and history.best_epoch == 0:
             # PCA stays: that of all rows, the held-out ones too.
             everything = no_division(len(rows))
@@ -458,9 +447,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         The first call sets the units, the PCA start and all parameters, so give it a part that is
         like the whole and has at least as many rows as the code has columns. The learning rate is
         `learning_rate_init` throughout, which may be set anew between calls; nothing is held out,
-        so nothing is promised against PCA. The fitted attributes
-        describe the last part, and the code's axes stay those of the first. `weight_decay` counts
-        a call as one of `max_iter` epochs.
+        so nothing is promised against PCA. The fitted attributes describe the last part, and the
+        code's axes stay those of the first. `weight_decay` counts a call as one of `max_iter`
+        epochs.
 
         Parameters
         ----------

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae._base import BaseAutoencoder
-from skae._core.jacobians import contraction, encoder_jacobians
+from skae._core.jacobians import encoder_jacobians, relative_contraction
 from skae._core.model import Model
 from skae._docs import document
 from skae._fitted import Array, as_tensor
@@ -96,10 +96,7 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
 
     def _terms(self, model: Model, z: Tensor) -> dict[str, Tensor]:
         network = model.network
-        norm = contraction(network, z, self.n_probes, network.generator)
-        if not network.code_scales_with_data:
-            # A bounded code has a unit of its own; the rows' unit is their total variance.
-            norm = norm * z.shape[-1]
+        norm = relative_contraction(network, z, 1.0, self.n_probes, network.generator)
         return {**super()._terms(model, z), "contraction": self.alpha * norm}
 
     def jacobian(self, X: ArrayLike) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -14,6 +15,23 @@ from skae._core.networks import Network
 from skae._core.numerics import training_numerics
 from skae._core.solvers import DEFAULT_LEARNING_RATES, SOLVERS, FlatParameters, Solver
 from skae._core.training import EpochHooks, History, Objective, Settings, batch_sizes, train
+from skae._validation import StrOptions, fraction, integer, real
+
+# Of the parameters that every estimator here has.
+TRAINING_CONSTRAINTS: dict[str, Any] = {
+    "weight_decay": [real(0)],
+    "solver": [StrOptions(set(SOLVERS))],
+    "learning_rate_init": [real(0, closed="neither"), StrOptions({"auto"})],
+    "batch_size": [integer(1), StrOptions({"auto"})],
+    "max_iter": [integer(1)],
+    "tol": [real(0)],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [fraction()],
+    "n_iter_no_change": [integer(1)],
+    "shuffle": ["boolean"],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
 
 
 @dataclass

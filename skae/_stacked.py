@@ -13,7 +13,7 @@ from skae._base import BaseAutoencoder
 from skae._callbacks import EpochCallbacks
 from skae._core.corruption import masking
 from skae._core.held_out import Division
-from skae._core.jacobians import contraction
+from skae._core.jacobians import relative_contraction
 from skae._core.layerwise import hidden_model, layer_output, shallow_networks
 from skae._core.model import Model
 from skae._core.networks import ACTIVATIONS
@@ -23,7 +23,7 @@ from skae._core.training import History, Objective
 from skae._docs import document
 from skae._fitted import Array
 from skae._generation import MixtureSampling
-from skae._validation import StrOptions, computed, integer, real
+from skae._validation import StrOptions, computed, integer, real, without
 
 
 @document
@@ -113,11 +113,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
     fine_tune: bool = True
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **{
-            name: constraint
-            for name, constraint in BaseAutoencoder._parameter_constraints.items()
-            if name != "shortcut"
-        },
+        **without(BaseAutoencoder._parameter_constraints, "shortcut"),
         "activation": [StrOptions({*ACTIVATIONS, "auto"})],
         "pretraining": [StrOptions({"autoencoder", "denoising", "contractive", "rbm"})],
         "pretraining_iter": [integer(1)],
@@ -180,10 +176,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
                 phase = Model(network, model.loss, model.mean, model.scale, model.baseline)
             else:
                 phase = hidden_model(network, model.network.encoder.activation, inputs)
-            is_bernoulli = i > 0 or self.loss == "log_loss"
-            history = self._train_layer(
-                phase, inputs, rows, generator, callbacks, is_bernoulli=is_bernoulli
-            )
+            history = self._train_layer(phase, inputs, rows, generator, callbacks)
             phases.append(history.terms)
             if history.stopped_by == "interrupt":
                 return {"phases_": phases}, False
@@ -197,15 +190,14 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         rows: Division,
         generator: torch.Generator,
         callbacks: EpochCallbacks | None,
-        *,
-        is_bernoulli: bool,
     ) -> History:
         network = phase.network
         run = self._open_run(network, rows, generator, inputs.device, self.pretraining_iter)
         objective: Objective = Backpropagation(phase, 1)
         machine = None
         if self.pretraining == "rbm":
-            objective = machine = BoltzmannMachine(phase, visible_is_normal=not is_bernoulli)
+            is_normal = phase.loss.response is not torch.sigmoid
+            objective = machine = BoltzmannMachine(phase, visible_is_normal=is_normal)
             inputs = machine.visible_units(inputs)
         elif self.pretraining == "denoising" and self.noise_level:
             network.corruption = partial(masking, share=self.noise_level)
@@ -220,9 +212,6 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         return history
 
     def _contracted(self, phase: Model, variance: float, inputs: Tensor) -> dict[str, Tensor]:
-        norm = contraction(phase.network, inputs)
-        if not phase.network.code_scales_with_data:
-            # As in ContractiveAutoencoder, in units of the total variance of the inputs.
-            norm = norm * variance * inputs.shape[-1]
+        norm = relative_contraction(phase.network, inputs, variance)
         reconstruction = phase.reconstruction(phase.network(inputs), inputs)
         return {"reconstruction": reconstruction, "contraction": self.alpha * norm}

@@ -21,23 +21,21 @@ from skae._autoencoder import Autoencoder
 from skae._base import BaseAutoencoder
 from skae._callbacks import EpochCallbacks
 from skae._core.held_out import Division, Judge, no_division
+from skae._core.model import Model
 from skae._core.networks import ACTIVATIONS, Network
 from skae._core.objectives import Autograd
-from skae._core.solvers import SOLVERS
 from skae._core.supervised import EncoderWithHead, Predictor, build_head
 from skae._core.training import History
 from skae._fitted import DTYPES, Array, as_tensor
 from skae._preparation import divide, standardise
-from skae._runs import TrainingRuns
+from skae._runs import TRAINING_CONSTRAINTS, TrainingRuns
 from skae._validation import (
     StrOptions,
     check_sample_weight,
     computed,
     features_as_found_on_error,
     fit_context,
-    fraction,
     integer,
-    real,
     resolve_device,
     widths,
 )
@@ -144,23 +142,12 @@ class BaseSupervised(
     precision: str = computed(lambda self: getattr(self.autoencoder, "precision", "float32"))
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **TRAINING_CONSTRAINTS,
         "autoencoder": [BaseAutoencoder, None],
         "prefit": ["boolean"],
         "freeze": ["boolean", integer(0)],
         "hidden_layer_sizes": ["array-like", tuple],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "weight_decay": [real(0)],
-        "solver": [StrOptions(set(SOLVERS))],
-        "learning_rate_init": [real(0, closed="neither"), StrOptions({"auto"})],
-        "batch_size": [integer(1), StrOptions({"auto"})],
-        "max_iter": [integer(1)],
-        "tol": [real(0)],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [fraction()],
-        "n_iter_no_change": [integer(1)],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     _loss_name: ClassVar[str]
@@ -246,13 +233,27 @@ class BaseSupervised(
         if not self.prefit:
             callbacks.fit_part(given, rows.X)
         fitted = {"autoencoder_": given, **described}
-        network = self._new_network(given, rows, n_outputs, generator)
+        model = given._model
+        if len(model.mean) != rows.X.shape[1]:
+            raise ValueError(
+                f"X has {rows.X.shape[1]} features, but the prefit autoencoder was fitted with "
+                f"{len(model.mean)}."
+            )
+        z = torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale))
+        codes = torch.cat(list(model.encoded_chunks(z))).div_(model.code_unit)
+        network = self._new_network(model, codes, n_outputs, generator)
+        labelled = torch.from_numpy(rows.labelled)
+        inputs = codes[labelled], z[labelled]
+        known = torch.from_numpy(np.column_stack([targets, weights / weights.mean()])).float()
+        del rows, z, codes  # those without a label are not needed any more
         # Where a callback asks: the fitted attributes as if the fit had stopped there.
         callbacks.attributes = lambda history: {
             **fitted,
-            "_predictor": Predictor.of(copy.deepcopy(network), given._model),
+            "_predictor": Predictor.of(copy.deepcopy(network), model),
         }
-        fitted |= self._train_network(network, given, rows, targets, weights, generator, callbacks)
+        device = resolve_device(given.device)
+        fitted |= self._train_network(network, inputs, known.to(device), generator, callbacks)
+        fitted["_predictor"] = Predictor.of(network, model)
         callbacks.end_fit(fitted)
         # All at once: nothing half-fitted looks fitted.
         self.__dict__.update(fitted)
@@ -300,21 +301,9 @@ class BaseSupervised(
         return int(self.freeze)
 
     def _new_network(
-        self,
-        autoencoder: BaseAutoencoder,
-        rows: LabelledRows,
-        n_outputs: int,
-        generator: torch.Generator,
+        self, model: Model, codes: Tensor, n_outputs: int, generator: torch.Generator
     ) -> EncoderWithHead:
         """Return a copy of the encoder under a fresh head."""
-        model = autoencoder._model
-        if len(model.mean) != rows.X.shape[1]:
-            raise ValueError(
-                f"X has {rows.X.shape[1]} features, but the prefit autoencoder was fitted with "
-                f"{len(model.mean)}."
-            )
-        z = torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale))
-        codes = torch.cat(list(model.encoded_chunks(z))).div_(model.code_unit)
         head_sizes = widths("hidden_layer_sizes", self.hidden_layer_sizes)
         head = build_head([codes.shape[1], *head_sizes, n_outputs], self.activation, generator)
         return EncoderWithHead(copy.deepcopy(model.network).float(), head, codes)
@@ -322,20 +311,16 @@ class BaseSupervised(
     def _train_network(
         self,
         network: EncoderWithHead,
-        autoencoder: BaseAutoencoder,
-        rows: LabelledRows,
-        targets: NDArray[np.float64],
-        weights: NDArray[np.float64],
+        inputs: tuple[Tensor, Tensor],
+        known: Tensor,
         generator: torch.Generator,
         callbacks: EpochCallbacks,
     ) -> dict[str, Any]:
-        """Train the head, then what is not frozen; return the attributes that this leaves."""
-        model, device = autoencoder._model, resolve_device(autoencoder.device)
-        labelled = rows.X[rows.labelled]
-        z = torch.from_numpy(standardise(labelled, model.mean.numpy(), model.scale))
-        codes = torch.cat(list(model.encoded_chunks(z))).div_(model.code_unit)
-        share = torch.from_numpy(weights / weights.mean())
-        known = torch.column_stack([torch.from_numpy(targets), share])
+        """Train the head, then what is not frozen; return the attributes that this leaves.
+
+        The inputs are the codes and the rows with labels, `known` their targets and weights.
+        """
+        codes, z = inputs
         division = no_division(len(known))
         if self.early_stopping:
             division = divide(
@@ -348,11 +333,11 @@ class BaseSupervised(
         losses: list[float] = []
         scores: list[float] = []
         best = 0
-        for frozen, inputs in phases:
+        for frozen, seen in phases:
             network.train()
             network.freeze(frozen)
             # One tensor, so that a batch is one gather.
-            data = torch.column_stack([inputs, known]).float().to(device)
+            data = torch.column_stack([seen.float().to(known.device), known])
             history = self._train_phase(network, data, division, generator, callbacks)
             best = len(losses) + history.best_epoch if history.best_epoch else best
             losses += history.losses
@@ -361,7 +346,6 @@ class BaseSupervised(
             if history.stopped_by == "interrupt":
                 break
         return {
-            "_predictor": Predictor.of(network, model),
             "n_iter_": len(losses),
             "best_iter_": best,
             "loss_curve_": losses,

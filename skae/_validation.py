@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight
 __all__ = [
     "StrOptions",
     "check_count",
+    "check_probabilities",
     "check_sample_weight",
     "computed",
     "features_as_found_on_error",
@@ -27,6 +28,7 @@ __all__ = [
     "real",
     "resolve_device",
     "widths",
+    "without",
 ]
 
 
@@ -55,6 +57,11 @@ def fraction(*, closed: str = "neither") -> Interval:
 def computed(function: Callable[[Any], Any]) -> Any:
     """Return a dataclass field that is no parameter: its value follows from the others."""
     return field(init=False, default=property(function))
+
+
+def without(constraints: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the constraints of all parameters but these, which a class computes."""
+    return {name: found for name, found in constraints.items() if name not in names}
 
 
 @contextmanager
@@ -90,6 +97,15 @@ def check_count(name: str, value: Any, *, lowest: int = 1) -> None:
     """Check an int that is passed to a method."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral) or value < lowest:
         raise ValueError(f"{name}={value!r} must be an int of {lowest} or more.")
+
+
+def check_probabilities(X: NDArray[Any], wanting: str, remedy: str) -> None:
+    """Check that X is in [0, 1], as `wanting` asks; missing entries (NaN) do not count."""
+    low, high = np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{wanting} needs X in [0, 1], but X has values from {low:g} to {high:g}. {remedy}"
+        )
 
 
 def check_sample_weight(weights: Any, X: NDArray[Any]) -> NDArray[np.float64]:

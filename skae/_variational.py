@@ -19,7 +19,6 @@ from skae._core.canonical import Axes
 from skae._core.held_out import Division, Judge
 from skae._core.model import Model
 from skae._core.networks import Architecture, Network, VariationalNetwork
-from skae._core.training import EpochHooks, History, Objective
 from skae._core.variational import (
     LEAST_NOISE,
     bounds,
@@ -30,14 +29,17 @@ from skae._core.variational import (
 )
 from skae._docs import document
 from skae._fitted import Array, as_tensor
-from skae._runs import Run
-from skae._validation import StrOptions, check_count, computed, real
+from skae._validation import StrOptions, check_count, check_probabilities, computed, real, without
 
 _LOSSES = {"gaussian": "squared_error", "bernoulli": "log_loss"}
 # Variance of the posterior mean over the data, above which a unit of code tells rows apart
 # (Burda, Grosse & Salakhutdinov 2016).
 _ACTIVE = 0.01
 _ROWS_AT_A_TIME = 4096
+_BINARY = (
+    "likelihood='bernoulli'",
+    "Binarise X, scale it with MinMaxScaler, or use likelihood='gaussian'.",
+)
 
 
 @document
@@ -137,11 +139,7 @@ class VariationalAutoencoder(BaseAutoencoder):
     beta: float = 1.0
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **{
-            name: constraint
-            for name, constraint in BaseAutoencoder._parameter_constraints.items()
-            if name not in ("loss", "code_activation")
-        },
+        **without(BaseAutoencoder._parameter_constraints, "loss", "code_activation"),
         "likelihood": [StrOptions(set(_LOSSES))],
         "beta": [real(0, closed="neither")],
     }
@@ -159,7 +157,7 @@ class VariationalAutoencoder(BaseAutoencoder):
 
     def _check_values(self, X: Array) -> None:
         if self.likelihood == "bernoulli":
-            _check_probabilities(X)
+            check_probabilities(X, *_BINARY)
 
     def _new_model(
         self, X: Array, division: Division, generator: torch.Generator
@@ -218,23 +216,8 @@ class VariationalAutoencoder(BaseAutoencoder):
         nats = negative_log_likelihood(errors, network.noise_variance) + _unit(model)
         return nats + self.beta * divergence
 
-    def _train(
-        self,
-        run: Run,
-        objective: Objective,
-        data: Tensor,
-        division: Division,
-        judge: Judge | None = None,
-        hooks: EpochHooks | None = None,
-        *,
-        must_beat_start: bool = False,
-    ) -> History:
-        history = super()._train(
-            run, objective, data, division, judge, hooks, must_beat_start=must_beat_start
-        )
-        if judge is not None:
-            judge()  # leaves the noise of the held-out rows under the parameters that were kept
-        return history
+    def _settle(self, judge: Judge) -> None:
+        judge()  # leaves the noise of the held-out rows under the parameters that were kept
 
     def _loss_unit(self, network: Network) -> float | None:
         # A change of a hundredth in the squared error changes the loss by this, over a hundred.
@@ -400,7 +383,7 @@ class VariationalAutoencoder(BaseAutoencoder):
     ) -> tuple[Array, Array]:
         rows, model = as_tensor(self._validate_rows(X)), self._model
         if self._noise is None:
-            _check_probabilities(rows.numpy())
+            check_probabilities(rows.numpy(), *_BINARY)
         check_count("n_importance", n_importance)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         generator = torch.Generator().manual_seed(seed)
@@ -485,14 +468,6 @@ class VariationalAutoencoder(BaseAutoencoder):
         if path == "spherical":
             return self._decode(_arc(start, end, share))
         return self._decode((1 - share) * start + share * end)
-
-
-def _check_probabilities(X: Array) -> None:
-    if X.min() < 0 or X.max() > 1:
-        raise ValueError(
-            f"likelihood='bernoulli' needs X in [0, 1], but X has values from {X.min():g} to "
-            f"{X.max():g}. Binarise X, scale it with MinMaxScaler, or use likelihood='gaussian'."
-        )
 
 
 def _unit(model: Model) -> float:

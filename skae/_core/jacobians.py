@@ -151,6 +151,22 @@ def contraction(
     return total
 
 
+def relative_contraction(
+    network: AutoencoderNetwork,
+    z: Tensor,
+    variance: float,
+    n_probes: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """`contraction` in units of the rows, whose columns have this variance on average.
+
+    A code that scales with the rows has their unit, which cancels. Any other has a unit of its
+    own; that of the rows is then their total variance.
+    """
+    norm = contraction(network, z, n_probes, generator)
+    return norm if network.code_scales_with_data else norm * (variance * z.shape[-1])
+
+
 def _squared_norms(
     chain: EncoderChain, n_features: int, n_probes: int | None, generator: torch.Generator | None
 ) -> Tensor:

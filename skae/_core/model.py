@@ -5,18 +5,60 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from skae._core.losses import ReconstructionLoss
-from skae._core.networks import AutoencoderNetwork
+from skae._core.networks import AutoencoderNetwork, Network
 
 _CHUNK = 8192
 
 
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+
+
+class NetworkInUnits(Generic[AnyNetwork]):
+    """A network together with the mean and the scale of its rows, in any precision asked for."""
+
+    network: AnyNetwork
+    mean: Tensor
+    scale: float
+    _networks: dict[torch.dtype, AnyNetwork]
+    _means: dict[tuple[torch.device, torch.dtype], Tensor]
+
+    def __getstate__(self) -> dict[str, object]:
+        # A fitted model opens on a machine without the device it was fitted on.
+        network = copy.deepcopy(self.network).cpu()
+        return {**self.__dict__, "network": network, "_networks": {}, "_means": {}}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is. The mean stays on the CPU: not every device has float64."""
+        return next(self.network.parameters()).device
+
+    def mean_like(self, z: Tensor) -> Tensor:
+        """Return the mean on the device and in the precision of z."""
+        key = (z.device, z.dtype)
+        if key not in self._means:
+            self._means[key] = self.mean.to(z.dtype).to(z.device)
+        return self._means[key]
+
+    def network_in(self, dtype: torch.dtype) -> AnyNetwork:
+        """Return the network in another precision. Casting upwards is exact."""
+        if dtype not in self._networks:
+            self._networks[dtype] = copy.deepcopy(self.network).to(dtype).eval()
+        return self._networks[dtype]
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """Rows in the units of X to training units, on the model's device."""
+        rows = x.to(self.device)
+        return (rows - self.mean_like(rows)).div_(self.scale)
+
+
 @dataclass
-class Model:
+class Model(NetworkInUnits[AutoencoderNetwork]):
     """Network, loss and units.
 
     Attributes
@@ -42,23 +84,6 @@ class Model:
     code_unit: float = 1.0
     _networks: dict[torch.dtype, AutoencoderNetwork] = field(default_factory=dict, repr=False)
     _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
-
-    def __getstate__(self) -> dict[str, object]:
-        # A fitted model opens on a machine without the device it was fitted on.
-        network = copy.deepcopy(self.network).cpu()
-        return {**self.__dict__, "network": network, "_networks": {}, "_means": {}}
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is. The mean stays on the CPU: not every device has float64."""
-        return self.network.encoder.layers[0].bias.device
-
-    def mean_like(self, z: Tensor) -> Tensor:
-        """Return the mean on the device and in the precision of z."""
-        key = (z.device, z.dtype)
-        if key not in self._means:
-            self._means[key] = self.mean.to(z.dtype).to(z.device)
-        return self._means[key]
 
     def target(self, z: Tensor, output: Tensor) -> Tensor:
         """Return what the loss compares the output with: itself where an entry is missing."""
@@ -92,12 +117,6 @@ class Model:
             return output
         return (self.loss.response(output) - self.mean_like(output)) / self.scale
 
-    def network_in(self, dtype: torch.dtype) -> AutoencoderNetwork:
-        """Return the network in another precision. Casting upwards is exact."""
-        if dtype not in self._networks:
-            self._networks[dtype] = copy.deepcopy(self.network).to(dtype).eval()
-        return self._networks[dtype]
-
     def encoded_chunks(self, z: Tensor) -> Iterator[Tensor]:
         """Yield the codes of a part of the rows after another; z in training units."""
         network = self.network_in(z.dtype)
@@ -115,11 +134,6 @@ class Model:
                 for chunk in x.split(_CHUNK)
             ]
         )
-
-    def standardised(self, x: Tensor) -> Tensor:
-        """Rows in the units of X to training units, on the model's device."""
-        rows = x.to(self.device)
-        return (rows - self.mean_like(rows)).div_(self.scale)
 
     @torch.no_grad()
     def rows_of(self, codes: Tensor) -> Tensor:

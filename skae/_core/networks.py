@@ -45,7 +45,6 @@ SCALES_WITH_DATA = frozenset({"identity", "relu"})
 # layer: 2 where half of the signal is cut off (He et al. 2015), 1 elsewhere (LeCun et al. 1998).
 _GAIN = {"relu": 2.0, "gelu": 2.0, "silu": 2.0}
 
-
 # Share of a batch in the running mean of the noise.
 _NOISE_MOMENTUM = 0.1
 

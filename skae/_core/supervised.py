@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skae._core.model import Model
+from skae._core.model import Model, NetworkInUnits
 from skae._core.networks import AutoencoderNetwork, Dense, Network, Perceptron
 
 _CHUNK = 8192
@@ -94,7 +93,7 @@ def squared_losses(output: Tensor, target: Tensor) -> Tensor:
 
 
 @dataclass
-class Predictor:
+class Predictor(NetworkInUnits[EncoderWithHead]):
     """A trained network with the units of its rows.
 
     Attributes
@@ -108,6 +107,7 @@ class Predictor:
     mean: Tensor
     scale: float
     _networks: dict[torch.dtype, EncoderWithHead] = field(default_factory=dict, repr=False)
+    _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, network: EncoderWithHead, model: Model) -> Predictor:
@@ -117,20 +117,8 @@ class Predictor:
         network.network.restore_linear_paths()
         return cls(network.eval(), model.mean, model.scale)
 
-    def __getstate__(self) -> dict[str, object]:
-        # A fitted model opens on a machine without the device it was fitted on.
-        network = copy.deepcopy(self.network).cpu()
-        return {**self.__dict__, "network": network, "_networks": {}}
-
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """Return the outputs of rows in the units of X, in the precision of x."""
-        if x.dtype not in self._networks:
-            self._networks[x.dtype] = copy.deepcopy(self.network).to(x.dtype).eval()
-        network = self._networks[x.dtype]
-        device = network.centre.device
-        mean = self.mean.to(x.dtype).to(device)
-        parts = [
-            network((chunk.to(device) - mean).div_(self.scale)).cpu() for chunk in x.split(_CHUNK)
-        ]
-        return torch.cat(parts)
+        network = self.network_in(x.dtype)
+        return torch.cat([network(self.standardised(chunk)).cpu() for chunk in x.split(_CHUNK)])
