@@ -43,7 +43,8 @@ benchmarks: .venv/.installed
 	$(BIN)/python -m benchmarks.strength
 	$(BIN)/python -m benchmarks.vae
 	$(BIN)/python -m benchmarks.generation
-	$(BIN)/python -m benchmarks.depth
+	$(BIN)/python -m benchmarks.depth --only ways
+	$(BIN)/python -m benchmarks.depth --only layers --name depth_layers
 	$(BIN)/python -m benchmarks.labels
 	$(BIN)/python -m benchmarks.report
 
