@@ -244,6 +244,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             model, left_over = self._new_model(rows, division, generator)
         else:
             model = copy.deepcopy(continued)
+            for perceptron in model.network.perceptrons:
+                perceptron.dropout = self.dropout
         data = self._training_data(rows, model, device)
         callbacks = EpochCallbacks(
             self,
@@ -310,18 +312,12 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
     def _continues(self, model: Model, X: Array) -> bool:
         """Whether a warm start can go on from this model."""
         network = model.network
-        wanted = [X.shape[1], *widths("hidden_layer_sizes", self.hidden_layer_sizes)]
-        same_widths = [layer.weight.shape[0] for layer in network.encoder.layers] == wanted
-        code = network.encoder.layers[-1].bias.shape[-1]
-        same_code = isinstance(self.n_components, float) or code == self.n_components
-        tied = network.decoder.layers[0].transposed
+        code = network.architecture.n_components
+        wanted = self._architecture(
+            X.shape[1], code if isinstance(self.n_components, float) else self.n_components
+        )
         return (
-            same_widths
-            and same_code
-            and tied == self.tied_weights
-            and network.encoder.activation == self._activation()
-            and network.code_activation == self._activation_of_code()
-            and network.n_active == self._architecture(X.shape[1], code).n_active
+            replace(network.architecture, dropout=self.dropout) == wanted
             and model.loss == LOSSES[self.loss]
             and (network.encoder.shortcut is None) == (self.shortcut is None)
         )

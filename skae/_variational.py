@@ -18,7 +18,12 @@ from skae._base import BaseAutoencoder
 from skae._core.canonical import Axes
 from skae._core.held_out import Division, Judge
 from skae._core.model import Model
-from skae._core.networks import Architecture, Network, VariationalNetwork
+from skae._core.networks import (
+    Architecture,
+    Network,
+    VariationalArchitecture,
+    VariationalNetwork,
+)
 from skae._core.variational import (
     LEAST_NOISE,
     bounds,
@@ -153,7 +158,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         return Axes.AS_TRAINED
 
     def _architecture(self, n_features: int, n_components: int) -> Architecture:
-        return replace(super()._architecture(n_features, n_components), variational=True)
+        return VariationalArchitecture(**vars(super()._architecture(n_features, n_components)))
 
     def _check_values(self, X: Array) -> None:
         if self.likelihood == "bernoulli":

@@ -133,7 +133,7 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
     def decode(code: Tensor) -> Tensor:
         return model.decode(code)
 
-    n_outputs = z[0].numel()
+    n_outputs = math.prod(z.shape[1:])
     metric = sensitivity(decode, codes, n_outputs)
     mean = codes.mean(0, dtype=torch.float64)
     tied = network.decoder.layers[0].transposed
@@ -163,13 +163,14 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
 def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
     # A linear code is turned, and that in float64; wide codes are of another kind and stay small.
     linear = model.network.code_activation == "identity" and model.network.n_active is None
-    codes, error = [], 0.0
+    codes, error, total = [], 0.0, 0.0
+    centre = z.nanmean(0)
     for chunk in z.split(_CHUNK):
         code = model.network.encode(chunk)
         # Missing entries are NaN and do not count.
         error += float((model.decode(code) - chunk).square().nansum())
+        total += float((chunk - centre).square().nansum())
         codes.append(code.double().cpu() if linear else code.cpu())
-    total = float((z - z.nanmean(0)).square().nansum())
     return torch.cat(codes), 1.0 - error / max(total, 1e-30)
 
 
@@ -180,7 +181,7 @@ def apply_map(network: AutoencoderNetwork, forward: Tensor, inverse: Tensor, mea
     All in float64, the network included.
     """
     encoder, decoder = network.encoder, network.decoder
-    last, first, output = encoder.layers[-1], decoder.layers[0], decoder.layers[-1]
+    last, first = encoder.layers[-1], decoder.layers[0]
     if first.transposed:  # one tensor with `last`, and `forward` is orthogonal
         first.bias.add_(mean @ first.weight.T)
     else:
@@ -192,5 +193,6 @@ def apply_map(network: AutoencoderNetwork, forward: Tensor, inverse: Tensor, mea
         assert encoder.offset is None
         encoder.set_linear_path(encoder.shortcut @ forward, None)
     if decoder.shortcut is not None:
-        output.bias.add_(mean @ decoder.shortcut / decoder.scale)
-        decoder.set_linear_path(inverse @ decoder.shortcut, decoder.offset)
+        moved = mean @ decoder.shortcut
+        offset = moved if decoder.offset is None else decoder.offset + moved
+        decoder.set_linear_path(inverse @ decoder.shortcut, offset if offset.any() else None)

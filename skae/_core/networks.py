@@ -155,7 +155,11 @@ class AutoencoderNetwork(Network):
         Take NaN for the mean of its feature, which is 0 here.
     corruption : callable or None
         ``(x, generator) -> x``: what training does to the input, and not to the target.
+    architecture : Architecture
+        What `build_network` made it of.
     """
+
+    architecture: Architecture
 
     def __init__(
         self,
@@ -264,7 +268,10 @@ class VariationalNetwork(AutoencoderNetwork):
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that fixes the shape of a network, apart from the data."""
+    """All that fixes the shape of a network, apart from the data.
+
+    A network of another kind is a subclass that overrides `halves` or `join`.
+    """
 
     n_features: int
     n_components: int
@@ -274,7 +281,83 @@ class Architecture:
     tied_weights: bool = False
     dropout: float = 0.0
     n_active: int | None = None
-    variational: bool = False
+
+    def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
+        """Make encoder and decoder."""
+        sizes = [self.n_features, *self.hidden_layer_sizes, self.n_components]
+        gain = _GAIN.get(self.activation, 1.0)
+        encoder_layers = weights.chain(sizes, gain)
+        if self.tied_weights:
+            decoder_layers = [
+                Dense(layer.weight, weights.bias(n_out), transposed=True)
+                for layer, n_out in zip(encoder_layers[::-1], sizes[-2::-1], strict=True)
+            ]
+        else:
+            decoder_layers = weights.chain(sizes[::-1], gain)
+        return (
+            Perceptron(encoder_layers, self.activation, self.dropout),
+            Perceptron(decoder_layers, self.activation, self.dropout),
+        )
+
+    def join(
+        self, encoder: Perceptron, decoder: Perceptron, weights: Weights
+    ) -> AutoencoderNetwork:
+        """Make a network of the two."""
+        return AutoencoderNetwork(encoder, decoder, self.code_activation, self.n_active)
+
+
+@dataclass(frozen=True)
+class VariationalArchitecture(Architecture):
+    """Of a `VariationalNetwork`."""
+
+    def join(
+        self, encoder: Perceptron, decoder: Perceptron, weights: Weights
+    ) -> VariationalNetwork:
+        spread = weights.dense([self.n_features, *self.hidden_layer_sizes][-1], self.n_components)
+        with torch.no_grad():
+            spread.weight.zero_()  # every row starts with the same variances
+        return VariationalNetwork(encoder, decoder, Perceptron([spread], "identity"))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Draws fresh weights.
+
+    Attributes
+    ----------
+    generator : torch.Generator
+        Models of one network start alike.
+    n_models : int or None
+        Length of the leading model axis; None for no such axis.
+    start_at_zero : bool
+        Make the last layer of a chain 0.
+    """
+
+    generator: torch.Generator
+    n_models: int | None = None
+    start_at_zero: bool = False
+
+    def normal(self, *shape: int, variance: float) -> Tensor:
+        """Draw a tensor from a normal distribution."""
+        return torch.empty(*shape).normal_(0.0, math.sqrt(variance), generator=self.generator)
+
+    def bias(self, n_out: int) -> Tensor:
+        """Return the zeros that biases start at."""
+        return torch.zeros(n_out) if self.n_models is None else torch.zeros(self.n_models, 1, n_out)
+
+    def dense(self, n_in: int, n_out: int, gain: float = 1.0) -> Dense:
+        """Make a layer that multiplies the variance of a signal by the gain."""
+        return self._dense(self.normal(n_in, n_out, variance=gain / n_in))
+
+    def chain(self, sizes: Sequence[int], gain: float) -> list[Dense]:
+        """Make layers from size to size, of which the last has a gain of 1."""
+        *inner, last = pairwise(sizes)
+        layers = [self.dense(n_in, n_out, gain) for n_in, n_out in inner]
+        return [*layers, self._dense(torch.zeros(last)) if self.start_at_zero else self.dense(*last)]
+
+    def _dense(self, weight: Tensor) -> Dense:
+        batch = () if self.n_models is None else (self.n_models,)
+        return Dense(weight.expand(*batch, *weight.shape).clone(), self.bias(weight.shape[1]))
 
 
 def build_network(
@@ -296,45 +379,11 @@ def build_network(
     start_at_zero : bool
         Make both perceptrons 0 everywhere, so that a linear path beside them decides the start.
     """
-    sizes = [architecture.n_features, *architecture.hidden_layer_sizes, architecture.n_components]
-    gain = _GAIN.get(architecture.activation, 1.0)
-    batch = () if n_models is None else (n_models,)
-    ones = () if n_models is None else (1,)
-
-    def dense(n_in: int, n_out: int, *, last: bool) -> Dense:
-        weight = torch.empty(n_in, n_out)
-        if last and start_at_zero:
-            weight.zero_()
-        else:
-            weight.normal_(0.0, math.sqrt((1.0 if last else gain) / n_in), generator=generator)
-        return Dense(weight.expand(*batch, n_in, n_out).clone(), torch.zeros(*batch, *ones, n_out))
-
-    def chain(sizes: list[int]) -> list[Dense]:
-        last = len(sizes) - 2
-        return [dense(a, b, last=i == last) for i, (a, b) in enumerate(pairwise(sizes))]
-
-    encoder_layers = chain(sizes)
-    if architecture.tied_weights:
-        decoder_layers = [
-            Dense(layer.weight, torch.zeros(*batch, *ones, n_out), transposed=True)
-            for layer, n_out in zip(encoder_layers[::-1], sizes[-2::-1], strict=True)
-        ]
-    else:
-        decoder_layers = chain(sizes[::-1])
-    activation, dropout = architecture.activation, architecture.dropout
-    encoder = Perceptron(encoder_layers, activation, dropout)
-    decoder = Perceptron(decoder_layers, activation, dropout)
-    network: AutoencoderNetwork
-    if architecture.variational:
-        spread = dense(sizes[-2], sizes[-1], last=True)
-        with torch.no_grad():
-            spread.weight.zero_()  # every row starts with the same variances
-        network = VariationalNetwork(encoder, decoder, Perceptron([spread], "identity"))
-    else:
-        network = AutoencoderNetwork(
-            encoder, decoder, architecture.code_activation, architecture.n_active
-        )
-    if start_at_zero and architecture.tied_weights and sizes[1:-1]:
+    weights = Weights(generator, n_models, start_at_zero)
+    encoder, decoder = architecture.halves(weights)
+    network = architecture.join(encoder, decoder, weights)
+    network.architecture = architecture
+    if start_at_zero and architecture.tied_weights and architecture.hidden_layer_sizes:
         _cancel_at_zero(network.decoder)
     return network
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from skae._core.losses import LOSSES
 from skae._core.model import Model
-from skae._core.networks import Architecture, VariationalNetwork, build_network
+from skae._core.networks import VariationalArchitecture, VariationalNetwork, build_network
 from skae._core.variational import (
     bounds,
     divergence_from_prior,
@@ -80,7 +80,7 @@ def test_likeliest_noise_is_at_the_minimum():
 
 
 def linear_model(n_features: int, n_components: int) -> tuple[Model, VariationalNetwork]:
-    architecture = Architecture(n_features, n_components, (), variational=True)
+    architecture = VariationalArchitecture(n_features, n_components, ())
     network = build_network(architecture, generator=torch.Generator().manual_seed(0)).double()
     model = Model(network, LOSSES["squared_error"], torch.zeros(n_features), 1.0)
     return model, network
