@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from skae._classifier import AutoencoderClassifier as AutoencoderClassifier
     from skae._contractive import ContractiveAutoencoder as ContractiveAutoencoder
     from skae._denoising import DenoisingAutoencoder as DenoisingAutoencoder
+    from skae._hashing import HashingAutoencoder as HashingAutoencoder
     from skae._regressor import AutoencoderRegressor as AutoencoderRegressor
     from skae._sparse import SparseAutoencoder as SparseAutoencoder
     from skae._stacked import StackedAutoencoder as StackedAutoencoder
@@ -24,6 +25,7 @@ _HOMES = {
     "AutoencoderRegressor": "skae._regressor",
     "ContractiveAutoencoder": "skae._contractive",
     "DenoisingAutoencoder": "skae._denoising",
+    "HashingAutoencoder": "skae._hashing",
     "SparseAutoencoder": "skae._sparse",
     "StackedAutoencoder": "skae._stacked",
     "VariationalAutoencoder": "skae._variational",
@@ -35,6 +37,7 @@ __all__ = [
     "AutoencoderRegressor",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "HashingAutoencoder",
     "SparseAutoencoder",
     "StackedAutoencoder",
     "VariationalAutoencoder",

@@ -38,10 +38,13 @@ from skae._preparation import (
     feature_means,
     fit_pca,
     link_start,
+    loss_of_mean,
     mean_and_scale,
     standardise,
+    training_rows,
 )
 from skae._runs import TRAINING_CONSTRAINTS, Run, TrainingRuns
+from skae._sparse_input import entries
 from skae._validation import (
     StrOptions,
     check_probabilities,
@@ -150,6 +153,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
     def _settle(self, judge: Judge) -> None:
         """Do what is to be done once the best parameters are back in place."""
 
+    def _calibrate(self, model: Model, data: Tensor) -> None:
+        """Set what training leaves open, on the one network to keep; data is all rows."""
+
     def _loss_of_start(self, model: Model, data: Tensor, r2: float) -> float:
         """Return the training loss before the first epoch."""
         return 1.0 - r2
@@ -184,14 +190,21 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
 
     def _check_values(self, X: Array) -> None:
         """Check X against the parameters."""
+        values = entries(X)
         if self.loss == "log_loss":
             remedy = "Scale X with MinMaxScaler, or use another loss."
-            check_probabilities(X, "loss='log_loss'", remedy)
-        elif self.loss == "poisson" and (low := np.fmin.reduce(X, axis=None)) < 0:
-            raise ValueError(
-                f"loss='poisson' needs counts, X >= 0, but the smallest value is {low:g}. "
-                "Pass the counts without centring or scaling, or use another loss."
-            )
+            check_probabilities(values, "loss='log_loss'", remedy)
+        if self.loss in ("poisson", "multinomial"):
+            if (low := np.fmin.reduce(values, axis=None)) < 0:
+                raise ValueError(
+                    f"loss={self.loss!r} needs counts, X >= 0, but the smallest value is {low:g}. "
+                    "Pass the counts without centring or scaling, or use another loss."
+                )
+            if self.loss == "multinomial" and np.isnan(values).any():
+                raise ValueError(
+                    "loss='multinomial' compares shares of a row's total, which a row with "
+                    "missing entries (NaN) has not. Impute them, or use another loss."
+                )
 
     # -- fit -------------------------------------------------------------------------------------
 
@@ -229,10 +242,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         generator = self._new_generator()
         if continued is not None and not self._continues(continued, rows):
             continued = None
-        division = no_division(len(rows))
+        division = no_division(rows.shape[0])
         if self.early_stopping:
             division = divide(
-                len(rows),
+                rows.shape[0],
                 self.validation_fraction,
                 # The folds' models would have to start from rows that are to judge them.
                 may_cross_fit=continued is None and self._may_cross_fit(),
@@ -277,7 +290,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             self._settle(judge)
         if anchored and continued is None and history.best_epoch == 0:
             # PCA stays: that of all rows, the held-out ones too.
-            everything = no_division(len(rows))
+            everything = no_division(rows.shape[0])
             model, _ = self._new_model(rows, everything, generator)
             division, data = everything, self._in_training_units(rows, model)
         fitted = self._describe(model, history, division, data)
@@ -297,7 +310,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
 
     @staticmethod
     def _in_training_units(rows: Array, model: Model) -> Tensor:
-        return torch.from_numpy(standardise(rows, model.mean.numpy(), model.scale))
+        return training_rows(rows, model.mean.numpy(), model.scale)
 
     def _training_data(self, rows: Array, model: Model, device: torch.device) -> Tensor:
         data = self._in_training_units(rows, model).to(device)
@@ -333,10 +346,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         loss = LOSSES[self.loss]
         seed = generator.initial_seed()
         # The last model is the one to keep; X gives it its units.
-        everything = len(division.training[-1]) == len(X)
+        everything = len(division.training[-1]) == X.shape[0]
         X_kept = X if everything else X[division.training[-1].numpy()]
         mean, scale = mean_and_scale(X_kept)
-        z = torch.from_numpy(standardise(X_kept, mean, scale))
+        z = training_rows(X_kept, mean, scale)
         any_missing = self._allows_missing and bool(z.isnan().any())
         if any_missing:
             z.nan_to_num_(nan=0.0)
@@ -359,8 +372,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         )
         # A feature that never varies teaches its weights nothing: random ones would let its first
         # change through. PCA has no loading there either.
-        with torch.no_grad():
-            network.encoder.layers[0].weight[..., ~z.any(0), :] = 0.0
+        network.encoder.ignore(~z.any(0))
         code_unit = scale if network.code_scales_with_data else 1.0
         model = Model(network, loss, torch.from_numpy(mean), scale, code_unit=code_unit)
         if self.shortcut == "pca":
@@ -369,12 +381,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
                 starts.insert(0, fit_pca(exact[fold.numpy()], n_components, seed))
                 parts.insert(0, z[fold])
             anchor(network, starts, parts)
-        target = model.target(z, z)
-        link_start(network, loss, target, scale)
+        link_start(model, float(np.fmax.reduce(entries(X_kept), axis=None)))
         if self.loss != "squared_error" or any_missing:
-            guess = model.mean.float() if loss.link is None else loss.link(model.mean).float()
-            constant = torch.zeros_like(guess) if loss.link is None else guess
-            model.baseline = float(loss.function(constant.expand_as(target), target)) or 1.0
+            model.baseline = loss_of_mean(model, z) or 1.0
         network.float()
         linear = network.code_activation == "identity" and network.n_active is None
         judged_by_pca = self.shortcut == "pca" and linear and self.loss == "squared_error"
@@ -407,6 +416,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         network.set_generator(None)
         network.corruption = None
         network.fills_missing = self._allows_missing
+        self._calibrate(model, data)
         axes = self._axes() if turn else Axes.AS_TRAINED
         if axes is Axes.PRINCIPAL and history.best_epoch == 0 and self.shortcut == "pca":
             axes = Axes.AS_TRAINED  # a start at PCA is on its principal axes already
@@ -464,7 +474,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         self._validate_params()  # which scikit-learn leaves out from the second call on
         rows = self._validate_training_rows(X, reset=first)
         device = resolve_device(self.device)
-        division = no_division(len(rows))
+        division = no_division(rows.shape[0])
         unfinished: tuple[Model, Run] | None = getattr(self, "_unfinished", None)
         pretrained: dict[str, Any] = {}
         if unfinished is not None:
@@ -490,7 +500,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         history = self._train(run, objective, data, division)
         # The axes stay as they are: codes of before and after a call must be comparable.
         fitted = self._describe(copy.deepcopy(model), history, division, data, turn=False)
-        if len(rows) == 1 and not first:  # one row has no variance to explain
+        if rows.shape[0] == 1 and not first:  # one row has no variance to explain
             del fitted["explained_variance_ratio_"]
         for name in ("n_iter_", "best_iter_", "loss_curve_"):
             fitted[name] = getattr(self, name, type(fitted[name])()) + fitted[name]

@@ -22,10 +22,12 @@ code_activation : same choices as `activation`, default="identity"
     to its principal axes. A linear code and one of "relu" are in the units of X: a step of 1
     along a column moves the reconstruction by 1 (root mean square over the training data).
 
-loss : {"squared_error", "absolute_error", "huber", "log_loss", "poisson"}, \
-default="squared_error"
+loss : {"squared_error", "absolute_error", "huber", "log_loss", "poisson", \
+"multinomial"}, default="squared_error"
     Reconstruction loss. "log_loss" has a logistic output and needs X in [0, 1]; "poisson" has an
-    exponential output and needs counts, X >= 0. "huber" is quadratic up to the root mean square
+    exponential output and needs counts, X >= 0. "multinomial" also takes counts, or weights such
+    as tf-idf, and compares each column's share of its row's total; reconstructions have the mean
+    total. "huber" is quadratic up to the root mean square
     of ``X - mean_`` and linear beyond.
 
 shortcut : {"pca", None}, default="pca"

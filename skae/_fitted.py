@@ -7,19 +7,23 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from skae._core.model import Model
+from skae._sparse_input import dense_parts, sparse_rows
 
 Array = NDArray[Any]
 DTYPES = [np.float64, np.float32]
 
 
-def as_tensor(X: Array) -> Tensor:
+def as_tensor(X: Any) -> Tensor:
     """Share memory with X where torch can."""
+    if issparse(X):
+        return sparse_rows(X, X.data, np.zeros(X.shape[1], X.dtype))
     shareable = X.flags.writeable and X.flags.aligned and min(X.strides) >= 0
     return torch.from_numpy(X if shareable else X.copy())
 
@@ -29,6 +33,8 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     # Whether X may have missing entries (NaN).
     _allows_missing: ClassVar[bool] = False
+    # Whether X may be sparse. It is never made dense, other than a part of the rows at a time.
+    _allows_sparse: ClassVar[bool] = False
 
     _model: Model
     n_components_: int
@@ -41,6 +47,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = self._allows_missing
+        tags.input_tags.sparse = self._allows_sparse
         return tags
 
     @property
@@ -52,14 +59,18 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self._validate_input(X, reset=False)
 
     def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
-        rows: Array = validate_data(
+        rows: Any = validate_data(
             self,
             X,
+            accept_sparse="csr" if self._allows_sparse else False,
             dtype=DTYPES,
             reset=reset,
             ensure_min_samples=ensure_min_samples,
             ensure_all_finite="allow-nan" if self._allows_missing else True,
         )
+        if issparse(rows) and not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()
         return rows
 
     def _encode(self, rows: Array) -> Array:
@@ -142,7 +153,10 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             `sklearn.metrics.pairwise.nan_euclidean_distances` does.
         """
         rows = self._validate_rows(X)
-        errors = np.square(rows - self._reconstruct(rows))
+        return np.concatenate([self._errors(part, per_feature) for part in dense_parts(rows)])
+
+    def _errors(self, rows: Array, per_feature: bool) -> Array:
+        errors: Array = np.square(rows - self._reconstruct(rows))
         if per_feature:
             return errors
         if not self._allows_missing:
@@ -169,10 +183,13 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rows = self._validate_rows(X)
         # In training units, where no square is too large or too small.
         scale = self._model.scale
-        total = float(np.nansum(np.square((rows - self.mean_) / scale)))
-        error = float(np.nansum(np.square((rows - self._reconstruct(rows)) / np.float64(scale))))
+        total = error = 0.0
+        for part in dense_parts(rows):
+            total += float(np.nansum(np.square((part - self.mean_) / scale)))
+            rest = (part - self._reconstruct(part)) / np.float64(scale)
+            error += float(np.nansum(np.square(rest)))
         if total == 0:
-            if np.isnan(rows).all():
+            if not issparse(rows) and np.isnan(rows).all():
                 return np.nan
             return 1.0 if error == 0 else 0.0
         return 1.0 - error / total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 from torch import Tensor
 
 from skae._core.held_out import Division, cross_fit, no_division, single_split
-from skae._core.losses import ReconstructionLoss
+from skae._core.model import Model
 from skae._core.networks import (
     ACTIVATIONS,
     AutoencoderNetwork,
@@ -23,8 +25,7 @@ from skae._core.networks import (
     keep_largest,
 )
 from skae._core.variational import LEAST_NOISE
-
-Array = NDArray[Any]
+from skae._sparse_input import Array, sparse_means, sparse_rows, sparse_scale
 
 # Fewer rows than this judge nothing at all.
 _FEWEST_ROWS = 10
@@ -40,8 +41,10 @@ _EXACT_UP_TO = 1000
 _NO_DEVIATION = 1e-5
 
 
-def feature_means(X: Array) -> NDArray[np.float64]:
+def feature_means(X: Any) -> NDArray[np.float64]:
     """Mean of each feature's entries that are not missing."""
+    if issparse(X):
+        return sparse_means(X)
     means: NDArray[np.float64] = X.mean(axis=0, dtype=np.float64)
     if not np.isnan(means).any():
         return means
@@ -54,12 +57,14 @@ def feature_means(X: Array) -> NDArray[np.float64]:
     return np.nanmean(X, axis=0, dtype=np.float64)
 
 
-def mean_and_scale(X: Array) -> tuple[NDArray[np.float64], float]:
+def mean_and_scale(X: Any) -> tuple[NDArray[np.float64], float]:
     """Feature means, and the root mean square of ``X - mean`` over all entries.
 
     Missing entries (NaN) do not count.
     """
     mean = feature_means(X)
+    if issparse(X):
+        return mean, sparse_scale(X, mean)
     high, low = np.fmax.reduce(X, axis=0), np.fmin.reduce(X, axis=0)
     mean = np.where(high == low, high, mean)  # a constant, without the rounding of its mean
     # Squares of the largest deviation may overflow; squares relative to it do not.
@@ -73,6 +78,14 @@ def mean_and_scale(X: Array) -> tuple[NDArray[np.float64], float]:
         total += float(np.nansum(squares))
         n_entries += squares.size - int(np.count_nonzero(np.isnan(squares)))
     return mean, largest * float(np.sqrt(total / n_entries))
+
+
+def training_rows(X: Any, mean: NDArray[np.float64], scale: float) -> Tensor:
+    """Return the rows that a training runs on, (X - mean) / scale in float32."""
+    if not issparse(X):
+        return torch.from_numpy(standardise(X, mean, scale))
+    values = ((X.data - mean[X.indices]) / scale).astype(np.float32)
+    return sparse_rows(X, values, (-mean / scale).astype(np.float32))
 
 
 def standardise(
@@ -233,22 +246,36 @@ def _linear_path(
 
 
 @torch.no_grad()
-def link_start(
-    network: AutoencoderNetwork, loss: ReconstructionLoss, target: Tensor, scale: float
-) -> None:
-    """Let the decoder start at the link of the mean, with PCA as a first-order step beside it."""
+def loss_of_mean(model: Model, z: Tensor) -> float:
+    """Mean loss of predicting the mean; z is all rows, in training units."""
+    loss, total = model.loss, 0.0
+    guess = torch.zeros(z.shape[1:]) if loss.link is None else loss.link(model.mean).float()
+    for chunk in z.split(_ROWS_AT_A_TIME):
+        target = model.target(chunk, chunk)
+        losses = loss.function(guess.expand_as(target), target, reduction="none")
+        total += float(losses.sum(dtype=torch.float64))
+    return total / math.prod(z.shape)
+
+
+@torch.no_grad()
+def link_start(model: Model, largest: float) -> None:
+    """Let the decoder start at the link of the mean, with PCA as a first-order step beside it.
+
+    `largest` is the largest entry of X.
+    """
+    loss = model.loss
     if loss.link is None:
         return
-    decoder, shortcut = network.decoder, network.decoder.shortcut
+    decoder, shortcut = model.network.decoder, model.network.decoder.shortcut
     if shortcut is not None:
         # The logit's slope is at least 4, the logarithm's at least 1 / the largest count.
-        slope = 4.0 if loss.response is torch.sigmoid else 1.0 / max(float(target.max()), 1e-30)
-        shortcut = shortcut * (slope * scale)
+        slope = 4.0 if loss.response is torch.sigmoid else 1.0 / max(largest, 1e-30)
+        shortcut = shortcut * (slope * model.scale)
         decoder.scale = 1.0
     elif not decoder.layers[-1].transposed:
         # Random outputs are far worse than the mean in a link's space; begin at the mean.
         decoder.layers[-1].weight.zero_()
-    decoder.set_linear_path(shortcut, loss.link(target.mean(0).double()))
+    decoder.set_linear_path(shortcut, loss.link(model.mean))
 
 
 def divide(

@@ -148,10 +148,10 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
                 "pretraining='rbm' has normal or logistic code units, but code_activation="
                 f"{self.code_activation!r}. Use 'identity' or 'logistic'."
             )
-        if self.loss == "poisson":
+        if self.loss in ("poisson", "multinomial"):
             raise ValueError(
-                "pretraining='rbm' has normal or Bernoulli visible units, so loss='poisson' does "
-                "not fit. Use another loss, or another pretraining."
+                "pretraining='rbm' has normal or Bernoulli visible units, so "
+                f"loss={self.loss!r} does not fit. Use another loss, or another pretraining."
             )
         if self.loss == "log_loss" and self.tied_weights:
             raise ValueError(

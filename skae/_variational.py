@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -191,7 +191,7 @@ class VariationalAutoencoder(BaseAutoencoder):
 
     def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:
         network = _variational(model).eval()
-        errors, divergence = self._errors(model, network, z)
+        errors, divergence = self._error_sums(model, network, z)
         if network.noise_variance is not None:
             # In training rows the noise is smaller than in fresh ones.
             network.noise_variance = likeliest_noise(errors)
@@ -202,11 +202,11 @@ class VariationalAutoencoder(BaseAutoencoder):
         network, losses = _variational(model, data.dtype), []
         with torch.no_grad():
             for z in data.split(_ROWS_AT_A_TIME):
-                errors, divergence = self._errors(model, network, z)
+                errors, divergence = self._error_sums(model, network, z)
                 losses.append(self._row_losses(model, network, errors, divergence))
         return float(torch.cat(losses).mean())
 
-    def _errors(
+    def _error_sums(
         self, model: Model, network: VariationalNetwork, z: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Errors of each row at one draw of its code, the same in each call; its divergence."""

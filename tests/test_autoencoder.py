@@ -392,7 +392,12 @@ def test_early_stopping_stops(digits):
 
 def test_warm_start_goes_on_where_the_last_fit_ended(digits):
     X = digits[:600]
-    options = {"early_stopping": False, "max_iter": 3, "weight_decay": 0, "hidden_layer_sizes": (32,)}
+    options = {
+        "early_stopping": False,
+        "max_iter": 3,
+        "weight_decay": 0,
+        "hidden_layer_sizes": (32,),
+    }
     once = fast(4, **options).fit(X)
     twice = fast(4, warm_start=True, **options).fit(X)
     before = twice.score(X)

@@ -1,7 +1,8 @@
 """Reconstruction losses: pure functions of tensors.
 
 A network's output is in the link space of its loss: the reconstruction itself for the squared,
-absolute and Huber losses, the logit for the log loss, the log of the rate for the Poisson loss.
+absolute and Huber losses, the logit for the log loss, the log of the rate for the Poisson loss,
+the log of the share, up to a constant, for the multinomial loss.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class ReconstructionLoss:
     link : callable or None
         Reconstruction to output. None for losses whose output is the reconstruction; these work
         in centred and scaled units, the others in the units of X.
+    shares : bool
+        Whether the response is a column's share of its row's total, which the model supplies.
     draw : callable or None
         ``(reconstruction, generator) -> x``, from the distribution whose negative log-likelihood
         the loss is; None for the normal one.
@@ -42,6 +45,7 @@ class ReconstructionLoss:
     derivative: Callable[[Tensor, Tensor], Tensor]
     response: Callable[[Tensor], Tensor] = identity
     link: Callable[[Tensor], Tensor] | None = None
+    shares: bool = False
     draw: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
 
@@ -73,6 +77,18 @@ def poisson(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return loss.mean() if reduction == "mean" else loss
 
 
+def multinomial(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Half the multinomial deviance: target log(target / total / share), share = softmax(output).
+
+    An entry's loss may be below 0; a row's is not.
+    """
+    target = target.clamp_min(0)
+    # Not the logarithm of the quotient, which an empty row has not.
+    loss = torch.xlogy(target, target) - torch.xlogy(target, target.sum(-1, keepdim=True))
+    loss = loss - target * torch.log_softmax(output, -1)
+    return loss.mean() if reduction == "mean" else loss
+
+
 def _squared_slope(output: Tensor, target: Tensor) -> Tensor:
     return (output - target).mul_(2.0)
 
@@ -91,6 +107,15 @@ def _log_loss_slope(output: Tensor, target: Tensor) -> Tensor:
 
 def _poisson_slope(output: Tensor, target: Tensor) -> Tensor:
     return torch.exp(output).sub_(target.clamp_min(0))
+
+
+def _multinomial_slope(output: Tensor, target: Tensor) -> Tensor:
+    target = target.clamp_min(0)
+    return torch.softmax(output, -1).mul_(target.sum(-1, keepdim=True)).sub_(target)
+
+
+def _softmax(output: Tensor) -> Tensor:
+    return torch.softmax(output, -1)
 
 
 # A feature that is always 0 (or always 1) would need an infinite output.
@@ -118,7 +143,11 @@ LOSSES: dict[str, ReconstructionLoss] = {
     "absolute_error": ReconstructionLoss(absolute_error, _absolute_slope),
     "huber": ReconstructionLoss(huber, _huber_slope),
     "log_loss": ReconstructionLoss(
-        log_loss, _log_loss_slope, torch.sigmoid, _logit, _draw_bernoulli
+        log_loss, _log_loss_slope, torch.sigmoid, _logit, draw=_draw_bernoulli
     ),
-    "poisson": ReconstructionLoss(poisson, _poisson_slope, torch.exp, _log, _draw_poisson),
+    "poisson": ReconstructionLoss(poisson, _poisson_slope, torch.exp, _log, draw=_draw_poisson),
+    # Of a row with a Poisson total.
+    "multinomial": ReconstructionLoss(
+        multinomial, _multinomial_slope, _softmax, _log, shares=True, draw=_draw_poisson
+    ),
 }

@@ -85,13 +85,18 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     _networks: dict[torch.dtype, AutoencoderNetwork] = field(default_factory=dict, repr=False)
     _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
 
+    def response(self, output: Tensor) -> Tensor:
+        """Output to reconstruction, in the units of the loss; shares are those of a mean row."""
+        response = self.loss.response(output)
+        return response * float(self.mean.sum()) if self.loss.shares else response
+
     def target(self, z: Tensor, output: Tensor) -> Tensor:
         """Return what the loss compares the output with: itself where an entry is missing."""
         x = z if self.loss.link is None else torch.add(self.mean_like(z), z, alpha=self.scale)
         if not self.network.fills_missing:
             return x
         # No loss has a gradient there.
-        return torch.where(x.isnan(), self.loss.response(output.detach()), x)
+        return torch.where(x.isnan(), self.response(output.detach()), x)
 
     def entry_losses(self, output: Tensor, z: Tensor) -> Tensor:
         """Loss of each entry; 0 where it is missing."""
@@ -115,7 +120,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         output = (network or self.network).decode(code)
         if self.loss.link is None:
             return output
-        return (self.loss.response(output) - self.mean_like(output)) / self.scale
+        return (self.response(output) - self.mean_like(output)) / self.scale
 
     def encoded_chunks(self, z: Tensor) -> Iterator[Tensor]:
         """Yield the codes of a part of the rows after another; z in training units."""

@@ -108,6 +108,11 @@ class Perceptron(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.hidden(x), x)
 
+    @torch.no_grad()
+    def ignore(self, inputs: Tensor) -> None:
+        """Give no weight to these inputs, a mask."""
+        self.layers[0].weight[..., inputs, :] = 0.0
+
     def hidden(self, x: Tensor) -> Tensor:
         """Return the activations of the last hidden layer; x itself where there is none."""
         activation = ACTIVATIONS[self.activation]
@@ -353,7 +358,10 @@ class Weights:
         """Make layers from size to size, of which the last has a gain of 1."""
         *inner, last = pairwise(sizes)
         layers = [self.dense(n_in, n_out, gain) for n_in, n_out in inner]
-        return [*layers, self._dense(torch.zeros(last)) if self.start_at_zero else self.dense(*last)]
+        return [
+            *layers,
+            self._dense(torch.zeros(last)) if self.start_at_zero else self.dense(*last),
+        ]
 
     def _dense(self, weight: Tensor) -> Dense:
         batch = () if self.n_models is None else (self.n_models,)

@@ -83,4 +83,3 @@ class SparseRows:
         sums.index_add_(0, self.columns, self.values.double())
         sums += (len(self) - self._n_entries()) * self.default
         return (sums / len(self)).to(self.dtype)
-

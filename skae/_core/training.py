@@ -118,7 +118,9 @@ def epoch_batches(
             rows = rows[torch.randperm(len(rows), generator=generator)]
         orders.append(torch.cat([rows, rows[: longest - len(rows)]]))
     order = orders[0] if division.n_models is None else torch.stack(orders)
-    batches_a_run = max(1, _GATHERED_ENTRIES // (sizes[0] * len(orders) * math.prod(data.shape[1:])))
+    batches_a_run = max(
+        1, _GATHERED_ENTRIES // (sizes[0] * len(orders) * math.prod(data.shape[1:]))
+    )
     start = 0
     for i in range(0, len(sizes), batches_a_run):
         run = sizes[i : i + batches_a_run]

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import rel_entr, softmax
 from sklearn import metrics
 
 from skae._core.losses import LOSSES
@@ -18,14 +19,22 @@ def example(name: str) -> tuple[torch.Tensor, torch.Tensor]:
     target = torch.randn(6, 4, generator=generator, dtype=torch.float64)
     if name == "log_loss":
         target = torch.rand(6, 4, generator=generator, dtype=torch.float64)
-    if name == "poisson":
+    if name in {"poisson", "multinomial"}:
         target = torch.randint(0, 5, (6, 4), generator=generator).double()
     return output, target
 
 
-def target_of(name: str, uniform: float) -> float:
+def target_of(name: str, uniform: float) -> torch.Tensor:
     """Map a number in (0, 1) to a target that the loss allows."""
-    return {"log_loss": uniform, "poisson": 10 * uniform}.get(name, 20 * uniform - 10)
+    if name == "multinomial":  # of a single column, the share is 1 whatever the output
+        return torch.tensor([uniform, 1 - uniform], dtype=torch.float64)
+    return tensor({"log_loss": uniform, "poisson": 10 * uniform}.get(name, 20 * uniform - 10))
+
+
+def output_of(name: str, value: float) -> torch.Tensor:
+    """Return an output of the shape of `target_of`."""
+    fixed = [0.3] if name == "multinomial" else []
+    return torch.tensor([value, *fixed], dtype=torch.float64)
 
 
 def tensor(value: float) -> torch.Tensor:
@@ -37,6 +46,12 @@ ORACLES = {
     "absolute_error": lambda o, t: metrics.mean_absolute_error(t, o),
     "huber": lambda o, t: np.where(np.abs(o - t) < 1, (o - t) ** 2, 2 * np.abs(o - t) - 1).mean(),
     "log_loss": lambda o, t: np.mean(t * np.log1p(np.exp(-o)) + (1 - t) * np.log1p(np.exp(o))),
+    "multinomial": lambda o, t: np.mean(
+        [
+            row.sum() * rel_entr(row / row.sum(), softmax(out)).sum() / len(row)
+            for row, out in zip(t, o, strict=True)
+        ]
+    ),
     "poisson": lambda o, t: 0.5 * metrics.mean_poisson_deviance(t.ravel(), np.exp(o).ravel()),
 }
 SLOPES = {
@@ -45,6 +60,7 @@ SLOPES = {
     "huber": lambda o, t: 2 * (o - t).clamp(-1, 1),
     "log_loss": lambda o, t: torch.sigmoid(o) - t,
     "poisson": lambda o, t: torch.exp(o) - t,
+    "multinomial": lambda o, t: t.sum(-1, keepdim=True) * torch.softmax(o, -1) - t,
 }
 
 
@@ -87,9 +103,9 @@ def test_mean_is_the_mean_of_the_entries(name):
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(uniform=st.floats(0.01, 0.99), a=numbers, b=numbers)
 def test_convex_in_the_output(name, uniform, a, b):
-    target, loss = tensor(target_of(name, uniform)), LOSSES[name].function
-    middle = float(loss(tensor((a + b) / 2), target))
-    chord = float(loss(tensor(a), target) + loss(tensor(b), target)) / 2
+    target, loss = target_of(name, uniform), LOSSES[name].function
+    middle = float(loss(output_of(name, (a + b) / 2), target))
+    chord = float(loss(output_of(name, a), target) + loss(output_of(name, b), target)) / 2
     assert middle <= chord + 1e-9 * (1 + abs(chord))
 
 
@@ -98,10 +114,10 @@ def test_convex_in_the_output(name, uniform, a, b):
 @given(uniform=st.floats(0.01, 0.99), other=numbers)
 def test_smallest_at_the_perfect_output(name, uniform, other):
     loss = LOSSES[name]
-    target = tensor(target_of(name, uniform))
+    target = target_of(name, uniform)
     perfect = target if loss.link is None else loss.link(target)
     lowest = float(loss.function(perfect, target))
-    assert float(loss.function(tensor(other), target)) >= lowest - 1e-12
+    assert float(loss.function(output_of(name, other), target)) >= lowest - 1e-12
     if name != "log_loss":  # whose floor is the entropy of the target
         assert lowest == pytest.approx(0, abs=1e-12)
 
@@ -111,7 +127,7 @@ def test_smallest_at_the_perfect_output(name, uniform, other):
 @given(uniform=st.floats(0.01, 0.99))
 def test_response_undoes_the_link(name, uniform):
     loss = LOSSES[name]
-    target = tensor(target_of(name, uniform))
+    target = target_of(name, uniform)
     output = target if loss.link is None else loss.link(target)
     torch.testing.assert_close(loss.response(output), target)
 
@@ -131,3 +147,18 @@ def test_poisson_bears_a_zero_that_rounding_made_negative():
     target = torch.tensor([-1e-9, 0.0])
     loss = LOSSES["poisson"].function(torch.zeros(2), target, reduction="none")
     torch.testing.assert_close(loss, torch.ones(2))
+
+
+def test_multinomial_bears_an_empty_row():
+    loss = LOSSES["multinomial"]
+    output, target = torch.ones(2, 3), torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 2.0]])
+    entries = loss.function(output, target, reduction="none")
+    assert (entries[0] == 0).all()
+    assert entries.isfinite().all()
+    assert (loss.derivative(output, target)[0] == 0).all()
+
+
+def test_multinomial_does_not_see_the_level_of_the_output():
+    output, target = example("multinomial")
+    loss = LOSSES["multinomial"].function
+    torch.testing.assert_close(loss(output + 3, target), loss(output, target))

@@ -1,0 +1,83 @@
+"""Binary codes: how they are learned, and where the thresholds of their bits lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skae._core.networks import Architecture, AutoencoderNetwork, Perceptron, Weights
+
+# Share of a batch in the running mean of the units.
+_MOMENTUM = 0.1
+# Among this share of the rows about the median, the threshold takes the widest gap.
+_LEEWAY = 0.02
+
+
+class HashingNetwork(AutoencoderNetwork):
+    """An autoencoder whose code is 0 or 1.
+
+    In training a unit is ``logistic(a - centre + noise)``: only far from the centre does it get
+    through the noise, so that is where training takes it. The centre is the mean of the batch;
+    every bit then splits the rows.
+
+    Attributes
+    ----------
+    noise_level : float
+        Standard deviation of the noise.
+    straight_through : bool
+        Round in training too, with the derivative of the unrounded unit.
+    thresholds : Tensor of shape (1, k) or (n_models, 1, k)
+        A bit is 1 above it: a running mean of the centres, until `balanced_thresholds` are set.
+    """
+
+    thresholds: Tensor
+
+    def __init__(self, encoder: Perceptron, decoder: Perceptron) -> None:
+        super().__init__(encoder, decoder, "logistic")
+        self.noise_level = 0.0
+        self.straight_through = False
+        self.register_buffer("thresholds", torch.zeros_like(encoder.layers[-1].bias))
+
+    def encode(self, x: Tensor) -> Tensor:
+        units = self.encoder(x)
+        if not self.training:
+            return (units > self.thresholds).to(x.dtype)
+        centre = units.mean(-2, keepdim=True)
+        with torch.no_grad():
+            self.thresholds.lerp_(centre.view_as(self.thresholds), _MOMENTUM)
+        noise = torch.empty_like(units).normal_(generator=self.generator)
+        code = torch.sigmoid(torch.add(units - centre, noise, alpha=self.noise_level))
+        return code + (code.round() - code).detach() if self.straight_through else code
+
+
+@dataclass(frozen=True)
+class HashingArchitecture(Architecture):
+    """Of a `HashingNetwork`."""
+
+    def join(self, encoder: Perceptron, decoder: Perceptron, weights: Weights) -> HashingNetwork:
+        return HashingNetwork(encoder, decoder)
+
+
+def balanced_thresholds(units: Tensor) -> Tensor:
+    """Return, for each column of units, a value that about half of the rows are above.
+
+    It lies in the middle of the widest gap near the median, so that rounding moves no row across.
+    Where many rows share the median, the gap that is nearest to it is taken.
+    """
+    n_rows = len(units)
+    if n_rows < 2:
+        return units[0].double() + 1.0
+    ordered = units.double().sort(0).values
+    gaps = ordered.diff(dim=0)
+    ranks = torch.arange(1, n_rows, dtype=torch.float64)[:, None] - n_rows / 2
+    near = ranks.abs() <= max(0.5, _LEEWAY / 2 * n_rows)
+    # Any gap near the median is better than one further off; there, the widest is the best.
+    smallest = 1e-6 * (ordered[-1] - ordered[0])
+    merit = torch.where(near, gaps / gaps.max(0).values.clamp_min(1e-300), -ranks.abs())
+    merit = torch.where(gaps > smallest, merit, -torch.inf)
+    chosen = merit.argmax(0, keepdim=True)
+    middle = (ordered[:-1].gather(0, chosen) + gaps.gather(0, chosen) / 2)[0]
+    # A unit that never varies is a bit that is always 0.
+    return torch.where(ordered[-1] > ordered[0], middle, ordered[-1] + 1.0)

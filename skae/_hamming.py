@@ -1,0 +1,57 @@
+"""Neighbours of binary codes, counted bit by bit in packed words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Packed = NDArray[np.uint8]
+
+
+def pack(bits: NDArray[Any]) -> Packed:
+    """Pack rows of 0 and 1 into bytes, the first bit highest, the last byte filled up with 0."""
+    return np.packbits(bits.astype(bool), axis=1)
+
+
+def nearest(
+    queries: Packed, stored: Packed, n_neighbors: int, *, leave_out_self: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distances and row numbers of the nearest stored codes, of equal ones the first.
+
+    With `leave_out_self`, query i does not find stored row i.
+    """
+    distances = np.empty((len(queries), n_neighbors), dtype=np.int64)
+    indices = np.empty_like(distances)
+    # A word of all codes after another: each pass runs through memory in order.
+    words = np.ascontiguousarray(_words(stored).T)
+    n_bits = 8 * stored.shape[1]
+    differing = np.empty_like(words[0])
+    counts = np.empty(len(stored), dtype=np.uint8 if n_bits < 256 else np.int64)
+    for i, query in enumerate(_words(queries)):
+        for j, word in enumerate(query):
+            np.bitwise_xor(words[j], word, out=differing)
+            if j == 0:
+                counts[:] = np.bitwise_count(differing)
+            else:
+                counts += np.bitwise_count(differing)
+        histogram = np.bincount(counts, minlength=n_bits + 1)
+        if leave_out_self:
+            histogram[counts[i]] -= 1
+        radius = np.searchsorted(histogram.cumsum(), n_neighbors)
+        candidates = np.flatnonzero(counts <= radius)
+        if leave_out_self:
+            candidates = candidates[candidates != i]
+        found = counts[candidates]
+        order = np.argsort(found, kind="stable")[:n_neighbors]
+        distances[i], indices[i] = found[order], candidates[order]
+    return distances, indices
+
+
+def _words(packed: Packed) -> NDArray[Any]:
+    """View bytes as the widest words, padded where they do not fill one."""
+    n_bytes = packed.shape[1]
+    size = next((size for size in (1, 2, 4) if n_bytes <= size), 8)
+    padded = np.pad(packed, ((0, 0), (0, -n_bytes % size)))
+    return np.ascontiguousarray(padded).view(f"u{size}")
