@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import sklearn.datasets
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.feature_extraction.text import CountVectorizer
 
 Data = tuple[NDArray[np.floating], NDArray]
 
@@ -54,24 +56,51 @@ def _load_tabular(directory: Path, *, name: str) -> Data:
     return features.to_numpy(dtype=np.float64), table["target"].to_numpy()
 
 
-def _load_mnist(directory: Path) -> Data:
+def _load_images(directory: Path, *, name: str, openml: str) -> Data:
     """Return 70,000 rows of pixels in [0, 1], float32; the first 60,000 are the training part."""
-    path = directory / "mnist.npz"
+    path = directory / f"{name}.npz"
     if path.exists():
         with np.load(path) as arrays:
             images = np.concatenate([arrays["X_train"], arrays["X_test"]])
             y = np.concatenate([arrays["y_train"], arrays["y_test"]])
     else:
         images, y = sklearn.datasets.fetch_openml(
-            "mnist_784", version=1, return_X_y=True, as_frame=False
+            openml, version=1, return_X_y=True, as_frame=False
         )
     return images.reshape(len(images), -1).astype(np.float32) / 255, y.astype(np.int64)
+
+
+def _load_olivetti(directory: Path) -> Data:
+    """Return 400 faces of 64 x 64 pixels in [0, 1], float32."""
+    path = directory / "olivetti.npz"
+    if path.exists():
+        with np.load(path) as arrays:
+            y = arrays["y"]
+            faces = arrays["X"].reshape(len(y), -1).astype(np.float32) / 255
+    else:
+        faces, y = sklearn.datasets.fetch_olivetti_faces(return_X_y=True)
+    return faces, y
+
+
+def load_newsgroups(
+    n_words: int, directory: str | Path | None = None
+) -> tuple[csr_array, NDArray, csr_array, NDArray]:
+    """Load counts of the commonest words of 20 newsgroups: training and test part, with labels."""
+    parts = [
+        sklearn.datasets.fetch_20newsgroups(subset=subset, data_home=data_directory(directory))
+        for subset in ("train", "test")
+    ]
+    words = CountVectorizer(max_features=n_words, stop_words="english", dtype=np.float32)
+    train = words.fit_transform(parts[0].data)
+    return train, parts[0].target, words.transform(parts[1].data), parts[1].target
 
 
 DATASETS: dict[str, Callable[[Path], Data]] = {
     **{name: partial(_load_scikit_learn, name=name) for name in SCIKIT_LEARN_SETS},
     **{name: partial(_load_tabular, name=name) for name in TABULAR_SETS},
-    "mnist": _load_mnist,
+    "mnist": partial(_load_images, name="mnist", openml="mnist_784"),
+    "fashion_mnist": partial(_load_images, name="fashion_mnist", openml="Fashion-MNIST"),
+    "olivetti": _load_olivetti,
 }
 
 

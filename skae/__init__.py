@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from skae._autoencoder import Autoencoder as Autoencoder
     from skae._classifier import AutoencoderClassifier as AutoencoderClassifier
     from skae._contractive import ContractiveAutoencoder as ContractiveAutoencoder
+    from skae._convolutional import ConvolutionalAutoencoder as ConvolutionalAutoencoder
     from skae._denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from skae._hashing import HashingAutoencoder as HashingAutoencoder
     from skae._regressor import AutoencoderRegressor as AutoencoderRegressor
@@ -24,6 +25,7 @@ _HOMES = {
     "AutoencoderClassifier": "skae._classifier",
     "AutoencoderRegressor": "skae._regressor",
     "ContractiveAutoencoder": "skae._contractive",
+    "ConvolutionalAutoencoder": "skae._convolutional",
     "DenoisingAutoencoder": "skae._denoising",
     "HashingAutoencoder": "skae._hashing",
     "SparseAutoencoder": "skae._sparse",
@@ -36,6 +38,7 @@ __all__ = [
     "AutoencoderClassifier",
     "AutoencoderRegressor",
     "ContractiveAutoencoder",
+    "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "HashingAutoencoder",
     "SparseAutoencoder",

@@ -46,6 +46,7 @@ from skae._preparation import (
 from skae._runs import TRAINING_CONSTRAINTS, Run, TrainingRuns
 from skae._sparse_input import entries
 from skae._validation import (
+    NOTED_OF_X,
     StrOptions,
     check_probabilities,
     features_as_found_on_error,
@@ -104,6 +105,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         "precision": [StrOptions({"float32", "bfloat16"})],
         "warm_start": ["boolean"],
     }
+
+    # What `fit` leaves of X before anything else, and takes back where it fails.
+    _noted: ClassVar[tuple[str, ...]] = NOTED_OF_X
 
     # -- what a variant may override -------------------------------------------------------------
 
@@ -232,7 +236,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         ConvergenceWarning
             If training diverged or was interrupted; the best state so far is kept.
         """
-        with features_as_found_on_error(self):
+        with features_as_found_on_error(self, self._noted):
             return self._fit(X, y)
 
     def _fit(self, X: ArrayLike, y: object) -> Self:
@@ -466,7 +470,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         -------
         self : object
         """
-        with features_as_found_on_error(self):
+        with features_as_found_on_error(self, self._noted):
             return self._partial_fit(X)
 
     def _partial_fit(self, X: ArrayLike) -> Self:

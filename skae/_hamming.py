@@ -30,12 +30,10 @@ def nearest(
     differing = np.empty_like(words[0])
     counts = np.empty(len(stored), dtype=np.uint8 if n_bits < 256 else np.int64)
     for i, query in enumerate(_words(queries)):
-        for j, word in enumerate(query):
-            np.bitwise_xor(words[j], word, out=differing)
-            if j == 0:
-                counts[:] = np.bitwise_count(differing)
-            else:
-                counts += np.bitwise_count(differing)
+        counts.fill(0)
+        for word, stored_words in zip(query, words, strict=True):
+            np.bitwise_xor(stored_words, word, out=differing)
+            np.add(counts, np.bitwise_count(differing), out=counts)
         histogram = np.bincount(counts, minlength=n_bits + 1)
         if leave_out_self:
             histogram[counts[i]] -= 1

@@ -99,7 +99,6 @@ class HashingAutoencoder(BaseAutoencoder):
     _: KW_ONLY
     code_activation: str = computed(lambda self: "logistic")
     shortcut: str | None = computed(lambda self: None)
-    weight_decay: float = 0.0
     noise_level: float = 4.0
     straight_through: bool = False
 

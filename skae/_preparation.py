@@ -272,9 +272,9 @@ def link_start(model: Model, largest: float) -> None:
         slope = 4.0 if loss.response is torch.sigmoid else 1.0 / max(largest, 1e-30)
         shortcut = shortcut * (slope * model.scale)
         decoder.scale = 1.0
-    elif not decoder.layers[-1].transposed:
+    else:
         # Random outputs are far worse than the mean in a link's space; begin at the mean.
-        decoder.layers[-1].weight.zero_()
+        decoder.silence()
     decoder.set_linear_path(shortcut, loss.link(model.mean))
 
 

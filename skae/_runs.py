@@ -42,6 +42,7 @@ class Run:
     solver: Solver
     settings: Settings
     generator: torch.Generator
+    operations: float  # of a step, floating-point
 
 
 class TrainingRuns:
@@ -119,7 +120,10 @@ class TrainingRuns:
             n_steps = n_epochs * len(batch_sizes(division, settings))
             mean_rate = settings.learning_rate * (1.0 if constant_learning_rate else 0.5)
             shrinkage /= mean_rate * n_steps
-        return Run(parameters, SOLVERS[self.solver](parameters, shrinkage), settings, generator)
+        solver = SOLVERS[self.solver](parameters, shrinkage)
+        # Forward, into the input and into the weights: a product and a sum each.
+        operations = 6.0 * network.n_products() * batch_size
+        return Run(parameters, solver, settings, generator, operations)
 
     def _train(
         self,
@@ -133,8 +137,7 @@ class TrainingRuns:
         must_beat_start: bool = False,
     ) -> History:
         """Train, and warn of an end before time."""
-        operations = 6.0 * run.parameters.values.numel() * run.settings.batch_size
-        with training_numerics(operations=operations, precision=self.precision):
+        with training_numerics(operations=run.operations, precision=self.precision):
             history = train(
                 run.parameters,
                 run.solver,

@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from skae._core.sparse_rows import SparseRows
+from skae._core.sparse_rows import SparseRows, rows_at_a_time
 
 Array = NDArray[Any]
 
@@ -29,7 +29,7 @@ def dense_parts(X: Any) -> Iterator[Array]:
     if not issparse(X):
         yield X
         return
-    for part in gen_batches(X.shape[0], _ROWS_AT_A_TIME):
+    for part in gen_batches(X.shape[0], rows_at_a_time(_ROWS_AT_A_TIME, X.shape[1])):
         yield X[part].toarray()
 
 

@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
+    "NOTED_OF_X",
     "StrOptions",
     "check_count",
     "check_probabilities",
@@ -64,10 +65,15 @@ def without(constraints: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: found for name, found in constraints.items() if name not in names}
 
 
+# Attributes that `validate_data` sets.
+NOTED_OF_X = ("n_features_in_", "feature_names_in_")
+
+
 @contextmanager
-def features_as_found_on_error(estimator: object) -> Iterator[None]:
-    """Undo what `validate_data` notes down of the features, where the fit fails after it."""
-    names = ("n_features_in_", "feature_names_in_")
+def features_as_found_on_error(
+    estimator: object, names: tuple[str, ...] = NOTED_OF_X
+) -> Iterator[None]:
+    """Undo what validation notes down of the features, where the fit fails after it."""
     before = {name: vars(estimator)[name] for name in names if name in vars(estimator)}
     try:
         yield
@@ -78,8 +84,10 @@ def features_as_found_on_error(estimator: object) -> Iterator[None]:
         raise
 
 
-def widths(name: str, value: Sequence[int]) -> tuple[int, ...]:
-    """Check a sequence of layer widths."""
+def widths(
+    name: str, value: Sequence[int], examples: str = "(256, 128), or () for one layer"
+) -> tuple[int, ...]:
+    """Check a sequence of layer widths, or of other sizes."""
     try:
         checked = tuple(value)
     except TypeError:
@@ -88,7 +96,7 @@ def widths(name: str, value: Sequence[int]) -> tuple[int, ...]:
         if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
             raise ValueError(
                 f"The {name!r} parameter must be a sequence of ints of 1 or more, such as "
-                f"(256, 128), or () for one layer. Got {value!r} instead."
+                f"{examples}. Got {value!r} instead."
             )
     return tuple(int(width) for width in checked)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from skae._core.sparse_rows import rows_at_a_time
+
 # How many standard errors below PCA's the held-out error must lie before the trained network
 # replaces PCA. At 2, one case in 24 on tiny data was worse than PCA; at 3, none.
 STANDARD_ERRORS = 3.0
@@ -89,7 +91,8 @@ class Judge:
         assert division.counted is not None
         self.row_losses = row_losses
         self.data = data
-        self.chunks = division.held_out.to(data.device).split(_CHUNK, dim=-1)
+        n_rows = rows_at_a_time(_CHUNK, math.prod(data.shape[1:]))
+        self.chunks = division.held_out.to(data.device).split(n_rows, dim=-1)
         self.counted = division.counted.to(data.device)
 
     @torch.no_grad()

@@ -43,7 +43,7 @@ SCALES_WITH_DATA = frozenset({"identity", "relu"})
 
 # Variance of the weights, times the number of inputs, that keeps a signal's variance through a
 # layer: 2 where half of the signal is cut off (He et al. 2015), 1 elsewhere (LeCun et al. 1998).
-_GAIN = {"relu": 2.0, "gelu": 2.0, "silu": 2.0}
+GAIN = {"relu": 2.0, "gelu": 2.0, "silu": 2.0}
 
 # Share of a batch in the running mean of the noise.
 _NOISE_MOMENTUM = 0.1
@@ -113,6 +113,12 @@ class Perceptron(nn.Module):
         """Give no weight to these inputs, a mask."""
         self.layers[0].weight[..., inputs, :] = 0.0
 
+    @torch.no_grad()
+    def silence(self) -> None:
+        """Make the layers' output the same for every input."""
+        if not self.layers[-1].transposed:  # tied weights are the encoder's too
+            self.layers[-1].weight.zero_()
+
     def hidden(self, x: Tensor) -> Tensor:
         """Return the activations of the last hidden layer; x itself where there is none."""
         activation = ACTIVATIONS[self.activation]
@@ -140,6 +146,10 @@ class Perceptron(nn.Module):
 
 class Network(nn.Module):
     """What a training needs of a network."""
+
+    def n_products(self) -> int:
+        """Return about how many multiplications a row takes on its way through what is trained."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def set_generator(self, generator: torch.Generator | None) -> None:
         """Draw noise and dropout from this generator, so that torch's own is left alone."""
@@ -290,7 +300,7 @@ class Architecture:
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
         """Make encoder and decoder."""
         sizes = [self.n_features, *self.hidden_layer_sizes, self.n_components]
-        gain = _GAIN.get(self.activation, 1.0)
+        gain = GAIN.get(self.activation, 1.0)
         encoder_layers = weights.chain(sizes, gain)
         if self.tied_weights:
             decoder_layers = [

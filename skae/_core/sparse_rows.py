@@ -7,6 +7,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+# Entries that are made dense at a time.
+_ENTRIES = 2**24
+
+
+def rows_at_a_time(most: int, n_columns: int) -> int:
+    """Return how many rows may be dense at once, of wide ones fewer than asked for."""
+    return max(1, min(most, _ENTRIES // n_columns))
+
 
 class SparseRows:
     """Compressed rows, which stand in for the tensor of all rows of a training.
@@ -62,8 +70,9 @@ class SparseRows:
         return dense.view(*rows.shape, -1)
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """Yield dense rows, `size` at a time."""
-        for numbers in torch.arange(len(self), device=self.device).split(size):
+        """Yield dense rows, `size` at a time; fewer where they are wide."""
+        numbers_of_all = torch.arange(len(self), device=self.device)
+        for numbers in numbers_of_all.split(rows_at_a_time(size, self.shape[1])):
             yield self[numbers]
 
     def _n_entries(self) -> Tensor:

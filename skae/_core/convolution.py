@@ -1,0 +1,198 @@
+"""Encoder and decoder of images: convolutions beside the linear path.
+
+Rows are flattened images, channels first. The decoder's convolutions come after a resize to twice
+the size by nearest neighbour: transposed convolutions of free kernels overlap unevenly and draw
+checkerboards (Odena et al. 2016). The two steps together are a transposed convolution whose kernel
+is made of that of 3 x 3, and so they are computed: at a third of the cost, to the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skae._core.networks import (
+    ACTIVATIONS,
+    GAIN,
+    Architecture,
+    AutoencoderNetwork,
+    Dense,
+    Perceptron,
+    Weights,
+)
+
+Size = tuple[int, int]
+_TAPS = 9  # of a kernel of 3 x 3
+
+
+class Convolution(nn.Module):
+    """Convolution of 3 x 3 to half the size, ``(h + 1) // 2`` by ``(w + 1) // 2``.
+
+    The weight is a matrix ``(in * 9, out)``, as `Dense` has it.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(weight.shape[1]))
+
+    def kernels(self) -> Tensor:
+        """Return the weight as ``(out, in, 3, 3)``."""
+        return self.weight.T.reshape(self.weight.shape[1], -1, 3, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.conv2d(images, self.kernels(), self.bias, stride=2, padding=1)
+
+
+class ResizeConvolution(Convolution):
+    """Resize to twice the size, convolution of 3 x 3, cut to `size`."""
+
+    def __init__(self, weight: Tensor, size: Size) -> None:
+        super().__init__(weight)
+        self.size = size
+
+    def forward(self, images: Tensor) -> Tensor:
+        kernels = self.kernels().flatten(0, 1)[:, None]
+        # What each pixel adds to the larger image: its square of 2 x 2, convolved with the kernel.
+        spread = F.conv2d(kernels, kernels.new_ones(1, 1, 2, 2), padding=1).flip(-1, -2)
+        spread = spread.view(self.weight.shape[1], -1, 4, 4).transpose(0, 1)
+        larger = F.conv_transpose2d(images, spread, self.bias, stride=2, padding=1)
+        return larger[..., : self.size[0], : self.size[1]]
+
+
+class ConvolutionalEncoder(Perceptron):
+    """Convolutions, then dense layers."""
+
+    ignored: Tensor | None
+    convolutions: Sequence[Convolution]
+
+    def __init__(
+        self,
+        convolutions: Sequence[Convolution],
+        layers: Sequence[Dense],
+        shape: tuple[int, int, int],
+        activation: str,
+        dropout: float,
+    ) -> None:
+        super().__init__(layers, activation, dropout)
+        self.convolutions = nn.ModuleList(convolutions)  # type: ignore[assignment]
+        self.shape = shape
+        self.register_buffer("ignored", None)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        activation = ACTIVATIONS[self.activation]
+        images = x if self.ignored is None else x.masked_fill(self.ignored, 0.0)
+        images = images.unflatten(-1, self.shape).contiguous(memory_format=torch.channels_last)
+        for convolution in self.convolutions:
+            images = activation(convolution(images))
+        return super().hidden(images.flatten(1))
+
+    def ignore(self, inputs: Tensor) -> None:
+        """Take these inputs for 0; no single weight belongs to one."""
+        self.ignored = inputs if inputs.any() else None
+
+
+class ConvolutionalDecoder(Perceptron):
+    """Dense layers, then convolutions of ever larger images."""
+
+    convolutions: Sequence[ResizeConvolution]
+
+    def __init__(
+        self,
+        layers: Sequence[Dense],
+        convolutions: Sequence[ResizeConvolution],
+        shape: tuple[int, int, int],
+        activation: str,
+        dropout: float,
+    ) -> None:
+        super().__init__(layers, activation, dropout)
+        self.convolutions = nn.ModuleList(convolutions)  # type: ignore[assignment]
+        self.shape = shape
+
+    def output(self, hidden: Tensor, x: Tensor) -> Tensor:
+        activation = ACTIVATIONS[self.activation]
+        images = self.layers[-1](hidden).unflatten(-1, self.shape)
+        images = images.contiguous(memory_format=torch.channels_last)
+        for convolution in self.convolutions:
+            images = convolution(activation(images))
+        return self.add_linear_path(images.flatten(1), x)
+
+    @torch.no_grad()
+    def silence(self) -> None:
+        self.convolutions[-1].weight.zero_()
+
+
+class ConvolutionalNetwork(AutoencoderNetwork):
+    """An autoencoder of images."""
+
+    architecture: ConvolutionalArchitecture
+
+    def n_products(self) -> int:
+        architecture = self.architecture
+        channels = [architecture.image_shape[0], *architecture.channels]
+        n_products = super().n_products()
+        for (n_in, n_out), (larger, smaller) in zip(
+            pairwise(channels), pairwise(architecture.sizes()), strict=True
+        ):
+            # On the way up, four taps for each pixel of the larger image.
+            n_products += n_in * n_out * (_TAPS * math.prod(smaller) + 4 * math.prod(larger))
+        return n_products
+
+
+@dataclass(frozen=True)
+class ConvolutionalArchitecture(Architecture):
+    """Of encoder and decoder with convolutions; one model only, without tied weights.
+
+    Attributes
+    ----------
+    image_shape : (channels, height, width)
+    channels : tuple of int
+        Of each convolution of the encoder; the decoder mirrors them.
+    """
+
+    image_shape: tuple[int, int, int] = (1, 1, 1)
+    channels: tuple[int, ...] = ()
+
+    def sizes(self) -> list[Size]:
+        """Height and width of the image, and after each convolution."""
+        sizes = [self.image_shape[1:]]
+        for _ in self.channels:
+            height, width = sizes[-1]
+            sizes.append(((height + 1) // 2, (width + 1) // 2))
+        return sizes
+
+    def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
+        gain = GAIN.get(self.activation, 1.0)
+        channels, sizes = [self.image_shape[0], *self.channels], self.sizes()
+        smallest = (channels[-1], *sizes[-1])
+        dense = [math.prod(smallest), *self.hidden_layer_sizes, self.n_components]
+
+        def kernels(n_in: int, n_out: int) -> Tensor:
+            return weights.normal(_TAPS * n_in, n_out, variance=gain / (_TAPS * n_in))
+
+        down = [Convolution(kernels(*pair)) for pair in pairwise(channels)]
+        encoder_layers = weights.chain(dense, gain)
+        # Of the decoder it is the last convolution that starts at 0, if anything does.
+        decoder_layers = replace(weights, start_at_zero=False).chain(dense[::-1], gain)
+        up = [
+            ResizeConvolution(kernels(*pair), size)
+            for pair, size in zip(pairwise(channels[::-1]), sizes[-2::-1], strict=True)
+        ]
+        encoder = ConvolutionalEncoder(
+            down, encoder_layers, self.image_shape, self.activation, self.dropout
+        )
+        decoder = ConvolutionalDecoder(decoder_layers, up, smallest, self.activation, self.dropout)
+        if weights.start_at_zero:
+            decoder.silence()
+        return encoder, decoder
+
+    def join(
+        self, encoder: Perceptron, decoder: Perceptron, weights: Weights
+    ) -> ConvolutionalNetwork:
+        return ConvolutionalNetwork(encoder, decoder, self.code_activation)
