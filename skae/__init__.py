@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from skae._convolutional import ConvolutionalAutoencoder as ConvolutionalAutoencoder
     from skae._denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from skae._hashing import HashingAutoencoder as HashingAutoencoder
+    from skae._predictive import (
+        PredictiveSparseDecomposition as PredictiveSparseDecomposition,
+    )
     from skae._regressor import AutoencoderRegressor as AutoencoderRegressor
     from skae._sparse import SparseAutoencoder as SparseAutoencoder
     from skae._stacked import StackedAutoencoder as StackedAutoencoder
@@ -28,6 +31,7 @@ _HOMES = {
     "ConvolutionalAutoencoder": "skae._convolutional",
     "DenoisingAutoencoder": "skae._denoising",
     "HashingAutoencoder": "skae._hashing",
+    "PredictiveSparseDecomposition": "skae._predictive",
     "SparseAutoencoder": "skae._sparse",
     "StackedAutoencoder": "skae._stacked",
     "VariationalAutoencoder": "skae._variational",
@@ -41,6 +45,7 @@ __all__ = [
     "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "HashingAutoencoder",
+    "PredictiveSparseDecomposition",
     "SparseAutoencoder",
     "StackedAutoencoder",
     "VariationalAutoencoder",

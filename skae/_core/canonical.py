@@ -31,6 +31,7 @@ from skae._core.model import Model
 from skae._core.networks import AutoencoderNetwork
 
 _JACOBIAN_ENTRIES = 2**23
+_JACOBIAN_PRODUCTS = 2**32
 _CHUNK = 8192
 
 Decoder = Callable[[Tensor], Tensor]
@@ -53,9 +54,13 @@ def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
     return pushed.view(n_rows, n_components, -1)
 
 
-def sensitivity(decode: Decoder, codes: Tensor, n_outputs: int) -> Tensor:
-    """Mean of J^T J, J the decoder's Jacobian, over evenly spaced rows; ``(k, k)``."""
-    n_rows = max(16, min(256, _JACOBIAN_ENTRIES // (n_outputs * codes.shape[1])))
+def sensitivity(decode: Decoder, codes: Tensor, n_outputs: int, n_products: int = 0) -> Tensor:
+    """Mean of J^T J, J the decoder's Jacobian, over evenly spaced rows; ``(k, k)``.
+
+    `n_products` is about how many multiplications a row takes; fewer rows do where it is large.
+    """
+    n_rows = min(256, _JACOBIAN_ENTRIES // (n_outputs * codes.shape[1]))
+    n_rows = max(16, min(n_rows, _JACOBIAN_PRODUCTS // max(1, n_products * codes.shape[1])))
     sample = codes[:: math.ceil(len(codes) / n_rows)].double()
     jacobians = decoder_jacobians(decode, sample).transpose(0, 1).flatten(1)
     return jacobians @ jacobians.T / len(sample)
@@ -134,7 +139,7 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
         return model.decode(code)
 
     n_outputs = math.prod(z.shape[1:])
-    metric = sensitivity(decode, codes, n_outputs)
+    metric = sensitivity(decode, codes, n_outputs, network.n_products())
     mean = codes.mean(0, dtype=torch.float64)
     tied = network.decoder.layers[0].transposed
     if axes is Axes.SCALED and not tied:  # a change of scale would tear tied weights apart

@@ -425,14 +425,12 @@ def select_model(network: AutoencoderNetwork, model: int) -> AutoencoderNetwork:
     """Drop the model axis in place, keeping one model; weights get memory of their own."""
     kept: dict[nn.Parameter, nn.Parameter] = {}
     for module in network.modules():
-        if isinstance(module, Dense):
-            for name in ("weight", "bias"):
-                old = getattr(module, name)
-                if old not in kept:
-                    value = old[model] if old.ndim > 2 else old
-                    value = value[0] if name == "bias" and value.ndim == 2 else value
-                    kept[old] = nn.Parameter(value.detach().clone())
-                setattr(module, name, kept[old])
+        for name, old in list(module.named_parameters(recurse=False)):
+            if old not in kept:
+                value = old[model] if old.ndim > 2 else old
+                value = value[0] if name != "weight" and value.ndim == 2 else value
+                kept[old] = nn.Parameter(value.detach().clone())
+            setattr(module, name, kept[old])
     for perceptron in network.perceptrons:
         shortcut, offset = perceptron._exact
         if shortcut is not None and shortcut.ndim == 3:

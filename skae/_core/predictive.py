@@ -1,0 +1,124 @@
+"""Sparse codes by optimisation, and a network that predicts them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skae._core.networks import (
+    GAIN,
+    Architecture,
+    AutoencoderNetwork,
+    Dense,
+    Perceptron,
+    Weights,
+)
+
+
+def shrink(x: Tensor, threshold: Tensor | float) -> Tensor:
+    """Move x towards 0 by the threshold, and no further."""
+    return x.sign() * (x.abs() - threshold).clamp_min(0.0)
+
+
+@torch.no_grad()
+def sparse_codes(
+    z: Tensor,
+    atoms: Tensor,
+    alpha: float,
+    *,
+    prediction: Tensor | None = None,
+    prediction_weight: float = 0.0,
+    n_steps: int,
+) -> Tensor:
+    """Minimise ``||z - c D||^2 + alpha |c|_1 + prediction_weight ||c - prediction||^2`` over c.
+
+    Accelerated proximal gradient steps (Beck & Teboulle 2009), with a new start of the momentum
+    where it points uphill (O'Donoghue & Candes 2015).
+
+    Parameters
+    ----------
+    z : Tensor of shape (..., rows, features)
+    atoms : Tensor of shape (..., components, features)
+        D.
+    alpha : float
+    prediction : Tensor of shape (..., rows, components) or None
+        Also where the steps begin; without one, they begin at 0.
+    prediction_weight : float
+    n_steps : int
+
+    Returns
+    -------
+    codes : Tensor of shape (..., rows, components)
+    """
+    gram, matches = atoms @ atoms.mT, z @ atoms.mT
+    curvature = torch.linalg.eigvalsh(gram)[..., -1:, None] + prediction_weight
+    if prediction is None:
+        codes = torch.zeros_like(matches)
+    else:
+        codes = prediction
+        matches = matches + prediction_weight * prediction
+    ahead, momentum = codes, 1.0
+    for _ in range(n_steps):
+        slope = ahead @ gram - matches
+        if prediction_weight:
+            slope = slope + prediction_weight * ahead
+        new = shrink(ahead - slope / curvature, 0.5 * alpha / curvature)
+        change = new - codes
+        if bool(((ahead - new) * change).sum() > 0):
+            momentum = 1.0
+        grown = 0.5 * (1.0 + (1.0 + 4.0 * momentum * momentum) ** 0.5)
+        ahead = torch.add(new, change, alpha=(momentum - 1.0) / grown)
+        codes, momentum = new, grown
+    return codes
+
+
+class UnitAtoms(Dense):
+    """``x D`` with rows of D of norm 1. The weight may have any length; the bias is not used."""
+
+    def atoms(self) -> Tensor:
+        """Return D."""
+        return F.normalize(self.weight, dim=-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.atoms()
+
+
+class PredictiveNetwork(AutoencoderNetwork):
+    """A dictionary, and an encoder that predicts sparse codes over it.
+
+    Attributes
+    ----------
+    thresholds : Parameter of shape (k,) or (n_models, 1, k)
+        By which the encoder's output is shrunk.
+    """
+
+    def __init__(self, encoder: Perceptron, decoder: Perceptron) -> None:
+        super().__init__(encoder, decoder, "identity")
+        self.thresholds = nn.Parameter(torch.zeros_like(encoder.layers[-1].bias))
+
+    def encode(self, x: Tensor) -> Tensor:
+        return shrink(self.encoder(x), self.thresholds.clamp_min(0.0))
+
+    def atoms(self) -> Tensor:
+        """Return the dictionary, ``(k, features)``."""
+        layer = self.decoder.layers[0]
+        assert isinstance(layer, UnitAtoms)
+        return layer.atoms()
+
+
+@dataclass(frozen=True)
+class PredictiveArchitecture(Architecture):
+    """Of a `PredictiveNetwork`: a decoder of one layer, whatever the encoder."""
+
+    def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
+        sizes = [self.n_features, *self.hidden_layer_sizes, self.n_components]
+        layers = weights.chain(sizes, GAIN.get(self.activation, 1.0))
+        encoder = Perceptron(layers, self.activation, self.dropout)
+        atoms = weights.dense(self.n_components, self.n_features)
+        return encoder, Perceptron([UnitAtoms(atoms.weight, atoms.bias)], "identity")
+
+    def join(self, encoder: Perceptron, decoder: Perceptron, weights: Weights) -> PredictiveNetwork:
+        return PredictiveNetwork(encoder, decoder)
