@@ -51,6 +51,10 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
     hidden_layer_sizes : sequence of int, default=()
         Widths of the dense layers between convolutions and code; the decoder mirrors them.
 
+    batch_size : int or "auto", default="auto"
+        Rows in a step. "auto" is a 25th of the training rows, but at least 16 and at most 128: a
+        convolution gains nothing from large batches.
+
     Attributes
     ----------
     {attributes}
@@ -89,6 +93,7 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
         "channels": ["array-like", tuple],
     }
 
+    _largest_batch: ClassVar[int] = 128
     _noted: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._noted, "image_shape_")
 
     def _may_cross_fit(self) -> bool:

@@ -127,6 +127,7 @@ class HashingAutoencoder(BaseAutoencoder):
     def _calibrate(self, model: Model, data: Tensor) -> None:
         network = _hashing(model).eval()
         units = torch.cat([network.encoder(chunk).cpu() for chunk in data.split(_ROWS_AT_A_TIME)])
+        network.noise_level = None
         network.thresholds = balanced_thresholds(units).to(data.device)
 
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -58,6 +58,9 @@ class TrainingRuns:
     weight_decay: float
     precision: str
 
+    # Most rows in a step where `batch_size` is "auto".
+    _largest_batch: ClassVar[int] = 512
+
     def _n_epochs(self) -> int:
         """Return the most epochs that a fit may take."""
         return self.max_iter
@@ -96,7 +99,7 @@ class TrainingRuns:
         if SOLVERS[self.solver].full_batch:
             batch_size = n_rows
         elif isinstance(self.batch_size, str):
-            batch_size = min(512, max(16, n_rows // 25))
+            batch_size = min(self._largest_batch, max(16, n_rows // 25))
         else:
             batch_size = min(int(self.batch_size), n_rows)
         rate = self.learning_rate_init

@@ -326,7 +326,7 @@ class BaseSupervised(
             division = divide(
                 len(known), self.validation_fraction, may_cross_fit=False, generator=generator
             )
-        n_layers = len(network.network.encoder.layers)
+        n_layers = len(network.network.encoder.all_layers())
         n_frozen = self._n_frozen(n_layers)
         # The head first: its first steps, from 0, would spoil what the encoder has learned.
         phases = [(n_layers, codes)] if n_frozen == n_layers else [(n_layers, codes), (n_frozen, z)]

@@ -93,6 +93,9 @@ class ConvolutionalEncoder(Perceptron):
             images = activation(convolution(images))
         return super().hidden(images.flatten(1))
 
+    def all_layers(self) -> list[nn.Module]:
+        return [*self.convolutions, *self.layers]
+
     def ignore(self, inputs: Tensor) -> None:
         """Take these inputs for 0; no single weight belongs to one."""
         self.ignored = inputs if inputs.any() else None

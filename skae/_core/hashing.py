@@ -24,8 +24,9 @@ class HashingNetwork(AutoencoderNetwork):
 
     Attributes
     ----------
-    noise_level : float
-        Standard deviation of the noise.
+    noise_level : float or None
+        Standard deviation of the noise. None for a finished code, such as a classifier trains on:
+        rounded, about the thresholds that it has.
     straight_through : bool
         Round in training too, with the derivative of the unrounded unit.
     thresholds : Tensor of shape (1, k) or (n_models, 1, k)
@@ -36,7 +37,7 @@ class HashingNetwork(AutoencoderNetwork):
 
     def __init__(self, encoder: Perceptron, decoder: Perceptron) -> None:
         super().__init__(encoder, decoder, "logistic")
-        self.noise_level = 0.0
+        self.noise_level: float | None = None
         self.straight_through = False
         self.register_buffer("thresholds", torch.zeros_like(encoder.layers[-1].bias))
 
@@ -44,12 +45,19 @@ class HashingNetwork(AutoencoderNetwork):
         units = self.encoder(x)
         if not self.training:
             return (units > self.thresholds).to(x.dtype)
+        if self.noise_level is None:
+            return _rounded(torch.sigmoid(units - self.thresholds))
         centre = units.mean(-2, keepdim=True)
         with torch.no_grad():
             self.thresholds.lerp_(centre.view_as(self.thresholds), _MOMENTUM)
         noise = torch.empty_like(units).normal_(generator=self.generator)
         code = torch.sigmoid(torch.add(units - centre, noise, alpha=self.noise_level))
-        return code + (code.round() - code).detach() if self.straight_through else code
+        return _rounded(code) if self.straight_through else code
+
+
+def _rounded(code: Tensor) -> Tensor:
+    """Round, with the derivative of the identity."""
+    return code + (code.round() - code).detach()
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,10 @@ class Perceptron(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.hidden(x), x)
 
+    def all_layers(self) -> list[nn.Module]:
+        """Return whatever has weights, from the input on."""
+        return list(self.layers)
+
     @torch.no_grad()
     def ignore(self, inputs: Tensor) -> None:
         """Give no weight to these inputs, a mask."""

@@ -49,7 +49,7 @@ class EncoderWithHead(Network):
 
     def freeze(self, n_layers: int) -> None:
         """Leave this many of the encoder's lowest layers as they are."""
-        layers = self.network.encoder.layers
+        layers = self.network.encoder.all_layers()
         self.network.requires_grad_(False)
         for layer in layers[n_layers:]:
             layer.requires_grad_(True)
@@ -58,8 +58,9 @@ class EncoderWithHead(Network):
     @property
     def n_inputs(self) -> int:
         """Number of columns that `forward` takes."""
-        first = self.head if self.head_alone else self.network.encoder
-        return first.layers[0].weight.shape[-2]
+        if self.head_alone:
+            return self.head.layers[0].weight.shape[-2]
+        return self.network.architecture.n_features
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs of rows in training units, or of codes where the head is alone."""
