@@ -29,7 +29,7 @@ N_NEIGHBORS = 100
 WORDS = 2000
 BITS = (32, 128)
 # Noise that suits each number of bits: many bits carry much through little noise.
-NOISE = {32: 4.0, 128: 16.0}
+NOISE = {32: 8.0, 128: 16.0}
 DOCUMENTS = {"loss": "multinomial", "dropout": 0.2, "max_iter": 30}
 IMAGES = {"loss": "log_loss", "max_iter": 20}
 WIDE = {"rows": 20_000, "columns": 50_000, "density": 0.001}
@@ -70,13 +70,16 @@ def retrieval(
     train, y, test, wanted = sets
     rows: list[dict[str, Any]] = []
 
-    def add(method: str, indices: np.ndarray, seconds: float, **more: Any) -> None:
-        found = {"precision": precision(indices, y, wanted), "fit_seconds": seconds}
-        rows.append({"part": "retrieval", "set": name, "method": method, **found, **more})
+    def add(
+        method: str, indices: np.ndarray, *, n_bits: int | None = None, **more: float | None
+    ) -> None:
+        found = {"bits": n_bits, "precision": precision(indices, y, wanted), **more}
+        rows.append({"part": "retrieval", "set": name, "method": method, **found})
         print(rows[-1], flush=True)
 
     exact = NearestNeighbors(n_neighbors=N_NEIGHBORS, metric="cosine", algorithm="brute")
-    add("exact cosine", exact.fit(train).kneighbors(test, return_distance=False), 0.0)
+    nothing = dict.fromkeys(("least_ones", "most_ones", "fit_seconds"))
+    add("exact cosine", exact.fit(train).kneighbors(test, return_distance=False), **nothing)
     for n_bits in bits:
         ways = baselines(train, test, n_bits, seed)
         for straight_through in (False, True):
@@ -100,7 +103,7 @@ def retrieval(
             indices = nearest(pack(test_code), pack(code), N_NEIGHBORS)[1]
             shares = test_code.mean(axis=0)
             balance = {"least_ones": float(shares.min()), "most_ones": float(shares.max())}
-            add(method, indices, seconds, bits=n_bits, **balance)
+            add(method, indices, n_bits=n_bits, **balance, fit_seconds=seconds)
     return rows
 
 
