@@ -1,0 +1,313 @@
+"""Hashing autoencoder: bits, look-ups, sparse X."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csc_array, csr_array, csr_matrix, random_array
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
+
+from skae import Autoencoder, AutoencoderClassifier, HashingAutoencoder
+from skae._core.sparse_rows import SparseRows
+from skae._hamming import nearest, pack
+
+
+def fast(n_components=16, **parameters) -> HashingAutoencoder:
+    defaults = {"hidden_layer_sizes": (32,), "max_iter": 15, "random_state": 0}
+    return HashingAutoencoder(n_components, **(defaults | parameters))
+
+
+def topics(n_rows=400, n_words=60, n_topics=4, seed=0) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts of words in documents, each of one topic with words of its own."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(n_topics, size=n_rows)
+    rates = np.full((n_topics, n_words), 0.1)
+    for topic, words in enumerate(np.array_split(np.arange(n_words), n_topics)):
+        rates[topic, words] = 1.0
+    return rng.poisson(rates[y]).astype(np.float64), y
+
+
+@pytest.fixture(scope="module")
+def model(digits):
+    return fast().fit(digits[:1000])
+
+
+# -- codes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_code_is_0_or_1_in_the_type_of_x(model, digits, dtype):
+    code = model.transform(digits[1000:].astype(dtype))
+    assert code.dtype == dtype
+    assert set(np.unique(code)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("straight_through", [False, True])
+def test_bits_are_balanced(held_out_split, straight_through):
+    X, fresh = held_out_split("digits")
+    fitted = fast(32, straight_through=straight_through).fit(X)
+    share = fitted.transform(X).mean(axis=0)
+    assert np.abs(share - 0.5).max() < 0.02
+    share = fitted.transform(fresh).mean(axis=0)
+    assert share.min() > 0.3
+    assert share.max() < 0.7
+
+
+@pytest.mark.parametrize("n_components", [1, 7, 8, 9, 64, 70])
+def test_hash_is_numpys_packing(digits, n_components):
+    fitted = fast(n_components, max_iter=2).fit(digits[:200])
+    code = fitted.transform(digits[200:300])
+    hashes = fitted.hash(digits[200:300])
+    assert hashes.dtype == np.uint8
+    assert hashes.shape == (100, -(-n_components // 8))
+    unpacked = np.unpackbits(hashes, axis=1, count=n_components)
+    assert np.array_equal(unpacked, code)
+
+
+def test_hashes_are_those_of_the_training_rows(model, digits):
+    assert np.array_equal(model.hashes_, model.hash(digits[:1000]))
+
+
+def test_thresholds_are_where_bits_turn(model, digits):
+    fitted, X = model._model, torch.from_numpy(digits)
+    units = fitted.network_in(X.dtype).encoder(fitted.standardised(X))
+    above = units.detach().numpy() > model.thresholds_
+    assert np.array_equal(above, model.transform(digits))
+
+
+def test_noise_and_rounding_make_codes_that_survive_rounding(held_out_split):
+    X, fresh = held_out_split("digits")
+    options = {"hidden_layer_sizes": (64,), "max_iter": 60, "early_stopping": False}
+    scores = [
+        fast(32, noise_level=noise_level, straight_through=rounded, **options).fit(X).score(fresh)
+        for noise_level, rounded in ((0.0, False), (1.0, False), (0.0, True))
+    ]
+    assert min(scores[1:]) > scores[0] + 0.01
+
+
+def test_inverse_transform_takes_bits(model, digits):
+    bits = model.transform(digits[:5])
+    rows = model.inverse_transform(bits)
+    assert rows.shape == (5, 64)
+    np.testing.assert_allclose(rows, model.reconstruct(digits[:5]))
+    assert np.square(rows - digits[:5]).sum() < np.square(digits[:5] - model.mean_).sum()
+
+
+def test_pickle_keeps_the_codes(model, digits):
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.hash(digits), model.hash(digits))
+    assert np.array_equal(again.kneighbors(digits)[1], model.kneighbors(digits)[1])
+
+
+def test_warm_start_goes_on(digits):
+    X = digits[:600]
+    options = {"warm_start": True, "early_stopping": False, "max_iter": 10}
+    fitted = fast(**options).fit(X)
+    first = fitted.loss_curve_
+    assert fitted.set_params(noise_level=3.0).fit(X).loss_curve_[0] < first[0] - 0.05
+
+
+def test_partial_fit_balances_the_last_part(digits):
+    fitted = fast()
+    for part in np.array_split(digits, 6):
+        fitted.partial_fit(part)
+    assert np.abs(fitted.transform(part).mean(axis=0) - 0.5).max() < 0.02
+    assert len(fitted.hashes_) == len(part)
+
+
+# -- look-ups -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_bits", [1, 8, 12, 32, 33, 64, 100, 300])
+@pytest.mark.parametrize("leave_out_self", [False, True])
+def test_nearest_is_a_sort_by_hamming_distance(n_bits, leave_out_self):
+    rng = np.random.default_rng(0)
+    stored = rng.random((40, n_bits)) < 0.5
+    queries = stored if leave_out_self else rng.random((15, n_bits)) < 0.5
+    distances, indices = nearest(pack(queries), pack(stored), 7, leave_out_self=leave_out_self)
+    every = (queries[:, None] != stored[None]).sum(axis=2)
+    if leave_out_self:
+        np.fill_diagonal(every, n_bits + 1)
+    expected = np.argsort(every, axis=1, kind="stable")[:, :7]
+    assert np.array_equal(indices, expected)
+    assert np.array_equal(distances, np.take_along_axis(every, expected, axis=1))
+
+
+def test_kneighbors_agrees_with_scikit_learn(model, digits):
+    X, queries = digits[:1000], digits[1000:1100]
+    distances, indices = model.kneighbors(queries, n_neighbors=10)
+    oracle = NearestNeighbors(n_neighbors=10, metric="hamming", algorithm="brute")
+    expected = oracle.fit(model.transform(X)).kneighbors(model.transform(queries))[0] * 16
+    np.testing.assert_allclose(distances, expected, atol=1e-9)
+    assert indices.shape == (100, 10)
+    assert np.array_equal(model.kneighbors(queries, 10, return_distance=False), indices)
+
+
+def test_kneighbors_of_the_training_rows_leaves_each_out(model):
+    distances, indices = model.kneighbors(n_neighbors=3)
+    assert indices.shape == (1000, 3)
+    assert not (indices == np.arange(1000)[:, None]).any()
+    assert (np.diff(distances, axis=1) >= 0).all()
+
+
+def test_neighbours_are_alike(held_out_split):
+    X, y = load_digits(return_X_y=True)
+    fitted = fast(32, max_iter=40).fit(X[:1400])
+    neighbours = fitted.kneighbors(X[1400:], 10, return_distance=False)
+    assert (y[neighbours] == y[1400:, None]).mean() > 0.75
+
+
+# -- sparse X -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["multinomial", "poisson", "squared_error"])
+@pytest.mark.parametrize("container", [csr_array, csr_matrix, csc_array])
+def test_sparse_and_dense_are_fitted_alike(loss, container):
+    X, _ = topics()
+    options = {"loss": loss, "max_iter": 5}
+    dense, sparse = fast(**options).fit(X), fast(**options).fit(container(X))
+    np.testing.assert_allclose(sparse.loss_curve_, dense.loss_curve_, rtol=1e-3)
+    np.testing.assert_allclose(sparse.mean_, dense.mean_)
+    agreement = (sparse.transform(container(X)) == dense.transform(X)).mean()
+    assert agreement > 0.99
+
+
+def test_methods_on_sparse_x_are_those_on_dense_x():
+    X, _ = topics()
+    sparse = csr_array(X)
+    fitted = fast(loss="multinomial").fit(sparse)
+    assert np.array_equal(fitted.transform(sparse), fitted.transform(X))
+    assert np.array_equal(fitted.hash(sparse), fitted.hash(X))
+    assert np.array_equal(fitted.kneighbors(sparse)[1], fitted.kneighbors(X)[1])
+    np.testing.assert_allclose(fitted.reconstruct(sparse), fitted.reconstruct(X))
+    np.testing.assert_allclose(fitted.reconstruction_error(sparse), fitted.reconstruction_error(X))
+    assert fitted.score(sparse) == pytest.approx(fitted.score(X), rel=1e-12)
+    errors = fitted.reconstruction_error(sparse, per_feature=True)
+    assert errors.shape == X.shape
+
+
+def test_duplicate_entries_are_added_up_and_x_is_left_alone():
+    rows, columns = np.array([0, 0, 1, 2, 3]), np.array([1, 1, 0, 2, 2])
+    indptr = np.array([0, 2, 3, 4, 5])
+    X = csr_matrix((np.ones(5), columns, indptr), shape=(4, 3))
+    summed = X.copy()
+    summed.sum_duplicates()
+    fitted = fast(4, max_iter=2).fit(X)
+    assert X.nnz == len(rows)
+    np.testing.assert_allclose(fitted.mean_, summed.toarray().mean(axis=0))
+    assert np.array_equal(fitted.transform(X), fitted.transform(summed))
+
+
+def test_wide_sparse_x_is_never_made_dense(monkeypatch):
+    largest = []
+    dense_rows, dense_array = SparseRows.__getitem__, csr_array.toarray
+
+    def record(function):
+        def recorded(*arguments):
+            result = function(*arguments)
+            largest.append(int(np.prod(result.shape)))
+            return result
+
+        return recorded
+
+    monkeypatch.setattr(SparseRows, "__getitem__", record(dense_rows))
+    monkeypatch.setattr(csr_array, "toarray", record(dense_array))
+    shape = (4000, 20_000)
+    X = csr_array(random_array(shape, density=5e-4, rng=0, dtype=np.float32))
+    fitted = fast(8, loss="multinomial", hidden_layer_sizes=(), max_iter=1, batch_size=100).fit(X)
+    fitted.kneighbors(X[:50])
+    fitted.score(X)
+    assert max(largest) <= 2**24 < np.prod(shape) / 4
+
+
+def test_multinomial_finds_topics():
+    X, y = topics()
+    fitted = fast(8, loss="multinomial", max_iter=60).fit(csr_array(X))
+    neighbours = fitted.kneighbors(n_neighbors=10, return_distance=False)
+    assert (y[neighbours] == y[:, None]).mean() > 0.9
+
+
+def test_multinomial_reconstructs_shares_of_a_mean_document():
+    X, _ = topics()
+    rows = fast(8, loss="multinomial").fit(X).reconstruct(X)
+    assert (rows >= 0).all()
+    np.testing.assert_allclose(rows.sum(axis=1), X.sum(axis=1).mean())
+
+
+def test_in_a_pipeline_with_sparse_x():
+    X, _ = topics()
+    pipeline = make_pipeline(MaxAbsScaler(), fast(8, loss="multinomial"))
+    assert pipeline.fit_transform(csr_array(X)).shape == (400, 8)
+
+
+def test_bits_under_a_classifier(digits):
+    X, y = load_digits(return_X_y=True)
+    few = np.where(np.arange(len(y)) % 9 == 0, y, -1)
+    bits = fast(32, hidden_layer_sizes=(64,), max_iter=40)
+    classifier = AutoencoderClassifier(bits, freeze=True, max_iter=60, random_state=0)
+    assert classifier.fit(X, few).score(X, y) > 0.85
+
+
+# -- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_components", [0, -1, 1.5, 0.5, True, "many"])
+def test_number_of_bits(digits, n_components):
+    with pytest.raises(ValueError, match="The 'n_components' parameter"):
+        fast(n_components).fit(digits)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"noise_level": -1.0}, "The 'noise_level' parameter"),
+        ({"straight_through": "yes"}, "The 'straight_through' parameter"),
+    ],
+)
+def test_parameters(digits, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        fast(**parameters).fit(digits)
+
+
+@pytest.mark.parametrize("name", ["shortcut", "code_activation"])
+def test_what_is_no_parameter(name):
+    with pytest.raises(TypeError, match=name):
+        HashingAutoencoder(**{name: "identity"})
+
+
+@pytest.mark.parametrize("loss", ["poisson", "multinomial"])
+@pytest.mark.parametrize("container", [np.asarray, csr_array])
+def test_negative_counts(loss, container):
+    X, _ = topics()
+    X[3, 2] = -2
+    with pytest.raises(ValueError, match=rf"loss='{loss}' needs counts.*smallest value is -2"):
+        fast(loss=loss).fit(container(X))
+
+
+def test_kneighbors_says_what_is_wrong(model, digits):
+    with pytest.raises(ValueError, match="n_neighbors=1001, but there are 1000 rows"):
+        model.kneighbors(digits[:2], 1001)
+    with pytest.raises(ValueError, match="n_neighbors=1000, but there are 999 rows"):
+        model.kneighbors(n_neighbors=1000)
+    with pytest.raises(ValueError, match="n_neighbors=0 must be an int of 1 or more"):
+        model.kneighbors(digits[:2], 0)
+    with pytest.raises(ValueError, match="X has 3 features, but HashingAutoencoder is expecting"):
+        model.kneighbors(digits[:2, :3])
+
+
+@pytest.mark.parametrize("method", ["kneighbors", "hash"])
+def test_before_fit(digits, method):
+    with pytest.raises(NotFittedError):
+        getattr(fast(), method)(digits)
+
+
+def test_other_estimators_still_refuse_sparse_x(digits):
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        Autoencoder(2).fit(csr_array(digits))
