@@ -46,6 +46,9 @@ benchmarks: .venv/.installed
 	$(BIN)/python -m benchmarks.depth --only ways
 	$(BIN)/python -m benchmarks.depth --only layers --name depth_layers
 	$(BIN)/python -m benchmarks.labels
+	$(BIN)/python -m benchmarks.conv
+	$(BIN)/python -m benchmarks.hashing
+	$(BIN)/python -m benchmarks.psd
 	$(BIN)/python -m benchmarks.report
 
 clean:

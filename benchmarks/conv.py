@@ -18,7 +18,7 @@ from skae import Autoencoder, ConvolutionalAutoencoder
 
 N_COMPONENTS = 32
 SETS = ("mnist", "fashion_mnist")
-_CALIBRATION_EPOCHS = 2
+_CALIBRATION_EPOCHS = 1
 METHODS: dict[str, Any] = {
     "ConvolutionalAutoencoder": ConvolutionalAutoencoder(N_COMPONENTS, image_shape=(28, 28)),
     "ConvolutionalAutoencoder, classical": ConvolutionalAutoencoder(

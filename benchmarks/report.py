@@ -412,6 +412,121 @@ def labels_section(content: Content) -> str:
     )
 
 
+def _part(content: Content, part: str, fields: dict[str, str]) -> str:
+    """Lay out the rows of one part, a column a field."""
+    rows = [row for row in content["rows"] if row["part"] == part]
+    table = [[row[field] for field in fields] for row in rows]
+    return _table(list(fields.values()), table) if rows else ""
+
+
+def conv_section(content: Content) -> str:
+    """Show convolutions against dense layers."""
+    settings = content["settings"]
+    fields = {
+        "method": "",
+        "parameters": "parameters",
+        "epochs": "epochs",
+        "seconds": "seconds",
+        "error": "test error",
+        "knn_accuracy": "k-NN accuracy",
+        "transform_rows_a_second": "`transform`, rows a second",
+    }
+    parts = [
+        "## Convolutions: `python -m benchmarks.conv`",
+        f"{settings['training_rows']} images, codes of {settings['n_components']}, as many epochs "
+        f"as take about {settings['seconds']:.0f} seconds; squared error summed over pixels in "
+        "[0, 1], 5 nearest neighbours on the code.",
+    ]
+    for part in dict.fromkeys(row["part"] for row in content["rows"]):
+        parts += [f"### {part}", _part(content, part, fields)]
+    return "\n\n".join(parts)
+
+
+def hashing_section(content: Content) -> str:
+    """Show what bits find, how fast, and in how much memory."""
+    settings = content["settings"]
+    found = {
+        "set": "",
+        "method": "",
+        "bits": "bits",
+        "precision": "precision at 100",
+        "least_ones": "rarest bit",
+        "most_ones": "commonest bit",
+        "fit_seconds": "fit, s",
+    }
+    times = {
+        "set": "",
+        "rows": "rows",
+        "way": "",
+        "per_second": "queries a second",
+        "over_cosine": "over brute-force cosine",
+    }
+    memory = {
+        "rows": "rows",
+        "columns": "columns",
+        "density": "density",
+        "dense_float32_mib": "X, were it dense (MiB)",
+        "before_fit_mib": "peak before the fit (MiB)",
+        "peak_mib": "peak of fit, score and look-up (MiB)",
+    }
+    return "\n\n".join(
+        [
+            "## Binary codes: `python -m benchmarks.hashing`",
+            "Precision at 100: share of the 100 nearest training rows, by Hamming distance, with "
+            "the test row's label. Shares of ones are those of the test rows. 20 newsgroups: "
+            f"11,314 training documents, 7532 queries, the {settings['words']} commonest words; "
+            "MNIST: 60,000 and 10,000.",
+            _part(content, "retrieval", found),
+            "Queries for 100 neighbours, the ways taking turns:",
+            _part(content, "look-ups", times),
+            "A CSR matrix that no dense copy would fit beside:",
+            _part(content, "memory", memory),
+        ]
+    )
+
+
+def psd_section(content: Content) -> str:
+    """Show predicted codes, their speed, and the dictionary."""
+    settings, published = content["settings"], content["summary"]["published_speed_up"]
+    codes = {
+        "method": "",
+        "correlation": "correlation with the optimised code",
+        "zeros_predicted": "zeros, predicted",
+        "zeros_optimised": "zeros, optimised",
+        "r2_predicted": "R2 from the predicted code",
+        "fit_seconds": "fit, s",
+    }
+    speeds = {
+        "encoder": "",
+        "way": "",
+        "rows_a_second": "rows a second",
+        "times_as_long_as_transform": "times as long as `transform`",
+    }
+    dictionaries = {
+        "method": "",
+        "seconds": "seconds",
+        "objective": "objective on test patches",
+        "zeros": "zeros",
+        "atoms_used": "atoms used",
+    }
+    height, width = settings["patch"]
+    return "\n\n".join(
+        [
+            "## Predictive sparse decomposition: `python -m benchmarks.psd`",
+            f"{settings['training_rows']} patches of {height} x {width} pixels of Olivetti faces, "
+            f"{settings['n_components']} atoms, alpha {settings['alpha']}; "
+            f"{settings['test_rows']} test patches.",
+            _part(content, "codes", codes),
+            f"Published: over {published} times faster than optimising.",
+            _part(content, "speed", speeds),
+            "Dictionaries after equal seconds, each with optimised codes; the objective is half "
+            "the squared error plus `alpha_` times the l1 norm, over half the squares of X:",
+            _part(content, "dictionary", dictionaries),
+            "![Atoms of both dictionaries](images/dictionary.png)",
+        ]
+    )
+
+
 SECTIONS: dict[str, Callable[[Content], str]] = {
     "pca": pca_section,
     "default_fit": default_fit_section,
@@ -428,6 +543,9 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
     "depth": depth_section,
     "depth_layers": depth_section,
     "labels": labels_section,
+    "conv": conv_section,
+    "hashing": hashing_section,
+    "psd": psd_section,
 }
 
 
