@@ -37,7 +37,7 @@ def fit_for(model: Any, X: Any, seconds: float) -> tuple[Any, float]:
         clone(model).set_params(max_iter=epochs).fit(X)
         times.append(time.perf_counter() - start)
     an_epoch = (times[1] - times[0]) / _CALIBRATION_EPOCHS
-    epochs = max(1, round((seconds - times[0]) / an_epoch))
+    epochs = max(1, 1 + round((seconds - times[0]) / an_epoch))
     start = time.perf_counter()
     fitted = clone(model).set_params(max_iter=epochs, n_iter_no_change=epochs).fit(X)
     return fitted, time.perf_counter() - start

@@ -32,7 +32,7 @@ BITS = (32, 128)
 NOISE = {32: 8.0, 128: 16.0}
 DOCUMENTS = {"loss": "multinomial", "dropout": 0.2, "max_iter": 30}
 IMAGES = {"loss": "log_loss", "max_iter": 20}
-WIDE = {"rows": 20_000, "columns": 50_000, "density": 0.001}
+WIDE = {"rows": 10_000, "columns": 50_000, "density": 0.001}
 
 Sets = tuple[Any, np.ndarray, Any, np.ndarray]
 
@@ -179,7 +179,7 @@ def fit_wide() -> None:
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     hashing = HashingAutoencoder(
-        32, loss="multinomial", hidden_layer_sizes=(64,), max_iter=2, random_state=0
+        32, loss="multinomial", hidden_layer_sizes=(64,), max_iter=1, random_state=0
     ).fit(X)
     hashing.score(X)
     hashing.kneighbors(X[:100])

@@ -37,6 +37,10 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
     work as they do for `Autoencoder`. X of shape (n_samples, height, width) or (n_samples,
     channels, height, width) is flattened. Reconstructions are rows.
 
+    Under `early_stopping`, one split judges, whatever the number of rows: no models are trained
+    side by side. `transform` works in the type of X, and convolutions of float64 take several times
+    as long as those of float32.
+
     Parameters
     ----------
     {parameters}
