@@ -48,6 +48,7 @@ benchmarks: .venv/.installed
 	$(BIN)/python -m benchmarks.labels
 	$(BIN)/python -m benchmarks.conv
 	$(BIN)/python -m benchmarks.hashing
+	$(BIN)/python -m benchmarks.hashing --parts memory --name hashing_memory
 	$(BIN)/python -m benchmarks.psd
 	$(BIN)/python -m benchmarks.report
 

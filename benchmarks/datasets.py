@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import sklearn.datasets
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from sklearn.feature_extraction.text import CountVectorizer
+from scipy.sparse import csr_array, csr_matrix, diags_array
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 Data = tuple[NDArray[np.floating], NDArray]
 
@@ -95,12 +96,48 @@ def load_newsgroups(
     return train, parts[0].target, words.transform(parts[1].data), parts[1].target
 
 
+def _load_usps(directory: Path) -> Data:
+    """Return 7291 and then 2007 digits of 16 x 16 pixels in [0, 1], float32."""
+    path = directory / "usps.npz"
+    if path.exists():
+        with np.load(path) as arrays:
+            images = np.concatenate([arrays["X_train"], arrays["X_test"]])
+            y = np.concatenate([arrays["y_train"], arrays["y_test"]])
+        return images.reshape(len(images), -1), y.astype(np.int64)
+    X, y = sklearn.datasets.fetch_openml("USPS", version=2, return_X_y=True, as_frame=False)
+    return ((X + 1) / 2).astype(np.float32), y.astype(np.int64)
+
+
+def _load_pbmc3k(directory: Path) -> Data:
+    """Return 2700 cells: log counts per 10,000 of the 2000 genes that vary most, and cell types."""
+    with np.load(directory / "pbmc3k.npz") as arrays:
+        parts = (arrays["data"].astype(np.float64), arrays["indices"], arrays["indptr"])
+        counts = csr_array(parts, shape=tuple(arrays["shape"]))
+        y = arrays["cell_type"]
+    totals = np.asarray(counts.sum(axis=1)).ravel()
+    logs = (diags_array(1e4 / totals) @ counts).log1p()
+    variances = mean_variance_axis(csr_matrix(logs), axis=0)[1]
+    chosen = np.sort(np.argsort(variances)[-2000:])
+    return logs.tocsc()[:, chosen].toarray().astype(np.float32), y
+
+
+def _load_newsgroups_weights(directory: Path) -> Data:
+    """Return tf-idf weights of the 2000 commonest words, dense: training part, then test part."""
+    counts, y, test_counts, test_y = load_newsgroups(2000, directory)
+    weights = TfidfTransformer(sublinear_tf=True).fit(counts)
+    parts = [weights.transform(part).toarray() for part in (counts, test_counts)]
+    return np.concatenate(parts).astype(np.float32), np.concatenate([y, test_y])
+
+
 DATASETS: dict[str, Callable[[Path], Data]] = {
     **{name: partial(_load_scikit_learn, name=name) for name in SCIKIT_LEARN_SETS},
     **{name: partial(_load_tabular, name=name) for name in TABULAR_SETS},
     "mnist": partial(_load_images, name="mnist", openml="mnist_784"),
     "fashion_mnist": partial(_load_images, name="fashion_mnist", openml="Fashion-MNIST"),
+    "newsgroups": _load_newsgroups_weights,
     "olivetti": _load_olivetti,
+    "pbmc3k": _load_pbmc3k,
+    "usps": _load_usps,
 }
 
 

@@ -53,11 +53,16 @@ def _git(*arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
+def revision() -> str | None:
+    """Return the revision of the checkout, short."""
+    return _git("rev-parse", "--short", "HEAD")
+
+
 def environment() -> dict[str, Any]:
     """Return what a reader needs to judge or repeat a measurement."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git_revision": _git("rev-parse", "--short", "HEAD"),
+        "git_revision": revision(),
         # Numbers of code that no revision holds cannot be repeated: say so.
         "uncommitted_changes_in_skae": bool(_git("status", "--porcelain", "skae")),
         "versions": {
@@ -71,14 +76,14 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Reduce a value to what JSON has; a number that is not finite becomes its name."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (np.generic, np.ndarray)):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else str(value)
     return value
@@ -119,7 +124,7 @@ def write(
     }
     # Renaming is atomic: an interrupt leaves the last whole file.
     unfinished = path.with_suffix(".json.part")
-    unfinished.write_text(json.dumps(_plain(content), indent=1) + "\n")
+    unfinished.write_text(json.dumps(plain(content), indent=1) + "\n")
     unfinished.replace(path)
     return path
 

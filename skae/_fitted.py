@@ -153,7 +153,8 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             `sklearn.metrics.pairwise.nan_euclidean_distances` does.
         """
         rows = self._validate_rows(X)
-        return np.concatenate([self._errors(part, per_feature) for part in dense_parts(rows)])
+        parts = [self._errors(part, per_feature) for part in dense_parts(rows)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _errors(self, rows: Array, per_feature: bool) -> Array:
         errors: Array = np.square(rows - self._reconstruct(rows))
