@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
@@ -157,8 +157,15 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
     def _settle(self, judge: Judge) -> None:
         """Do what is to be done once the best parameters are back in place."""
 
-    def _calibrate(self, model: Model, data: Tensor) -> None:
-        """Set what training leaves open, on the one network to keep; data is all rows."""
+    def _calibrate(self, model: Model, data: Tensor | None) -> None:
+        """Set what training leaves open, on the one network to keep.
+
+        data is all rows; None where only a part of them is at hand (`partial_fit`).
+        """
+
+    def _centre(self, model: Model, X: Any) -> NDArray[np.float64]:
+        """Return `mean_`."""
+        return feature_means(X)
 
     def _loss_of_start(self, model: Model, data: Tensor, r2: float) -> float:
         """Return the training loss before the first epoch."""
@@ -298,7 +305,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             model, _ = self._new_model(rows, everything, generator)
             division, data = everything, self._in_training_units(rows, model)
         fitted = self._describe(model, history, division, data)
-        fitted["mean_"] = feature_means(rows)
+        fitted["mean_"] = self._centre(model, rows)
         fitted |= pretrained
         callbacks.end_fit(fitted)
         # All fitted attributes appear at once: nothing half-fitted looks fitted.
@@ -420,7 +427,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         network.set_generator(None)
         network.corruption = None
         network.fills_missing = self._allows_missing
-        self._calibrate(model, data)
+        self._calibrate(model, data if turn else None)
         axes = self._axes() if turn else Axes.AS_TRAINED
         if axes is Axes.PRINCIPAL and history.best_epoch == 0 and self.shortcut == "pca":
             axes = Axes.AS_TRAINED  # a start at PCA is on its principal axes already
@@ -459,7 +466,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         `learning_rate_init` throughout, which may be set anew between calls; nothing is held out,
         so nothing is promised against PCA. The fitted attributes describe the last part, and the
         code's axes stay those of the first. `weight_decay` counts a call as one of `max_iter`
-        epochs.
+        epochs. The solver's moments are not pickled: a copy goes on from the same weights with
+        fresh ones.
 
         Parameters
         ----------

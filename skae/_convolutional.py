@@ -37,9 +37,8 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
     work as they do for `Autoencoder`. X of shape (n_samples, height, width) or (n_samples,
     channels, height, width) is flattened. Reconstructions are rows.
 
-    Under `early_stopping`, one split judges, whatever the number of rows: no models are trained
-    side by side. `transform` works in the type of X, and convolutions of float64 take several times
-    as long as those of float32.
+    `transform` works in the type of X, and convolutions of float64 take several times as long as
+    those of float32.
 
     Parameters
     ----------
@@ -100,14 +99,11 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
     _largest_batch: ClassVar[int] = 128
     _noted: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._noted, "image_shape_")
 
-    def _may_cross_fit(self) -> bool:
-        return False
-
     def _objective(self, model: Model, run: Run, n_models: int | None) -> Objective:
         def terms(z: Any) -> dict[str, Any]:
             return self._terms(model, z)
 
-        return Autograd(run.parameters, terms, 1)
+        return Autograd(run.parameters, terms, n_models or 1)
 
     def _architecture(self, n_features: int, n_components: int) -> Architecture:
         channels = widths("channels", self.channels)
@@ -125,6 +121,11 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
     def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
         n_axes = np.ndim(X) if isinstance(X, list | tuple) else getattr(X, "ndim", 2)
         found = None
+        if n_axes > 4:
+            raise ValueError(
+                f"X has {n_axes} axes. Images have three, (n_samples, height, width), or four, "
+                "(n_samples, channels, height, width); flattened ones have two."
+            )
         if n_axes in (3, 4):
             images = np.asarray(X)
             found = _with_channels(images.shape[1:])

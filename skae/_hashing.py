@@ -44,7 +44,8 @@ class HashingAutoencoder(BaseAutoencoder):
     counting these.
 
     X may be a CSR matrix, such as the counts or the tf-idf weights of documents, best with
-    ``loss="multinomial"``. It is never made dense, other than a batch at a time.
+    ``loss="multinomial"``. It is never made dense, other than a batch at a time; with
+    ``solver="lbfgs"``, a batch is the whole.
 
     Parameters
     ----------
@@ -68,8 +69,9 @@ class HashingAutoencoder(BaseAutoencoder):
         The value of each unit, an output of the encoder, above which its bit is 1.
 
     hashes_ : ndarray of uint8 of shape (n_samples, ceil(n_components_ / 8))
-        Packed bits of the training rows, among which `kneighbors` looks; of the last part after
-        `partial_fit`.
+        Packed bits of the training rows, among which `kneighbors` looks. After `partial_fit` those
+        of the last part; thresholds are then running means of the units, and hashes of earlier
+        calls are no longer comparable.
 
     See Also
     --------
@@ -124,15 +126,17 @@ class HashingAutoencoder(BaseAutoencoder):
         return Autograd(run.parameters, terms, n_models or 1)
 
     @torch.no_grad()
-    def _calibrate(self, model: Model, data: Tensor) -> None:
+    def _calibrate(self, model: Model, data: Tensor | None) -> None:
         network = _hashing(model).eval()
-        units = torch.cat([network.encoder(chunk).cpu() for chunk in data.split(_ROWS_AT_A_TIME)])
         network.noise_level = None
+        if data is None:  # the running means serve; a part may be a single row
+            return
+        units = torch.cat([network.encoder(chunk).cpu() for chunk in data.split(_ROWS_AT_A_TIME)])
         network.thresholds = balanced_thresholds(units).to(data.device)
 
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         hashes = [pack(bits.numpy()) for bits in model.encoded_chunks(data)]
-        thresholds = _hashing(model).thresholds.numpy()
+        thresholds = _hashing(model).thresholds.double().numpy()
         return {"hashes_": np.concatenate(hashes), "thresholds_": thresholds}
 
     def hash(self, X: ArrayLike) -> NDArray[np.uint8]:

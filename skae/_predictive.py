@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import sparse_encode
 from torch import Tensor
 
@@ -68,6 +69,10 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
     Attributes
     ----------
     {attributes}
+
+    mean_ : ndarray of shape (n_features,)
+        Feature means of the rows that the network was trained on. A reconstruction is
+        ``mean_ + code @ components_``.
 
     alpha_ : float
         `alpha` in the units of X: the `alpha` with which `sklearn.decomposition.sparse_encode`
@@ -156,6 +161,10 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
         terms = self._row_terms(model, z)
         model.network.train()
         return torch.stack(list(terms.values())).sum(0)
+
+    def _centre(self, model: Model, X: Any) -> NDArray[np.float64]:
+        # The decoder's own, so that mean_ + code @ components_ is the reconstruction.
+        return model.mean.numpy()
 
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         return {"alpha_": 0.5 * self.alpha * model.scale * math.sqrt(data.shape[1])}

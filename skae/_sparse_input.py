@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
+from sklearn.utils.sparsefuncs import min_max_axis
 from torch import Tensor
 
 from skae._core.sparse_rows import SparseRows, rows_at_a_time
@@ -38,13 +39,18 @@ def sparse_rows(X: Any, values: Array, default: Array) -> Tensor:
 
     It is no tensor, but has all that is asked of one in encoding and in training.
     """
+    # torch cannot share memory that is read-only.
+    values = np.require(values, requirements="W")
     parts = (X.indptr.astype(np.int64), X.indices.astype(np.int64), values, default)
     return cast("Tensor", SparseRows(*(torch.from_numpy(part) for part in parts)))
 
 
 def sparse_means(X: Any) -> NDArray[np.float64]:
     """Mean of each column."""
-    return np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() / X.shape[0]
+    # Weights are summed in float64; X.sum would add float32 entries as such.
+    sums = np.bincount(X.indices, weights=X.data, minlength=X.shape[1])
+    low, high = min_max_axis(X, axis=0)
+    return np.where(high == low, high, sums / X.shape[0])  # a constant, without rounding
 
 
 def sparse_scale(X: Any, mean: NDArray[np.float64]) -> float:

@@ -56,6 +56,11 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         Activation of the hidden layers. "auto" is "gelu"; "logistic" for ``pretraining="rbm"``,
         which has no other.
 
+    early_stopping : bool, default=True
+        Hold rows out, stop fine-tuning after `n_iter_no_change` epochs without improvement and keep
+        the best epoch. One split judges, whatever the number of rows; the layers are not trained on
+        its rows either.
+
     pretraining : {"autoencoder", "denoising", "contractive", "rbm"}, default="autoencoder"
         What each layer is trained as. "denoising" [3]_ corrupts the input of each phase by masking,
         "contractive" penalises the Jacobian of each layer. "rbm" has normal visible units, of

@@ -202,5 +202,5 @@ def test_images_of_another_shape(digits, model):
 
 
 def test_five_axes(digits):
-    with pytest.raises(ValueError, match="dim 5"):
+    with pytest.raises(ValueError, match=r"X has 5 axes\. Images have three"):
         fast().fit(digits[:100].reshape(-1, 1, 1, 8, 8))

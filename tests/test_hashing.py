@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -114,12 +115,20 @@ def test_warm_start_goes_on(digits):
     assert fitted.set_params(noise_level=3.0).fit(X).loss_curve_[0] < first[0] - 0.05
 
 
-def test_partial_fit_balances_the_last_part(digits):
+def test_partial_fit_keeps_bits_balanced_and_bears_a_part_of_one_row(digits):
     fitted = fast()
     for part in np.array_split(digits, 6):
         fitted.partial_fit(part)
-    assert np.abs(fitted.transform(part).mean(axis=0) - 0.5).max() < 0.02
     assert len(fitted.hashes_) == len(part)
+    for rows in (part, digits[:1]):
+        share = fitted.partial_fit(rows).transform(digits).mean(axis=0)
+        assert share.min() > 0.2
+        assert share.max() < 0.8
+
+
+def test_batches_of_one_row_learn(digits):
+    fitted = fast(batch_size=1, max_iter=3, early_stopping=False).fit(digits[:300])
+    assert fitted.loss_curve_[-1] < fitted.loss_curve_[0] - 0.05
 
 
 # -- look-ups -----------------------------------------------------------------------------------
@@ -203,6 +212,35 @@ def test_duplicate_entries_are_added_up_and_x_is_left_alone():
     assert X.nnz == len(rows)
     np.testing.assert_allclose(fitted.mean_, summed.toarray().mean(axis=0))
     assert np.array_equal(fitted.transform(X), fitted.transform(summed))
+
+
+def test_float32_counts_are_summed_in_float64():
+    values = np.full((100_000, 2), 1000.3, dtype=np.float32)
+    values[:, 1] += np.random.default_rng(0).random(100_000, dtype=np.float32)
+    options = {"max_iter": 1, "hidden_layer_sizes": (), "batch_size": 10_000}
+    sparse, dense = fast(4, **options).fit(csr_array(values)), fast(4, **options).fit(values)
+    np.testing.assert_allclose(sparse.mean_, dense.mean_, rtol=1e-12)
+    assert sparse._model.scale == pytest.approx(dense._model.scale, rel=1e-5)
+
+
+def test_a_constant_column_of_sparse_x_does_not_reach_the_code(rng):
+    X = rng.poisson(0.5, (301, 20)).astype(np.float64)
+    X[:, 3] = 0.1
+    fitted = fast(max_iter=3).fit(csr_array(X))
+    changed = X.copy()
+    changed[:, 3] = 0.9
+    assert np.array_equal(fitted.transform(csr_array(changed)), fitted.transform(csr_array(X)))
+    constant = np.full((30, 5), 0.1)
+    assert fast(max_iter=3).fit(csr_array(constant)).score(csr_array(constant)) == 1.0
+
+
+def test_read_only_sparse_x_is_taken_without_a_word():
+    X = csr_array(topics()[0])
+    for part in (X.data, X.indices, X.indptr):
+        part.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fast(max_iter=2).fit(X).transform(X)
 
 
 def test_wide_sparse_x_is_never_made_dense(monkeypatch):

@@ -69,6 +69,14 @@ def test_atoms_have_norm_1_and_make_the_reconstruction(model, digits):
     np.testing.assert_allclose(model.inverse_transform(code), expected, atol=1e-9)
 
 
+def test_reconstruction_is_linear_where_a_split_judges(rng):
+    X = rng.standard_t(1.5, size=(6000, 10))
+    fitted = fast(8, max_iter=2).fit(X)
+    code = fitted.sparse_code(X)
+    expected = fitted.mean_ + code @ fitted.components_
+    np.testing.assert_allclose(fitted.inverse_transform(code), expected, atol=1e-6)
+
+
 def test_codes_scale_with_x(digits):
     X = digits[:500]
     plain, large = fast(max_iter=5).fit(X), fast(max_iter=5).fit(1024 * X)

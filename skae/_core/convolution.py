@@ -34,36 +34,60 @@ _TAPS = 9  # of a kernel of 3 x 3
 class Convolution(nn.Module):
     """Convolution of 3 x 3 to half the size, ``(h + 1) // 2`` by ``(w + 1) // 2``.
 
-    The weight is a matrix ``(in * 9, out)``, as `Dense` has it.
+    The weight is a matrix ``(in * 9, out)``, or one a model, as `Dense` has it. The channels of
+    models side by side lie one after another.
     """
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.zeros(weight.shape[1]))
+        self.bias = nn.Parameter(bias)
+
+    @property
+    def n_models(self) -> int:
+        """Number of models side by side."""
+        return 1 if self.weight.ndim == 2 else len(self.weight)
 
     def kernels(self) -> Tensor:
-        """Return the weight as ``(out, in, 3, 3)``."""
-        return self.weight.T.reshape(self.weight.shape[1], -1, 3, 3)
+        """Return the weights as ``(models * out, in, 3, 3)``."""
+        return self.weight.mT.reshape(self.bias.numel(), -1, 3, 3)
 
     def forward(self, images: Tensor) -> Tensor:
-        return F.conv2d(images, self.kernels(), self.bias, stride=2, padding=1)
+        bias, groups = self.bias.view(-1), self.n_models
+        return F.conv2d(images, self.kernels(), bias, stride=2, padding=1, groups=groups)
 
 
 class ResizeConvolution(Convolution):
     """Resize to twice the size, convolution of 3 x 3, cut to `size`."""
 
-    def __init__(self, weight: Tensor, size: Size) -> None:
-        super().__init__(weight)
+    def __init__(self, weight: Tensor, bias: Tensor, size: Size) -> None:
+        super().__init__(weight, bias)
         self.size = size
 
     def forward(self, images: Tensor) -> Tensor:
         kernels = self.kernels().flatten(0, 1)[:, None]
         # What each pixel adds to the larger image: its square of 2 x 2, convolved with the kernel.
         spread = F.conv2d(kernels, kernels.new_ones(1, 1, 2, 2), padding=1).flip(-1, -2)
-        spread = spread.view(self.weight.shape[1], -1, 4, 4).transpose(0, 1)
-        larger = F.conv_transpose2d(images, spread, self.bias, stride=2, padding=1)
+        spread = spread.view(self.n_models, self.bias.shape[-1], -1, 4, 4)
+        spread = spread.transpose(1, 2).flatten(0, 1)
+        bias, groups = self.bias.view(-1), self.n_models
+        larger = F.conv_transpose2d(images, spread, bias, stride=2, padding=1, groups=groups)
         return larger[..., : self.size[0], : self.size[1]]
+
+
+def _as_images(rows: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Return images with the channels of models side by side, ``(rows, channels, h, w)``."""
+    images = rows.unflatten(-1, shape)
+    if images.ndim == 5:
+        images = images.transpose(0, 1).flatten(1, 2)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _as_rows(images: Tensor, like: Tensor) -> Tensor:
+    """Flatten images, with a model axis where `like` has one."""
+    if like.ndim == 2:
+        return images.flatten(1)
+    return images.unflatten(1, (len(like), -1)).transpose(0, 1).flatten(2)
 
 
 class ConvolutionalEncoder(Perceptron):
@@ -88,10 +112,10 @@ class ConvolutionalEncoder(Perceptron):
     def hidden(self, x: Tensor) -> Tensor:
         activation = ACTIVATIONS[self.activation]
         images = x if self.ignored is None else x.masked_fill(self.ignored, 0.0)
-        images = images.unflatten(-1, self.shape).contiguous(memory_format=torch.channels_last)
+        images = _as_images(images, self.shape)
         for convolution in self.convolutions:
-            images = activation(convolution(images))
-        return super().hidden(images.flatten(1))
+            images = self.dropped(activation(convolution(images)))
+        return super().hidden(_as_rows(images, x))
 
     def all_layers(self) -> list[nn.Module]:
         return [*self.convolutions, *self.layers]
@@ -120,11 +144,10 @@ class ConvolutionalDecoder(Perceptron):
 
     def output(self, hidden: Tensor, x: Tensor) -> Tensor:
         activation = ACTIVATIONS[self.activation]
-        images = self.layers[-1](hidden).unflatten(-1, self.shape)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = _as_images(self.layers[-1](hidden), self.shape)
         for convolution in self.convolutions:
-            images = convolution(activation(images))
-        return self.add_linear_path(images.flatten(1), x)
+            images = convolution(self.dropped(activation(images)))
+        return self.add_linear_path(_as_rows(images, x), x)
 
     @torch.no_grad()
     def silence(self) -> None:
@@ -150,7 +173,7 @@ class ConvolutionalNetwork(AutoencoderNetwork):
 
 @dataclass(frozen=True)
 class ConvolutionalArchitecture(Architecture):
-    """Of encoder and decoder with convolutions; one model only, without tied weights.
+    """Of encoder and decoder with convolutions, without tied weights.
 
     Attributes
     ----------
@@ -176,15 +199,16 @@ class ConvolutionalArchitecture(Architecture):
         smallest = (channels[-1], *sizes[-1])
         dense = [math.prod(smallest), *self.hidden_layer_sizes, self.n_components]
 
-        def kernels(n_in: int, n_out: int) -> Tensor:
-            return weights.normal(_TAPS * n_in, n_out, variance=gain / (_TAPS * n_in))
+        def kernels(n_in: int, n_out: int) -> tuple[Tensor, Tensor]:
+            dense = weights.dense(_TAPS * n_in, n_out, gain)
+            return dense.weight, dense.bias
 
-        down = [Convolution(kernels(*pair)) for pair in pairwise(channels)]
+        down = [Convolution(*kernels(*pair)) for pair in pairwise(channels)]
         encoder_layers = weights.chain(dense, gain)
         # Of the decoder it is the last convolution that starts at 0, if anything does.
         decoder_layers = replace(weights, start_at_zero=False).chain(dense[::-1], gain)
         up = [
-            ResizeConvolution(kernels(*pair), size)
+            ResizeConvolution(*kernels(*pair), size)
             for pair, size in zip(pairwise(channels[::-1]), sizes[-2::-1], strict=True)
         ]
         encoder = ConvolutionalEncoder(

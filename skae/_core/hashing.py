@@ -9,8 +9,10 @@ from torch import Tensor
 
 from skae._core.networks import Architecture, AutoencoderNetwork, Perceptron, Weights
 
-# Share of a batch in the running mean of the units.
+# Share of a batch in the running mean of the units, after the first ones.
 _MOMENTUM = 0.1
+# The mean of fewer rows than this is no centre: of one row, nothing would be left.
+_FEWEST_ROWS = 16
 # Among this share of the rows about the median, the threshold takes the widest gap.
 _LEEWAY = 0.02
 
@@ -19,8 +21,8 @@ class HashingNetwork(AutoencoderNetwork):
     """An autoencoder whose code is 0 or 1.
 
     In training a unit is ``logistic(a - centre + noise)``: only far from the centre does it get
-    through the noise, so that is where training takes it. The centre is the mean of the batch;
-    every bit then splits the rows.
+    through the noise, so that is where training takes it. The centre is the mean of the batch, or
+    the running mean where the batch is small; every bit then splits the rows.
 
     Attributes
     ----------
@@ -39,6 +41,7 @@ class HashingNetwork(AutoencoderNetwork):
         super().__init__(encoder, decoder, "logistic")
         self.noise_level: float | None = None
         self.straight_through = False
+        self.n_batches = 0
         self.register_buffer("thresholds", torch.zeros_like(encoder.layers[-1].bias))
 
     def encode(self, x: Tensor) -> Tensor:
@@ -49,7 +52,11 @@ class HashingNetwork(AutoencoderNetwork):
             return _rounded(torch.sigmoid(units - self.thresholds))
         centre = units.mean(-2, keepdim=True)
         with torch.no_grad():
-            self.thresholds.lerp_(centre.view_as(self.thresholds), _MOMENTUM)
+            self.n_batches += 1
+            share = max(_MOMENTUM, 1.0 / self.n_batches)
+            self.thresholds.lerp_(centre.view_as(self.thresholds), share)
+        if units.shape[-2] < _FEWEST_ROWS:
+            centre = self.thresholds
         noise = torch.empty_like(units).normal_(generator=self.generator)
         code = torch.sigmoid(torch.add(units - centre, noise, alpha=self.noise_level))
         return _rounded(code) if self.straight_through else code

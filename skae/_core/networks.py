@@ -128,11 +128,15 @@ class Perceptron(nn.Module):
         activation = ACTIVATIONS[self.activation]
         y = x
         for layer in self.layers[:-1]:
-            y = activation(layer(y))
-            if self.dropout and self.training:
-                kept = torch.empty_like(y).bernoulli_(1 - self.dropout, generator=self.generator)
-                y = y * kept.div_(1 - self.dropout)
+            y = self.dropped(activation(layer(y)))
         return y
+
+    def dropped(self, y: Tensor) -> Tensor:
+        """Set some units to 0 in training, and enlarge the others to make up for them."""
+        if not self.dropout or not self.training:
+            return y
+        kept = torch.empty_like(y).bernoulli_(1 - self.dropout, generator=self.generator)
+        return y * kept.div_(1 - self.dropout)
 
     def output(self, hidden: Tensor, x: Tensor) -> Tensor:
         """Return the output from the last hidden layer and the input."""
@@ -356,17 +360,14 @@ class Weights:
     n_models: int | None = None
     start_at_zero: bool = False
 
-    def normal(self, *shape: int, variance: float) -> Tensor:
-        """Draw a tensor from a normal distribution."""
-        return torch.empty(*shape).normal_(0.0, math.sqrt(variance), generator=self.generator)
-
     def bias(self, n_out: int) -> Tensor:
         """Return the zeros that biases start at."""
         return torch.zeros(n_out) if self.n_models is None else torch.zeros(self.n_models, 1, n_out)
 
     def dense(self, n_in: int, n_out: int, gain: float = 1.0) -> Dense:
         """Make a layer that multiplies the variance of a signal by the gain."""
-        return self._dense(self.normal(n_in, n_out, variance=gain / n_in))
+        weight = torch.empty(n_in, n_out)
+        return self._dense(weight.normal_(0.0, math.sqrt(gain / n_in), generator=self.generator))
 
     def chain(self, sizes: Sequence[int], gain: float) -> list[Dense]:
         """Make layers from size to size, of which the last has a gain of 1."""

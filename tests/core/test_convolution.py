@@ -12,7 +12,7 @@ from skae._core.convolution import (
     ConvolutionalEncoder,
     ResizeConvolution,
 )
-from skae._core.networks import AutoencoderNetwork, build_network
+from skae._core.networks import AutoencoderNetwork, build_network, select_model
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -33,9 +33,7 @@ def build(shape=(2, 7, 5), channels=(3, 4), hidden=(), **options) -> Autoencoder
 def test_resize_and_convolution_in_one_are_the_two_steps(size):
     small = ((size[0] + 1) // 2, (size[1] + 1) // 2)
     images = randn(2, 3, *small)
-    layer = ResizeConvolution(randn(27, 4, seed=1), size).double()
-    with torch.no_grad():
-        layer.bias.copy_(randn(4, seed=2))
+    layer = ResizeConvolution(randn(27, 4, seed=1), randn(4, seed=2), size)
     larger = F.interpolate(images, scale_factor=2, mode="nearest")
     expected = F.conv2d(larger, layer.kernels(), layer.bias, padding=1)
     torch.testing.assert_close(layer(images), expected[..., : size[0], : size[1]])
@@ -43,7 +41,7 @@ def test_resize_and_convolution_in_one_are_the_two_steps(size):
 
 def test_resize_and_convolution_draw_no_checkerboard():
     """Away from the edges, a constant image stays constant whatever the kernel."""
-    layer = ResizeConvolution(randn(18, 3, seed=1), (12, 12)).double()
+    layer = ResizeConvolution(randn(18, 3, seed=1), randn(3, seed=2), (12, 12))
     inner = layer(torch.ones(1, 2, 6, 6, dtype=torch.float64))[..., 2:-2, 2:-2]
     torch.testing.assert_close(inner, inner[..., :1, :1].expand_as(inner))
 
@@ -78,6 +76,29 @@ def test_encoder_is_torch_convolutions():
         images = torch.tanh(F.conv2d(images, layer.kernels(), layer.bias, stride=2, padding=1))
     (last,) = encoder.layers
     torch.testing.assert_close(encoder(x), images.flatten(1) @ last.weight + last.bias)
+
+
+@pytest.mark.parametrize("model", [0, 2])
+def test_models_side_by_side_are_each_on_its_own(model):
+    network = build(hidden=(6,), n_models=3)
+    with torch.no_grad():
+        for i, p in enumerate(network.parameters()):
+            p.add_(randn(*p.shape, seed=i), alpha=0.3)
+    x = randn(3, 4, 70)
+    codes, outputs = network.encode(x)[model], network(x)[model]
+    alone = select_model(network, model)
+    torch.testing.assert_close(alone.encode(x[model]), codes)
+    torch.testing.assert_close(alone(x[model]), outputs)
+
+
+def test_dropout_reaches_the_convolutions():
+    network = build()
+    network.set_generator(torch.Generator().manual_seed(0))
+    x = randn(4, 70)
+    whole = network.encode(x)
+    network.encoder.dropout = 0.5
+    assert not torch.equal(network.train().encode(x), whole)
+    assert torch.equal(network.eval().encode(x), whole)
 
 
 def test_start_at_zero():
