@@ -20,6 +20,7 @@ def run(
     measure: Callable[..., Mapping[str, Any]],
     *,
     settings: Mapping[str, Any],
+    summarise: Callable[[list[dict[str, Any]]], Any] = lambda rows: {},
     again: bool = False,
 ) -> list[dict[str, Any]]:
     """Measure every case that the result file has not, and write the file after each.
@@ -34,6 +35,8 @@ def run(
         Called with a case as keywords; returns figures. What it raises becomes the row's "error".
     settings : mapping
         What all cases share. Rows taken under other settings are taken again.
+    summarise : callable
+        Rows to the summary in the file.
     again : bool
         Take all rows again.
 
@@ -56,7 +59,7 @@ def run(
         known[_key(case)] = {**case, **figures, **taken}
         rows = [known[_key(case)] for case in cases if _key(case) in known]
         seeds = sorted({case["seed"] for case in cases})
-        record.write(name, rows, {}, seeds=seeds, settings=settings)
+        record.write(name, rows, summarise(rows), seeds=seeds, settings=settings)
     return [known[_key(case)] for case in cases]
 
 

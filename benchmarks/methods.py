@@ -1,11 +1,13 @@
-"""The reducers that benchmarks compare, each declared once."""
+"""The reducers that benchmarks compare, each declared once, with the strengths to search."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sklearn.decomposition import PCA
+from sklearn.base import clone
+from sklearn.decomposition import PCA, KernelPCA
 
 from skae import (
     Autoencoder,
@@ -15,21 +17,29 @@ from skae import (
     VariationalAutoencoder,
 )
 
-# Name to a function of the number of components and the seed.
-REDUCERS: dict[str, Callable[[int, int], Any]] = {
-    "PCA": lambda k, seed: PCA(k, random_state=seed),
-    "Autoencoder": lambda k, seed: Autoencoder(k, random_state=seed),
-    "DenoisingAutoencoder": lambda k, seed: DenoisingAutoencoder(k, random_state=seed),
-    "SparseAutoencoder": lambda k, seed: SparseAutoencoder(
-        k, hidden_layer_sizes=(256, 128), random_state=seed
+
+@dataclass(frozen=True)
+class Reducer:
+    """An estimator without its size, and what a search may set besides the size."""
+
+    estimator: Any
+    grid: dict[str, Sequence[float]] = field(default_factory=dict)
+
+
+REDUCERS: dict[str, Reducer] = {
+    "PCA": Reducer(PCA()),
+    "KernelPCA": Reducer(KernelPCA(kernel="rbf"), {"gamma": [None, 0.001]}),
+    "Autoencoder": Reducer(Autoencoder(), {"weight_decay": [0.5, 5.0]}),
+    "DenoisingAutoencoder": Reducer(DenoisingAutoencoder(), {"noise_level": [0.1, 0.4]}),
+    "SparseAutoencoder": Reducer(
+        SparseAutoencoder(hidden_layer_sizes=(256, 128)), {"alpha": [0.003, 0.03]}
     ),
-    "ContractiveAutoencoder": lambda k, seed: ContractiveAutoencoder(
-        k, n_probes=1, random_state=seed
-    ),
-    "VariationalAutoencoder": lambda k, seed: VariationalAutoencoder(k, random_state=seed),
+    "ContractiveAutoencoder": Reducer(ContractiveAutoencoder(n_probes=1), {"alpha": [0.01, 0.1]}),
+    "VariationalAutoencoder": Reducer(VariationalAutoencoder(), {"beta": [0.1, 1.0]}),
 }
 
 
 def reducer(name: str, n_components: int, seed: int) -> Any:
     """Make a reducer by its name."""
-    return REDUCERS[name](n_components, seed)
+    made = clone(REDUCERS[name].estimator)
+    return made.set_params(n_components=n_components, random_state=seed)

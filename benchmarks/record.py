@@ -92,7 +92,7 @@ def plain(value: Any) -> Any:
 def write(
     name: str,
     rows: Sequence[Row],
-    summary: Row,
+    summary: Row | Sequence[Row],
     *,
     seeds: Sequence[int],
     settings: Row | None = None,
@@ -104,7 +104,7 @@ def write(
     name : str
     rows : sequence of mapping
         One mapping a case.
-    summary : mapping
+    summary : mapping or sequence of mapping
     seeds : sequence of int
     settings : mapping, optional
         Whatever else the figures depend on.

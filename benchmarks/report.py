@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any
 
 from benchmarks.datasets import PROJECT_ROOT
@@ -534,6 +535,73 @@ def psd_section(content: Content) -> str:
     )
 
 
+def tsne_section(content: Content) -> str:
+    """Show maps from raw features, PCA and autoencoders, means over seeds."""
+    settings, rows = content["settings"], content["rows"]
+    fields = {
+        "knn_accuracy": "k-NN accuracy",
+        "kmeans_nmi": "k-means NMI",
+        "trustworthiness_12": "trustworthiness, 12",
+        "trustworthiness_50": "50",
+        "continuity_12": "continuity, 12",
+        "continuity_50": "50",
+        "preservation_12": "neighbours kept, 12",
+        "fit_seconds": "fit, s",
+        "tsne_seconds": "t-SNE, s",
+    }
+    parts = [
+        f"## Before t-SNE: `python -m benchmarks.tsne` ({content['name']})",
+        f"At most {settings['most_fitted']} rows to fit, {settings['most_drawn']} to draw; means "
+        "over the seeds that a set has. Trustworthiness, continuity and neighbours against the "
+        "raw rows.",
+    ]
+    for name in dict.fromkeys(row["set"] for row in rows):
+        groups: dict[tuple[str, Any], list[Content]] = {}
+        for row in rows:
+            if row["set"] == name:
+                groups.setdefault((row["method"], row["k"]), []).append(row)
+        lines = []
+        for (method, k), group in groups.items():
+            errors = [row["error"] for row in group if "error" in row]
+            means = [None if errors else fmean(row[f] for row in group) for f in fields]
+            lines.append([method, k, len(group), *means, *errors[:1]])
+        parts += [f"### {name}", _table(["", "k", "seeds", *fields.values()], lines)]
+    return "\n\n".join(parts)
+
+
+def pipeline_section(content: Content) -> str:
+    """Show pipelines with each reducer, and their wins and losses against PCA."""
+    settings, rows = content["settings"], content["rows"]
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    cells = {(row["set"], row["estimator"], row["method"]): row for row in rows}
+    cases = dict.fromkeys((row["set"], row["estimator"]) for row in rows)
+
+    def cell(case: tuple[str, str], method: str) -> str:
+        row = cells.get((*case, method))
+        if row is None:
+            return ""
+        return row.get("error") or f"{row['score']:.3f} ({row['seconds']:.0f} s)"
+
+    fields = ["estimator", "method", "win", "tie", "loss", "median_gain", "p_value"]
+    return "\n\n".join(
+        [
+            f"## In PCA's place: `python -m benchmarks.pipeline` ({content['name']})",
+            f"`StandardScaler`, reducer, estimator; at most {settings['most_rows']} rows a set, "
+            f"{settings['folds']} outer folds, 3 inner ones. Accuracy (mutual information for "
+            "k-means) and the seconds of all fits of the search.",
+            _table(
+                [field.replace("_", " ") for field in fields],
+                [[row[field] for field in fields] for row in content["summary"]],
+            ),
+            f"A tie is within {settings['tie']}; p of Wilcoxon's signed-rank test over sets.",
+            _table(
+                ["set", "estimator", *methods],
+                [[*case, *(cell(case, method) for method in methods)] for case in cases],
+            ),
+        ]
+    )
+
+
 SECTIONS: dict[str, Callable[[Content], str]] = {
     "pca": pca_section,
     "default_fit": default_fit_section,
@@ -554,6 +622,10 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
     "hashing": hashing_section,
     "hashing_memory": memory_section,
     "psd": psd_section,
+    "tsne": tsne_section,
+    "tsne_quick": tsne_section,
+    "pipeline": pipeline_section,
+    "pipeline_quick": pipeline_section,
 }
 
 
