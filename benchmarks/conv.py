@@ -18,7 +18,7 @@ from skae import Autoencoder, ConvolutionalAutoencoder
 
 N_COMPONENTS = 32
 SETS = ("mnist", "fashion_mnist")
-_CALIBRATION_EPOCHS = 1
+_CALIBRATION_SECONDS = 15.0
 METHODS: dict[str, Any] = {
     "ConvolutionalAutoencoder": ConvolutionalAutoencoder(N_COMPONENTS, image_shape=(28, 28)),
     "ConvolutionalAutoencoder, classical": ConvolutionalAutoencoder(
@@ -31,13 +31,16 @@ METHODS: dict[str, Any] = {
 
 def fit_for(model: Any, X: Any, seconds: float) -> tuple[Any, float]:
     """Fit for as many epochs as take about so long."""
-    times = []
-    for epochs in (1, 1 + _CALIBRATION_EPOCHS):  # the first fit also warms up
+    times: dict[int, float] = {}
+    epochs = 1
+    while len(times) < 2:  # the first fit also warms up
         start = time.perf_counter()
         clone(model).set_params(max_iter=epochs).fit(X)
-        times.append(time.perf_counter() - start)
-    an_epoch = (times[1] - times[0]) / _CALIBRATION_EPOCHS
-    epochs = max(1, 1 + round((seconds - times[0]) / an_epoch))
+        times[epochs] = time.perf_counter() - start
+        epochs += max(1, round(_CALIBRATION_SECONDS / times[epochs]))
+    (few, few_seconds), (more, more_seconds) = times.items()
+    an_epoch = (more_seconds - few_seconds) / (more - few)
+    epochs = max(1, few + round((seconds - few_seconds) / an_epoch))
     start = time.perf_counter()
     fitted = clone(model).set_params(max_iter=epochs, n_iter_no_change=epochs).fit(X)
     return fitted, time.perf_counter() - start
