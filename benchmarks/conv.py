@@ -50,6 +50,7 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", default=list(SETS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seconds", type=float, default=120.0, help="a fit")
     parser.add_argument("--rows", type=int, default=MNIST_TRAINING_ROWS)
     parser.add_argument("--seed", type=int, default=0)
@@ -61,8 +62,8 @@ def main() -> None:
         X, y = load(name, arguments.data_dir)
         test, test_y = X[MNIST_TRAINING_ROWS:], y[MNIST_TRAINING_ROWS:]
         X, y = X[: arguments.rows], y[: arguments.rows]
-        for method, model in METHODS.items():
-            model = clone(model).set_params(random_state=arguments.seed)
+        for method in arguments.methods:
+            model = clone(METHODS[method]).set_params(random_state=arguments.seed)
             fitted, seconds = fit_for(model, X, arguments.seconds)
             neighbors = KNeighborsClassifier(5).fit(fitted.transform(X), y)
             start = time.perf_counter()

@@ -433,7 +433,7 @@ def conv_section(content: Content) -> str:
         "transform_rows_a_second": "`transform`, rows a second",
     }
     parts = [
-        "## Convolutions: `python -m benchmarks.conv`",
+        f"## Convolutions: `python -m benchmarks.conv` ({content['name']})",
         f"{settings['training_rows']} images, codes of {settings['n_components']}, as many epochs "
         f"as take about {settings['seconds']:.0f} seconds; squared error summed over pixels in "
         "[0, 1], 5 nearest neighbours on the code.",
@@ -619,6 +619,7 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
     "depth_layers": depth_section,
     "labels": labels_section,
     "conv": conv_section,
+    "conv_dense": conv_section,
     "hashing": hashing_section,
     "hashing_memory": memory_section,
     "psd": psd_section,
