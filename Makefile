@@ -47,6 +47,7 @@ benchmarks: .venv/.installed
 	$(BIN)/python -m benchmarks.depth --only layers --name depth_layers
 	$(BIN)/python -m benchmarks.labels
 	$(BIN)/python -m benchmarks.conv
+	$(BIN)/python -m benchmarks.conv --methods "Autoencoder, as many parameters" --name conv_dense
 	$(BIN)/python -m benchmarks.hashing
 	$(BIN)/python -m benchmarks.hashing --parts memory --name hashing_memory
 	$(BIN)/python -m benchmarks.psd
