@@ -24,6 +24,7 @@ from skae._core.model import Model
 from skae._core.networks import (
     ACTIVATIONS,
     Architecture,
+    AutoencoderNetwork,
     Corruption,
     build_network,
     select_model,
@@ -106,6 +107,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         "warm_start": ["boolean"],
     }
 
+    # The kind of network.
+    _kind: ClassVar[type[Architecture]] = Architecture
     # What `fit` leaves of X before anything else, and takes back where it fails.
     _noted: ClassVar[tuple[str, ...]] = NOTED_OF_X
 
@@ -177,7 +180,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
 
     def _architecture(self, n_features: int, n_components: int) -> Architecture:
         """Return the shape of the network."""
-        return Architecture(
+        return self._kind(
             n_features,
             n_components,
             widths("hidden_layer_sizes", self.hidden_layer_sizes),
@@ -401,12 +404,12 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         return model, starts[-1].residual if judged_by_pca else 1.0
 
     def _objective(self, model: Model, run: Run, n_models: int | None) -> Objective:
-        if not self._is_plain():
-            return Autograd(run.parameters, partial(self._terms, model), n_models or 1)
-        if self.dropout:
-            terms = partial(BaseAutoencoder._terms, self, model)
-            return Autograd(run.parameters, terms, n_models or 1)
-        return Backpropagation(model, n_models or 1)
+        plain = self._is_plain()
+        # The gradient written out is that of perceptrons.
+        if plain and not self.dropout and type(model.network) is AutoencoderNetwork:
+            return Backpropagation(model, n_models or 1)
+        terms = partial(BaseAutoencoder._terms, self) if plain else self._terms
+        return Autograd(run.parameters, partial(terms, model), n_models or 1)
 
     def _has_penalty(self) -> bool:
         return not self._is_plain()

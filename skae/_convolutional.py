@@ -12,14 +12,10 @@ from numpy.typing import ArrayLike
 
 from skae._base import BaseAutoencoder
 from skae._core.convolution import ConvolutionalArchitecture
-from skae._core.model import Model
 from skae._core.networks import Architecture
-from skae._core.objectives import Autograd
-from skae._core.training import Objective
 from skae._docs import document
 from skae._fitted import Array
 from skae._generation import MixtureSampling
-from skae._runs import Run
 from skae._validation import computed, widths, without
 
 
@@ -98,12 +94,6 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
 
     _largest_batch: ClassVar[int] = 128
     _noted: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._noted, "image_shape_")
-
-    def _objective(self, model: Model, run: Run, n_models: int | None) -> Objective:
-        def terms(z: Any) -> dict[str, Any]:
-            return self._terms(model, z)
-
-        return Autograd(run.parameters, terms, n_models or 1)
 
     def _architecture(self, n_features: int, n_components: int) -> Architecture:
         channels = widths("channels", self.channels)

@@ -15,7 +15,6 @@ from skae._base import BaseAutoencoder
 from skae._core.hashing import HashingArchitecture, HashingNetwork, balanced_thresholds
 from skae._core.model import Model
 from skae._core.networks import Architecture
-from skae._core.objectives import Autograd
 from skae._core.training import Objective
 from skae._docs import document
 from skae._hamming import nearest, pack
@@ -111,19 +110,13 @@ class HashingAutoencoder(BaseAutoencoder):
         "straight_through": ["boolean"],
     }
     _allows_sparse: ClassVar[bool] = True
-
-    def _architecture(self, n_features: int, n_components: int) -> Architecture:
-        return HashingArchitecture(**vars(super()._architecture(n_features, n_components)))
+    _kind: ClassVar[type[Architecture]] = HashingArchitecture
 
     def _objective(self, model: Model, run: Run, n_models: int | None) -> Objective:
         network = _hashing(model)
         network.noise_level = self.noise_level
         network.straight_through = self.straight_through
-
-        def terms(z: Tensor) -> dict[str, Tensor]:
-            return {"reconstruction": model.reconstruction(network(z), z)}
-
-        return Autograd(run.parameters, terms, n_models or 1)
+        return super()._objective(model, run, n_models)
 
     @torch.no_grad()
     def _calibrate(self, model: Model, data: Tensor | None) -> None:

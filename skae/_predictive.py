@@ -125,14 +125,13 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
         "prediction_weight": [real(0, closed="neither")],
     }
 
+    _kind: ClassVar[type[Architecture]] = PredictiveArchitecture
+
     def _is_plain(self) -> bool:
         return False
 
     def _axes(self) -> Axes:
         return Axes.AS_TRAINED
-
-    def _architecture(self, n_features: int, n_components: int) -> Architecture:
-        return PredictiveArchitecture(**vars(super()._architecture(n_features, n_components)))
 
     def _row_terms(self, model: Model, z: Tensor) -> dict[str, Tensor]:
         """Return the terms of each row, with codes optimised for the present network."""

@@ -149,6 +149,8 @@ class VariationalAutoencoder(BaseAutoencoder):
         "beta": [real(0, closed="neither")],
     }
 
+    _kind: ClassVar[type[Architecture]] = VariationalArchitecture
+
     # -- training --------------------------------------------------------------------------------
 
     def _is_plain(self) -> bool:
@@ -156,9 +158,6 @@ class VariationalAutoencoder(BaseAutoencoder):
 
     def _axes(self) -> Axes:
         return Axes.AS_TRAINED
-
-    def _architecture(self, n_features: int, n_components: int) -> Architecture:
-        return VariationalArchitecture(**vars(super()._architecture(n_features, n_components)))
 
     def _check_values(self, X: Array) -> None:
         if self.likelihood == "bernoulli":

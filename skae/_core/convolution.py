@@ -90,16 +90,16 @@ def _as_rows(images: Tensor, like: Tensor) -> Tensor:
     return images.unflatten(1, (len(like), -1)).transpose(0, 1).flatten(2)
 
 
-class ConvolutionalEncoder(Perceptron):
-    """Convolutions, then dense layers."""
+class ConvolutionalHalf(Perceptron):
+    """Dense layers, and convolutions of images whose inputs have `shape`."""
 
-    ignored: Tensor | None
     convolutions: Sequence[Convolution]
+    ignored: Tensor | None  # inputs that are taken for 0
 
     def __init__(
         self,
-        convolutions: Sequence[Convolution],
         layers: Sequence[Dense],
+        convolutions: Sequence[Convolution],
         shape: tuple[int, int, int],
         activation: str,
         dropout: float,
@@ -108,6 +108,10 @@ class ConvolutionalEncoder(Perceptron):
         self.convolutions = nn.ModuleList(convolutions)  # type: ignore[assignment]
         self.shape = shape
         self.register_buffer("ignored", None)
+
+
+class ConvolutionalEncoder(ConvolutionalHalf):
+    """Convolutions of images of `shape`, then dense layers."""
 
     def hidden(self, x: Tensor) -> Tensor:
         activation = ACTIVATIONS[self.activation]
@@ -125,22 +129,8 @@ class ConvolutionalEncoder(Perceptron):
         self.ignored = inputs if inputs.any() else None
 
 
-class ConvolutionalDecoder(Perceptron):
-    """Dense layers, then convolutions of ever larger images."""
-
-    convolutions: Sequence[ResizeConvolution]
-
-    def __init__(
-        self,
-        layers: Sequence[Dense],
-        convolutions: Sequence[ResizeConvolution],
-        shape: tuple[int, int, int],
-        activation: str,
-        dropout: float,
-    ) -> None:
-        super().__init__(layers, activation, dropout)
-        self.convolutions = nn.ModuleList(convolutions)  # type: ignore[assignment]
-        self.shape = shape
+class ConvolutionalDecoder(ConvolutionalHalf):
+    """Dense layers up to images of `shape`, then convolutions of ever larger ones."""
 
     def output(self, hidden: Tensor, x: Tensor) -> Tensor:
         activation = ACTIVATIONS[self.activation]
@@ -212,7 +202,7 @@ class ConvolutionalArchitecture(Architecture):
             for pair, size in zip(pairwise(channels[::-1]), sizes[-2::-1], strict=True)
         ]
         encoder = ConvolutionalEncoder(
-            down, encoder_layers, self.image_shape, self.activation, self.dropout
+            encoder_layers, down, self.image_shape, self.activation, self.dropout
         )
         decoder = ConvolutionalDecoder(decoder_layers, up, smallest, self.activation, self.dropout)
         if weights.start_at_zero:
