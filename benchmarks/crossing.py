@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from rich.progress import track
@@ -47,7 +47,7 @@ def run(
     """
     cases = list(cases)
     settings = json.loads(json.dumps(record.plain(settings)))
-    known = {} if again else _known(name, settings)
+    known = {} if again else _known(name, settings, cases[0].keys())
     waiting = [case for case in cases if _key(case) not in known]
     for case in track(waiting, description=f"{name}, {len(cases)} cases"):
         start = time.perf_counter()
@@ -57,8 +57,8 @@ def run(
             figures = {"error": f"{type(error).__name__}: {error}"}
         taken = {"case_seconds": time.perf_counter() - start, "revision": record.revision()}
         known[_key(case)] = {**case, **figures, **taken}
-        rows = [known[_key(case)] for case in cases if _key(case) in known]
-        seeds = sorted({case["seed"] for case in cases})
+        rows = list(known.values())  # those of other cases stay
+        seeds = sorted({row["seed"] for row in rows})
         record.write(name, rows, summarise(rows), seeds=seeds, settings=settings)
     return [known[_key(case)] for case in cases]
 
@@ -67,7 +67,9 @@ def _key(case: Case) -> str:
     return json.dumps(record.plain(case), sort_keys=True)
 
 
-def _known(name: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _known(
+    name: str, settings: Mapping[str, Any], keys: Collection[str]
+) -> dict[str, dict[str, Any]]:
     path = record.RESULTS / f"{name}.json"
     if not path.exists():
         return {}
@@ -75,5 +77,4 @@ def _known(name: str, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     found = {k: v for k, v in content["settings"].items() if k != "seeds"}
     if found != settings:
         return {}
-    keys = content["rows"][0].keys() & {"set", "method", "k", "seed", "estimator"}
-    return {_key({k: row[k] for k in row if k in keys}): row for row in content["rows"]}
+    return {_key({k: row[k] for k in keys}): row for row in content["rows"]}
