@@ -22,6 +22,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from benchmarks import record
 from benchmarks.datasets import MNIST_TRAINING_ROWS, load, load_newsgroups
+from benchmarks.timing import median_seconds
 from skae import HashingAutoencoder
 from skae._hamming import nearest, pack
 
@@ -129,13 +130,7 @@ def look_ups(name: str, sets: Sets, n_queries: int, repeats: int = 5) -> list[di
             ways[f"faiss look-up, {n_bits} bits"] = lambda i=index, q=hashes: i.search(
                 q, N_NEIGHBORS
             )
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(repeats):
-        for way, search in ways.items():
-            start = time.perf_counter()
-            search()
-            seconds[way].append(time.perf_counter() - start)
-    medians = {way: float(np.median(times)) for way, times in seconds.items()}
+    medians = median_seconds(ways, repeats)
     slowest = medians["cosine, brute force"]
     rows = [
         {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn.feature_extraction.image import extract_patches_2d
 
 from benchmarks import record
 from benchmarks.datasets import PROJECT_ROOT, load
+from benchmarks.timing import median_seconds
 from skae import PredictiveSparseDecomposition
 
 IMAGE = PROJECT_ROOT / "docs" / "images" / "dictionary.png"
@@ -54,17 +54,6 @@ def dictionary_learning(
     while time.perf_counter() - start < seconds:
         learner.partial_fit(X[random.choice(len(X), 256, replace=False)])
     return learner.components_
-
-
-def speed(ways: dict[str, Callable[[], Any]], repeats: int = 3) -> dict[str, float]:
-    """Return the median seconds of each way, the ways taking turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(values)) for name, values in seconds.items()}
 
 
 def draw(dictionaries: dict[str, np.ndarray]) -> None:
@@ -126,7 +115,7 @@ def main() -> None:
             }
         )
         print(rows[-1], flush=True)
-        medians = speed(
+        medians = median_seconds(
             {
                 "transform": lambda m=model: m.transform(test),
                 **{
@@ -137,7 +126,8 @@ def main() -> None:
                     )
                     for algorithm in ("lasso_cd", "lasso_lars")
                 },
-            }
+            },
+            repeats=3,
         )
         rows += [
             {
