@@ -28,14 +28,17 @@ class Reducer:
 
 REDUCERS: dict[str, Reducer] = {
     "PCA": Reducer(PCA()),
-    "KernelPCA": Reducer(KernelPCA(kernel="rbf"), {"gamma": [None, 0.001]}),
-    "Autoencoder": Reducer(Autoencoder(), {"weight_decay": [0.5, 5.0]}),
-    "DenoisingAutoencoder": Reducer(DenoisingAutoencoder(), {"noise_level": [0.1, 0.4]}),
+    "KernelPCA": Reducer(KernelPCA(kernel="rbf"), {"gamma": [0.001]}),
+    "Autoencoder": Reducer(Autoencoder(), {"weight_decay": [15.0]}),
+    "DenoisingAutoencoder": Reducer(DenoisingAutoencoder(), {"noise_level": [0.5]}),
     "SparseAutoencoder": Reducer(
-        SparseAutoencoder(hidden_layer_sizes=(256, 128)), {"alpha": [0.003, 0.03]}
+        SparseAutoencoder(hidden_layer_sizes=(256, 128)), {"alpha": [0.1]}
     ),
-    "ContractiveAutoencoder": Reducer(ContractiveAutoencoder(n_probes=1), {"alpha": [0.01, 0.1]}),
-    "VariationalAutoencoder": Reducer(VariationalAutoencoder(), {"beta": [0.1, 1.0]}),
+    # One hidden layer and one probe: the product of Jacobians is what its step costs.
+    "ContractiveAutoencoder": Reducer(
+        ContractiveAutoencoder(hidden_layer_sizes=(128,), n_probes=1), {"alpha": [0.1]}
+    ),
+    "VariationalAutoencoder": Reducer(VariationalAutoencoder(), {"beta": [0.2]}),
 }
 
 
