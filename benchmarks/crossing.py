@@ -38,7 +38,7 @@ def run(
     summarise : callable
         Rows to the summary in the file.
     again : bool
-        Take all rows again.
+        Take all these rows again; without, only those that failed.
 
     Returns
     -------
@@ -47,8 +47,8 @@ def run(
     """
     cases = list(cases)
     settings = json.loads(json.dumps(record.plain(settings)))
-    known = {} if again else _known(name, settings, cases[0].keys())
-    waiting = [case for case in cases if _key(case) not in known]
+    known = _known(name, settings, cases[0].keys())
+    waiting = [case for case in cases if again or _key(case) not in known]
     for case in track(waiting, description=f"{name}, {len(cases)} cases"):
         start = time.perf_counter()
         try:
@@ -77,4 +77,4 @@ def _known(
     found = {k: v for k, v in content["settings"].items() if k != "seeds"}
     if found != settings:
         return {}
-    return {_key({k: row[k] for k in keys}): row for row in content["rows"]}
+    return {_key({k: row[k] for k in keys}): row for row in content["rows"] if "error" not in row}

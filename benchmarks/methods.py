@@ -29,7 +29,7 @@ class Reducer:
 REDUCERS: dict[str, Reducer] = {
     "PCA": Reducer(PCA()),
     "KernelPCA": Reducer(KernelPCA(kernel="rbf"), {"gamma": [0.001]}),
-    "Autoencoder": Reducer(Autoencoder(), {"weight_decay": [15.0]}),
+    "Autoencoder": Reducer(Autoencoder(), {"weight_decay": [15.0, 150.0]}),
     "DenoisingAutoencoder": Reducer(DenoisingAutoencoder(), {"noise_level": [0.5]}),
     "SparseAutoencoder": Reducer(
         SparseAutoencoder(hidden_layer_sizes=(256, 128)), {"alpha": [0.1]}
@@ -40,6 +40,9 @@ REDUCERS: dict[str, Reducer] = {
     ),
     "VariationalAutoencoder": Reducer(VariationalAutoencoder(), {"beta": [0.2]}),
 }
+
+# What docs/before_tsne.md recommends.
+BEFORE_TSNE = DenoisingAutoencoder(noise_level=0.25, max_iter=200)
 
 
 def reducer(name: str, n_components: int, seed: int) -> Any:

@@ -29,7 +29,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks import crossing, record
+from benchmarks import crossing
 from benchmarks.datasets import TABULAR_SETS, load
 from benchmarks.methods import REDUCERS, reducer
 
@@ -106,7 +106,8 @@ def measure(most: int, directory: str | None, **case: Any) -> dict[str, Any]:
             estimator: _score(X, y, estimator, case["method"], case["seed"], memory)
             for estimator in ESTIMATORS
         }
-    return {"estimators": found, "seconds": time.perf_counter() - start}
+    seconds = time.perf_counter() - start
+    return {"estimators": found, "seconds": seconds, "grid": REDUCERS[case["method"]].grid}
 
 
 def _score(
@@ -214,7 +215,6 @@ def main() -> None:
         "folds": FOLDS,
         "inner_folds": INNER_FOLDS,
         "tie": TIE,
-        "grids": {name: found.grid for name, found in REDUCERS.items()},
     }
     crossing.run(
         arguments.name,

@@ -1,7 +1,7 @@
 """Before t-SNE: maps from the raw features, from PCA and from autoencoders of the same size.
 
-Reducers are fitted to the training part of a set and the held-out rows are drawn; a small set is
-fitted and drawn whole. Seconds count the reducer's fit in.
+As one draws maps, the rows that are drawn are among those that the reducer is fitted to. Seconds
+count the reducer's fit in.
 """
 
 from __future__ import annotations
@@ -15,53 +15,45 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.manifold import TSNE
 
 from benchmarks import crossing, record
 from benchmarks.datasets import load
 from benchmarks.maps import scores
-from benchmarks.methods import REDUCERS, reducer
+from benchmarks.methods import BEFORE_TSNE, REDUCERS
 
-# Rows of the training part; 0 for a set that is fitted and drawn whole.
-SETS = {
-    "digits": 0,
-    "pbmc3k": 0,
-    "usps": 7291,
-    "mnist": 60_000,
-    "fashion_mnist": 60_000,
-    "newsgroups": 11_314,
-}
+SETS = ("digits", "pbmc3k", "usps", "mnist", "fashion_mnist", "newsgroups")
 SMALL = ("digits", "pbmc3k")
-SIZES = (8, 16, 32, 50)
-QUICK = {
-    "sets": ("digits", "pbmc3k"),
-    "sizes": (8, 32),
-    "methods": ("PCA", "Autoencoder"),
-    "seeds": (0,),
+METHODS = {
+    **{name: found.estimator for name, found in REDUCERS.items() if name != "KernelPCA"},
+    "recipe": BEFORE_TSNE,
 }
+SIZES = (8, 16, 32, 50)
+QUICK = {"sets": ("digits",), "sizes": (8, 32), "methods": ("PCA", "Autoencoder", "recipe")}
 
 
 @cache
-def rows(name: str, most: int, directory: str | None) -> tuple[NDArray, NDArray, NDArray]:
-    """Return rows to fit, rows to draw and their labels."""
+def rows(name: str, most: int, directory: str | None) -> tuple[NDArray, NDArray]:
+    """Return at most so many rows, drawn at random, with their labels."""
     X, y = load(name, directory)
-    n_training = SETS[name]
-    if not n_training:
-        return X, X[:most], y[:most]
-    drawn = slice(n_training, n_training + most)
-    return X[:n_training], X[drawn], y[drawn]
+    chosen = np.random.default_rng(0).permutation(len(X))[:most]
+    return X[chosen], y[chosen]
 
 
 def measure(
     most_fitted: int, most_drawn: int, directory: str | None, **case: Any
 ) -> dict[str, float]:
     """Draw one map and measure it against the raw rows."""
-    X, drawn, y = rows(case["set"], most_drawn, directory)
-    method, seed = case["method"], case["seed"]
+    X, y = rows(case["set"], most_fitted, directory)
+    drawn, y = X[:most_drawn], y[:most_drawn]
+    seed = case["seed"]
     start = time.perf_counter()
     code = drawn
-    if method != "raw":
-        code = reducer(method, case["k"], seed).fit(X[:most_fitted]).transform(drawn)
+    if case["method"] != "raw":
+        reducer = clone(METHODS[case["method"]])
+        reducer.set_params(n_components=case["k"], random_state=seed).fit(X)
+        code = reducer.transform(drawn)
     reduced = time.perf_counter()
     points = TSNE(init="pca", random_state=seed).fit_transform(np.ascontiguousarray(code))
     return {
@@ -75,32 +67,29 @@ def main() -> None:
     """Run from the command line."""
     full = bool(os.environ.get("FULL"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", nargs="+", default=list(SETS if full else QUICK["sets"]))
+    parser.add_argument("--sets", nargs="+", default=SETS if full else QUICK["sets"])
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES if full else QUICK["sizes"])
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        default=[m for m in REDUCERS if m != "KernelPCA"] if full else QUICK["methods"],
-    )
-    parser.add_argument("--seeds", nargs="+", type=int, help="of the small sets; others take one")
-    parser.add_argument("--rows", type=int, default=20_000, help="most rows to fit")
+    parser.add_argument("--methods", nargs="+", default=METHODS if full else QUICK["methods"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=range(5) if full else [0])
+    parser.add_argument("--fitted", type=int, default=10_000, help="most rows to fit")
     parser.add_argument("--drawn", type=int, default=3000, help="most rows to draw")
     parser.add_argument("--again", action="store_true", help="take known rows again")
     parser.add_argument("--data-dir")
     parser.add_argument("--name", default="tsne" if full else "tsne_quick")
     arguments = parser.parse_args()
-    seeds = arguments.seeds or (range(5) if full else QUICK["seeds"])
+    # The first seed of every set comes first; further ones are for the small sets.
     cases = [
         {"set": name, "method": method, "k": k, "seed": seed}
+        for seed in arguments.seeds
         for name in arguments.sets
-        for seed in (seeds if name in SMALL else list(seeds)[:1])
+        if seed == arguments.seeds[0] or name in SMALL
         for method, k in [("raw", None), *product(arguments.methods, arguments.sizes)]
     ]
 
     def measure_case(**case: Any) -> dict[str, float]:
-        return measure(arguments.rows, arguments.drawn, arguments.data_dir, **case)
+        return measure(arguments.fitted, arguments.drawn, arguments.data_dir, **case)
 
-    settings = {"most_fitted": arguments.rows, "most_drawn": arguments.drawn}
+    settings = {"most_fitted": arguments.fitted, "most_drawn": arguments.drawn}
     found = crossing.run(
         arguments.name, cases, measure_case, settings=settings, again=arguments.again
     )
