@@ -15,34 +15,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
-from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
-from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from benchmarks.datasets import MNIST_TRAINING_ROWS, PROJECT_ROOT, load
+from benchmarks.drawing import INK, align, draw_map
 from benchmarks.record import table
 from skae import Autoencoder
 
 N_NEIGHBORS = 5
-# One hue a digit, of like weight, so that no digit shouts.
-COLOURS = (
-    "#4269d0",
-    "#efb118",
-    "#ff725c",
-    "#6cc5b0",
-    "#3ca951",
-    "#d45fb0",
-    "#a463f2",
-    "#5fa8e8",
-    "#9c6b4e",
-    "#8a8f99",
-)
-INK, MUTED = "#22252b", "#6a707c"
 
 
 @dataclass(frozen=True)
@@ -107,23 +91,8 @@ def map_accuracy(points: NDArray, y: NDArray, judged: NDArray[np.bool_]) -> floa
     return float(np.mean(classifier.predict(None)[judged] == y[judged]))
 
 
-def draw_map(code: NDArray, seed: int) -> NDArray:
+def tsne(code: NDArray, seed: int) -> NDArray:
     return TSNE(init="pca", perplexity=30, random_state=seed).fit_transform(code)
-
-
-def align(points: NDArray, reference: NDArray) -> NDArray:
-    """Turn or mirror a map onto another: t-SNE leaves both open, and eyes compare places."""
-    points = points - points.mean(axis=0)
-    rotation, _ = orthogonal_procrustes(points, reference - reference.mean(axis=0))
-    return points @ rotation
-
-
-def middle(points: NDArray) -> NDArray:
-    """Return the middle of the densest half of the points: a median may fall between clusters."""
-    distances = pairwise_distances(points)
-    half = len(points) // 2
-    densest = np.argmin(np.partition(distances, half, axis=1)[:, half])
-    return points[np.argsort(distances[densest])[: half + 1]].mean(axis=0)
 
 
 def new_autoencoder(n_components: int, seed: int) -> Autoencoder:
@@ -169,7 +138,7 @@ def measure(digits: Digits, seed: int) -> tuple[list[dict[str, Any]], dict[str, 
             row.update(error=error, explained=1.0 - error / variance)
         row["code k-NN"] = neighbour_accuracy(codes[train], y[train], codes[test], y[test])
         start = time.perf_counter()
-        points = draw_map(codes[mapped], seed)
+        points = tsne(codes[mapped], seed)
         map_seconds = time.perf_counter() - start
         row["map trust"] = float(
             trustworthiness(X[mapped][judged], points[judged], n_neighbors=N_NEIGHBORS)
@@ -197,31 +166,11 @@ def draw(digits: Digits, rows: Sequence[Mapping[str, Any]], maps: Mapping[str, N
         color=INK,
         va="center",
     )
-    size = 13 if len(y) < 2500 else 6
-    order = np.random.default_rng(0).permutation(len(y))  # no digit lies on top of all others
     for axis, row, points in zip(axes, rows, maps.values(), strict=True):
-        colours = np.array(COLOURS)[y]
-        axis.scatter(*points[order].T, s=size, c=colours[order], alpha=0.8, linewidths=0)
-        for digit in np.unique(y):
-            axis.text(
-                *middle(points[y == digit]),
-                str(digit),
-                size=16,
-                weight="bold",
-                color=INK,
-                ha="center",
-                va="center",
-                path_effects=[withStroke(linewidth=3.5, foreground="white")],
-            )
-        axis.set_title(row["t-SNE from"], size=13, weight="bold", color=INK, loc="left", pad=22)
         caption = f"{N_NEIGHBORS}-NN accuracy of the map {row['map k-NN']:.1%}"
         if row["explained"] is not None:
             caption += f"   ·   variance kept {row['explained']:.1%}"
-        axis.text(0, 1.025, caption, transform=axis.transAxes, size=10.5, color=MUTED)
-        axis.set(xticks=[], yticks=[])
-        axis.set_aspect("equal", adjustable="datalim")
-        axis.margins(0.04)
-        axis.spines[:].set_color("#d9dce2")
+        draw_map(axis, points, y, row["t-SNE from"], caption)
     return figure
 
 

@@ -42,7 +42,7 @@ REDUCERS: dict[str, Reducer] = {
 }
 
 # What docs/before_tsne.md recommends.
-BEFORE_TSNE = DenoisingAutoencoder(noise_level=0.25, max_iter=200)
+BEFORE_TSNE = DenoisingAutoencoder(max_iter=100)
 
 
 def reducer(name: str, n_components: int, seed: int) -> Any:

@@ -1,0 +1,141 @@
+"""The pictures of docs/results.md: maps side by side, accuracy against k, error against seconds.
+
+The last two are drawn from the files that `benchmarks.tsne` and `benchmarks.pca` left; the maps
+are computed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.base import clone
+from sklearn.manifold import TSNE
+
+from benchmarks.datasets import PROJECT_ROOT
+from benchmarks.drawing import COLOURS, FRAME, INK, MUTED, align, draw_map
+from benchmarks.maps import vote_accuracy
+from benchmarks.record import RESULTS
+from benchmarks.tsne import METHODS, rows
+
+IMAGES = PROJECT_ROOT / "docs" / "images"
+PANELS = (("raw", None), ("PCA", 8), ("PCA", 32), ("recipe", 8))
+LINES = {"PCA": MUTED, "Autoencoder": COLOURS[0], "recipe": COLOURS[2]}
+
+
+def _plain(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(FRAME)
+    axis.tick_params(colors=MUTED, labelsize=9)
+
+
+def maps(name: str, most_drawn: int, directory: str | None) -> Figure:
+    """Draw t-SNE maps of one set from the raw rows, PCA and the recipe, side by side."""
+    X, y = rows(name, 10_000, directory)
+    drawn, y = X[:most_drawn], np.unique(y[:most_drawn], return_inverse=True)[1]
+    figure = Figure(figsize=(4.5 * len(PANELS), 5), facecolor="white")
+    axes = figure.subplots(1, len(PANELS))
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.86, wspace=0.03)
+    reference = None
+    for axis, (method, k) in zip(axes, PANELS, strict=True):
+        code = drawn
+        if k:
+            reducer = clone(METHODS[method]).set_params(n_components=k, random_state=0)
+            code = reducer.fit(X).transform(drawn)
+        points = TSNE(init="pca", random_state=0).fit_transform(code)
+        accuracy = vote_accuracy(points, y)
+        points = points if reference is None else align(points, reference)
+        reference = points if reference is None else reference
+        title = f"{type(METHODS[method]).__name__} ({k})" if k else f"Raw ({X.shape[1]})"
+        draw_map(axis, points, y, title, f"k-NN accuracy of the map {accuracy:.1%}")
+    return figure
+
+
+def accuracy_against_size(content: dict[str, Any]) -> Figure:
+    """Draw the k-NN accuracy of maps against the size of the code, a panel a set."""
+    names = list(dict.fromkeys(row["set"] for row in content["rows"]))
+    figure = Figure(figsize=(12, 3.2 * -(-len(names) // 3)), facecolor="white", layout="tight")
+    axes = np.ravel(figure.subplots(-(-len(names) // 3), 3, squeeze=False))
+    for axis, name in zip(axes, names, strict=False):
+        found = [r for r in content["rows"] if r["set"] == name and "error" not in r]
+        raw = fmean(r["knn_accuracy"] for r in found if r["method"] == "raw")
+        axis.axhline(raw, color=INK, linewidth=1, linestyle=":", label="raw features")
+        for method, colour in LINES.items():
+            sizes = sorted({r["k"] for r in found if r["method"] == method})
+            means = [
+                fmean(r["knn_accuracy"] for r in found if (r["method"], r["k"]) == (method, k))
+                for k in sizes
+            ]
+            axis.plot(sizes, means, "o-", color=colour, label=method, linewidth=2, markersize=5)
+        axis.set_title(name, size=12, weight="bold", color=INK, loc="left")
+        axis.set_xlabel("numbers a row", color=MUTED)
+        axis.set_ylabel("k-NN accuracy of the map", color=MUTED)
+        axis.set_xticks(sizes)
+        _plain(axis)
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    axes[0].legend(frameon=False, fontsize=9, labelcolor=INK)
+    return figure
+
+
+def error_against_seconds(content: dict[str, Any]) -> Figure:
+    """Draw held-out error over PCA's against the seconds of a default fit, a point a case."""
+    figure = Figure(figsize=(9, 5.2), facecolor="white", layout="tight")
+    axis = figure.subplots()
+    largest: dict[str, Sequence[float]] = {}
+    for method, label, colour in (
+        ("plain", "a plain network", COLOURS[1]),
+        ("anchored", "Autoencoder", COLOURS[0]),
+    ):
+        key = "plain_seconds" if method == "plain" else "seconds"
+        points = [(fmean(row[key]), row[f"{method}_mean"]) for row in content["rows"]]
+        axis.scatter(*zip(*points, strict=True), s=34, color=colour, alpha=0.8, label=label)
+        for row, point in zip(content["rows"], points, strict=True):
+            if method == "anchored" and point[1] < 0.6 and row["k"] >= row["features"] // 2:
+                largest[row["set"]] = point
+    axis.axhline(1, color=INK, linewidth=1)
+    axis.text(0.99, 1.02, "PCA", color=INK, ha="right", transform=axis.get_yaxis_transform())
+    for name, point in largest.items():
+        axis.annotate(name, point, xytext=(5, 3), textcoords="offset points", size=7.5, color=MUTED)
+    axis.set(xscale="log", yscale="log")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.set_xlabel("seconds of a fit", color=MUTED)
+    axis.set_ylabel("held-out error over PCA's", color=MUTED)
+    axis.legend(frameon=False, labelcolor=INK, loc="upper left")
+    _plain(axis)
+    return figure
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", default=["maps", "size", "seconds"])
+    parser.add_argument("--set", default="mnist", help="whose maps are drawn")
+    parser.add_argument("--drawn", type=int, default=3000)
+    parser.add_argument("--data-dir")
+    arguments = parser.parse_args()
+
+    def content(name: str) -> dict[str, Any]:
+        return dict(json.loads((RESULTS / f"{name}.json").read_text()))
+
+    pictures = {
+        "maps": lambda: maps(arguments.set, arguments.drawn, arguments.data_dir),
+        "size": lambda: accuracy_against_size(content("tsne")),
+        "seconds": lambda: error_against_seconds(content("pca")),
+    }
+    files = {"maps": "maps", "size": "accuracy_against_size", "seconds": "error_against_seconds"}
+    for name in arguments.only:
+        path = IMAGES / f"{files[name]}.png"
+        pictures[name]().savefig(path, dpi=110)
+        print(f"Picture saved to {path.relative_to(PROJECT_ROOT)}.")
+
+
+if __name__ == "__main__":
+    main()

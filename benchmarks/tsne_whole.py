@@ -1,0 +1,91 @@
+"""A map of a whole set with openTSNE, and new rows placed on it.
+
+60,000 images are fitted and drawn; 10,000 that neither the reducer nor the map has seen are then
+placed. Their labels are voted by the neighbours they get on the map.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.neighbors import KNeighborsClassifier
+
+from benchmarks import crossing, record
+from benchmarks.datasets import MNIST_TRAINING_ROWS, load
+from benchmarks.tsne import METHODS
+
+
+def measure(
+    most: int, n_jobs: int, n_iter: int, directory: str | None, **case: Any
+) -> dict[str, float]:
+    """Draw the training part, place the test part."""
+    from openTSNE import TSNE
+
+    X, y = load(case["set"], directory)
+    train = np.arange(min(most, MNIST_TRAINING_ROWS))
+    test = np.arange(MNIST_TRAINING_ROWS, len(X))[: max(1, most // 6)]
+    start = time.perf_counter()
+    code, new = X[train], X[test]
+    if case["method"] != "raw":
+        reducer = clone(METHODS[case["method"]])
+        reducer.set_params(n_components=case["k"], random_state=case["seed"])
+        code, new = reducer.fit_transform(code), reducer.transform(new)
+    reduced = time.perf_counter()
+    drawn = TSNE(n_jobs=n_jobs, n_iter=n_iter, random_state=case["seed"]).fit(np.asarray(code))
+    mapped = time.perf_counter()
+    placed = drawn.transform(np.asarray(new))
+    done = time.perf_counter()
+    classifier = KNeighborsClassifier().fit(np.asarray(drawn), y[train])
+    return {
+        "n_drawn": len(train),
+        "n_placed": len(test),
+        "fit_seconds": reduced - start,
+        "tsne_seconds": mapped - reduced,
+        "placing_seconds": done - mapped,
+        # Without X, no point is its own neighbour.
+        "knn_accuracy": float((classifier.predict(None) == y[train]).mean()),
+        "placed_knn_accuracy": float(classifier.score(np.asarray(placed), y[test])),
+    }
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", nargs="+", default=["mnist", "fashion_mnist"])
+    parser.add_argument("--methods", nargs="+", default=["PCA", "Autoencoder", "recipe"])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[32])
+    parser.add_argument("--most", type=int, default=MNIST_TRAINING_ROWS, help="most rows to draw")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--iterations", type=int, default=500, help="after early exaggeration")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", action="store_true", help="take known rows again")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--name", default="tsne_whole")
+    arguments = parser.parse_args()
+    ways = [(method, k) for method in arguments.methods for k in arguments.sizes]
+    cases = [
+        {"set": name, "method": method, "k": k, "seed": arguments.seed}
+        for name in arguments.sets
+        for method, k in [("raw", None), *ways]
+    ]
+
+    def measure_case(**case: Any) -> dict[str, float]:
+        return measure(
+            arguments.most, arguments.jobs, arguments.iterations, arguments.data_dir, **case
+        )
+
+    settings = {"most": arguments.most, "jobs": arguments.jobs, "iterations": arguments.iterations}
+    found = crossing.run(
+        arguments.name, cases, measure_case, settings=settings, again=arguments.again
+    )
+    shown = ["set", "method", "k", "knn_accuracy", "placed_knn_accuracy"]
+    seconds = ["fit_seconds", "tsne_seconds", "placing_seconds"]
+    print(record.table(found, [*shown, *seconds]))
+
+
+if __name__ == "__main__":
+    main()
