@@ -535,71 +535,188 @@ def psd_section(content: Content) -> str:
     )
 
 
+MAP_FIELDS = {
+    "knn_accuracy": "k-NN accuracy",
+    "kmeans_nmi": "k-means NMI",
+    "trustworthiness_12": "trustworthiness, 12",
+    "trustworthiness_50": "50",
+    "continuity_12": "continuity, 12",
+    "continuity_50": "50",
+    "preservation_12": "neighbours kept, 12",
+    "preservation_50": "50",
+    "fit_seconds": "fit, s",
+    "tsne_seconds": "t-SNE, s",
+}
+
+
+def _maps(content: Content) -> dict[tuple[str, str, int | None], Content]:
+    """Return the means over seeds for each set, method and size."""
+    groups: dict[tuple[str, str, int | None], list[Content]] = {}
+    for row in content["rows"]:
+        groups.setdefault((row["set"], row["method"], row["k"]), []).append(row)
+    means: dict[tuple[str, str, int | None], Content] = {}
+    for case, rows in groups.items():
+        errors = [row["error"] for row in rows if "error" in row]
+        taken = {} if errors else {field: fmean(row[field] for row in rows) for field in MAP_FIELDS}
+        means[case] = {"seeds": len(rows), "error": " ".join(errors), **taken}
+    return means
+
+
+def _recipe_against_pca(content: Content) -> str:
+    """Compare the recipe's maps with PCA's at each size, set by set."""
+    means = _maps(content)
+    names = list(dict.fromkeys(name for name, _, _ in means))
+    sizes = sorted({k for _, method, k in means if method == "PCA" and k})
+
+    def value(name: str, method: str, k: int | None, field: str) -> float | None:
+        return means.get((name, method, k), {}).get(field)
+
+    def pair(name: str, k: int, field: str) -> tuple[float, float] | None:
+        pca, recipe = (value(name, method, k, field) for method in ("PCA", "recipe"))
+        return None if pca is None or recipe is None else (pca, recipe)
+
+    lines, counts, trusts = [], [], []
+    for name in names:
+        pairs = [pair(name, k, "knn_accuracy") for k in sizes]
+        trust = [pair(name, k, "trustworthiness_12") for k in sizes]
+        found = [recipe - pca for pca, recipe in filter(None, trust)]
+        lines.append(
+            [
+                name,
+                means[name, "raw", None]["seeds"],
+                value(name, "raw", None, "knn_accuracy"),
+                *(f"{p[0]:.3f} / {p[1]:.3f}" if p else "" for p in pairs),
+                f"{min(found):+.4f}" if found else "",
+            ]
+        )
+    for k in sizes:
+        found_pairs = list(filter(None, (pair(name, k, "knn_accuracy") for name in names)))
+        above = sum(recipe > pca for pca, recipe in found_pairs)
+        counts.append(f"{above} of {len(found_pairs)} at {k}")
+        for name in names:
+            both = pair(name, k, "trustworthiness_12")
+            if both and both[1] < both[0] - 0.002:
+                trusts.append(f"{name} at {k} ({both[1] - both[0]:+.4f})")
+    level = [
+        (value(name, method, 8, "knn_accuracy"), value(name, "PCA", 32, "knn_accuracy"))
+        for name in names
+        for method in ("Autoencoder", "recipe")
+    ]
+
+    def at_least(ones: list[tuple[float | None, float | None]]) -> str:
+        known = [(a, b) for a, b in ones if a is not None and b is not None]
+        return f"{sum(a >= b for a, b in known)} of {len(known)}"
+
+    header = ["set", "seeds", "raw", *(f"{k}: PCA / recipe" for k in sizes)]
+    return "\n\n".join(
+        [
+            "k-NN accuracy of the map, PCA / recipe (`DenoisingAutoencoder(k, max_iter=100)`, "
+            "see [before_tsne.md](before_tsne.md)):",
+            _table([*header, "trustworthiness, least difference"], lines),
+            f"Sets on which the recipe's map is above PCA's: {', '.join(counts)}. With 8 numbers "
+            f"at least level with PCA's 32: {at_least(level[1::2])} sets for the recipe, "
+            f"{at_least(level[::2])} for `Autoencoder` at its defaults. Trustworthiness below "
+            f"PCA's by more than 0.002: {', '.join(trusts) or 'nowhere'}.",
+        ]
+    )
+
+
 def tsne_section(content: Content) -> str:
     """Show maps from raw features, PCA and autoencoders, means over seeds."""
-    settings, rows = content["settings"], content["rows"]
-    fields = {
-        "knn_accuracy": "k-NN accuracy",
-        "kmeans_nmi": "k-means NMI",
-        "trustworthiness_12": "trustworthiness, 12",
-        "trustworthiness_50": "50",
-        "continuity_12": "continuity, 12",
-        "continuity_50": "50",
-        "preservation_12": "neighbours kept, 12",
-        "fit_seconds": "fit, s",
-        "tsne_seconds": "t-SNE, s",
-    }
+    settings, means = content["settings"], _maps(content)
     parts = [
         f"## Before t-SNE: `python -m benchmarks.tsne` ({content['name']})",
-        f"At most {settings['most_fitted']} rows to fit, {settings['most_drawn']} to draw; means "
-        "over the seeds that a set has. Trustworthiness, continuity and neighbours against the "
-        "raw rows.",
+        f"At most {settings['most_fitted']} rows fitted, {settings['most_drawn']} of them drawn; "
+        "means over the seeds that a set has. Trustworthiness, continuity and neighbours kept: "
+        "against the raw rows.",
     ]
-    for name in dict.fromkeys(row["set"] for row in rows):
-        groups: dict[tuple[str, Any], list[Content]] = {}
-        for row in rows:
-            if row["set"] == name:
-                groups.setdefault((row["method"], row["k"]), []).append(row)
-        lines = []
-        for (method, k), group in groups.items():
-            errors = [row["error"] for row in group if "error" in row]
-            means = [None if errors else fmean(row[f] for row in group) for f in fields]
-            lines.append([method, k, len(group), *means, *errors[:1]])
-        parts += [f"### {name}", _table(["", "k", "seeds", *fields.values()], lines)]
+    if any(method == "recipe" for _, method, _ in means):
+        parts.append(_recipe_against_pca(content))
+    for name in dict.fromkeys(name for name, _, _ in means):
+        lines = [
+            [method, k, row["seeds"], *(row.get(field) for field in MAP_FIELDS), row["error"]]
+            for (one, method, k), row in means.items()
+            if one == name
+        ]
+        header = ["", "k", "seeds", *MAP_FIELDS.values(), ""]
+        parts += [f"### {name}", _table(header, lines)]
     return "\n\n".join(parts)
+
+
+def whole_section(content: Content) -> str:
+    """Show maps of whole sets, and new rows placed on them."""
+    settings, rows = content["settings"], content["rows"]
+    fields = {
+        "n_drawn": "rows drawn",
+        "n_placed": "rows placed",
+        "knn_accuracy": "k-NN accuracy of the map",
+        "placed_knn_accuracy": "of rows placed on it",
+        "fit_seconds": "fit, s",
+        "tsne_seconds": "t-SNE, s",
+        "placing_seconds": "placing, s",
+    }
+    lines = [
+        [row["set"], row["method"], row["k"], *map(row.get, fields), row.get("error")]
+        for row in rows
+    ]
+    return "\n\n".join(
+        [
+            "## Whole sets and new rows: `python -m benchmarks.tsne_whole`",
+            f"openTSNE, {settings['iterations']} iterations after early exaggeration, "
+            f"{settings['jobs']} threads.",
+            _table(["set", "", "k", *fields.values(), ""], lines),
+        ]
+    )
 
 
 def pipeline_section(content: Content) -> str:
     """Show pipelines with each reducer, and their wins and losses against PCA."""
     settings, rows = content["settings"], content["rows"]
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    cells = {(row["set"], row["estimator"], row["method"]): row for row in rows}
-    cases = dict.fromkeys((row["set"], row["estimator"]) for row in rows)
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    cells = {(row["set"], row["method"]): row for row in rows}
 
-    def cell(case: tuple[str, str], method: str) -> str:
-        row = cells.get((*case, method))
+    def cell(name: str, method: str, estimator: str) -> str:
+        row = cells.get((name, method))
         if row is None:
-            return ""
-        return row.get("error") or f"{row['score']:.3f} ({row['seconds']:.0f} s)"
+            return "not run"
+        return row.get("error") or f"{row['estimators'][estimator]['score']:.3f}"
 
-    fields = ["estimator", "method", "win", "tie", "loss", "median_gain", "p_value"]
-    return "\n\n".join(
-        [
-            f"## In PCA's place: `python -m benchmarks.pipeline` ({content['name']})",
-            f"`StandardScaler`, reducer, estimator; at most {settings['most_rows']} rows a set, "
-            f"{settings['folds']} outer folds, 3 inner ones. Accuracy (mutual information for "
-            "k-means) and the seconds of all fits of the search.",
-            _table(
-                [field.replace("_", " ") for field in fields],
-                [[row[field] for field in fields] for row in content["summary"]],
-            ),
-            f"A tie is within {settings['tie']}; p of Wilcoxon's signed-rank test over sets.",
-            _table(
-                ["set", "estimator", *methods],
-                [[*case, *(cell(case, method) for method in methods)] for case in cases],
-            ),
-        ]
-    )
+    def seconds(name: str, method: str) -> Any:
+        return cells.get((name, method), {}).get("seconds")
+
+    fields = ["estimator", "method", "sets", "win", "tie", "loss", "mean_gain", "p_value"]
+
+    def names(found: list[str] | None) -> str:
+        return "no test" if found is None else ", ".join(found) or "none"
+
+    lines = [
+        [*(row[field] for field in fields), names(row["won_surely"]), names(row["lost_surely"])]
+        for row in content["summary"]
+    ]
+    estimators = list(dict.fromkeys(row["estimator"] for row in content["summary"]))
+    parts = [
+        f"## In PCA's place: `python -m benchmarks.pipeline` ({content['name']})",
+        f"`StandardScaler`, reducer, estimator; at most {settings['most_rows']} rows a set, "
+        f"{settings['folds']} outer folds, {settings['inner_folds']} inner ones that search the "
+        "size of the code and the strength of the regularisation. Accuracy; normalised mutual "
+        "information for k-means.",
+        _table(
+            [*(field.replace("_", " ") for field in fields), "surely won", "surely lost"], lines
+        ),
+        f"A tie is within {settings['tie']}; p of Wilcoxon's signed-rank test over sets. A set is "
+        "surely won or lost by McNemar's test on its rows, false discoveries over the sets held "
+        "below 5 %.",
+    ]
+    for estimator in estimators:
+        scores = [[name, *(cell(name, m, estimator) for m in methods)] for name in sets]
+        parts += [f"### {estimator}", _table(["set", *methods], scores)]
+    parts += [
+        "### Seconds",
+        "Of all searches over a set; the estimators share the reducers' fits.",
+        _table(["set", *methods], [[name, *(seconds(name, m) for m in methods)] for name in sets]),
+    ]
+    return "\n\n".join(parts)
 
 
 SECTIONS: dict[str, Callable[[Content], str]] = {
@@ -624,9 +741,8 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
     "hashing_memory": memory_section,
     "psd": psd_section,
     "tsne": tsne_section,
-    "tsne_quick": tsne_section,
+    "tsne_whole": whole_section,
     "pipeline": pipeline_section,
-    "pipeline_quick": pipeline_section,
 }
 
 
