@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= digits
+export FULL
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint benchmarks clean
@@ -10,7 +11,8 @@ help:
 	@echo "make demo              PCA and Autoencoder on handwritten digits, then t-SNE"
 	@echo "make demo DATA=mnist   the same on MNIST"
 	@echo "make test              the whole test suite, with linter and type checker"
-	@echo "make benchmarks        the figures of docs/results.md (long)"
+	@echo "make benchmarks        a quick run of every benchmark, into build/benchmarks"
+	@echo "make benchmarks FULL=1 the figures of docs/results.md (many hours)"
 
 # The stamp is renewed only when what it depends on changes: a second run sets nothing up.
 .venv/.installed: pyproject.toml constraints.txt
@@ -33,25 +35,7 @@ test: lint
 	$(BIN)/pytest --numprocesses 2
 
 benchmarks: .venv/.installed
-	$(BIN)/python -m benchmarks.pca --jobs 2
-	$(BIN)/python -m benchmarks.speed
-	$(BIN)/python -m benchmarks.pca --sets iris --seeds 0 --mnist --name default_fit
-	$(BIN)/python -m benchmarks.mnist30
-	$(BIN)/python -m benchmarks.sparse
-	$(BIN)/python -m benchmarks.denoising
-	$(BIN)/python -m benchmarks.contractive
-	$(BIN)/python -m benchmarks.strength
-	$(BIN)/python -m benchmarks.vae
-	$(BIN)/python -m benchmarks.generation
-	$(BIN)/python -m benchmarks.depth --only ways
-	$(BIN)/python -m benchmarks.depth --only layers --name depth_layers
-	$(BIN)/python -m benchmarks.labels
-	$(BIN)/python -m benchmarks.conv
-	$(BIN)/python -m benchmarks.conv --methods "Autoencoder, as many parameters" --name conv_dense
-	$(BIN)/python -m benchmarks.hashing
-	$(BIN)/python -m benchmarks.hashing --parts memory --name hashing_memory
-	$(BIN)/python -m benchmarks.psd
-	$(BIN)/python -m benchmarks.report
+	@$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -18,13 +18,11 @@ from matplotlib.figure import Figure
 from sklearn.base import clone
 from sklearn.manifold import TSNE
 
-from benchmarks.datasets import PROJECT_ROOT
 from benchmarks.drawing import COLOURS, FRAME, INK, MUTED, align, draw_map
 from benchmarks.maps import vote_accuracy
-from benchmarks.record import RESULTS
+from benchmarks.record import PICTURES, RESULTS
 from benchmarks.tsne import METHODS, rows
 
-IMAGES = PROJECT_ROOT / "docs" / "images"
 PANELS = (("raw", None), ("PCA", 8), ("PCA", 32), ("recipe", 8))
 LINES = {"PCA": MUTED, "Autoencoder": COLOURS[0], "recipe": COLOURS[2]}
 
@@ -132,9 +130,10 @@ def main() -> None:
     }
     files = {"maps": "maps", "size": "accuracy_against_size", "seconds": "error_against_seconds"}
     for name in arguments.only:
-        path = IMAGES / f"{files[name]}.png"
+        path = PICTURES / f"{files[name]}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
         pictures[name]().savefig(path, dpi=110)
-        print(f"Picture saved to {path.relative_to(PROJECT_ROOT)}.")
+        print(f"Picture saved to {path}.")
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
 from benchmarks import record
-from benchmarks.datasets import PROJECT_ROOT, load
+from benchmarks.datasets import load
 from skae import Autoencoder, ContractiveAutoencoder, VariationalAutoencoder
 from skae.metrics import interpolation_score, prior_match_score, separability_score
 
-PICTURE = PROJECT_ROOT / "docs" / "images" / "generation.png"
+PICTURE = record.PICTURES / "generation.png"
 N_COMPONENTS = 8
 _SIDE = 8
 _COLUMNS, _ROWS = 10, 6

@@ -196,11 +196,11 @@ def main() -> None:
     parser.add_argument(
         "--methods", nargs="+", default=list(REDUCERS if full else QUICK["methods"])
     )
-    parser.add_argument("--rows", type=int, default=1600 if full else 800, help="most of a set")
+    parser.add_argument("--rows", type=int, default=1600, help="most of a set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--again", action="store_true", help="take known rows again")
     parser.add_argument("--data-dir")
-    parser.add_argument("--name", default="pipeline" if full else "pipeline_quick")
+    parser.add_argument("--name", default="pipeline")
     arguments = parser.parse_args()
     cases = [
         {"set": name, "method": method, "seed": arguments.seed}

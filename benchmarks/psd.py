@@ -11,11 +11,11 @@ from sklearn.decomposition import MiniBatchDictionaryLearning, sparse_encode
 from sklearn.feature_extraction.image import extract_patches_2d
 
 from benchmarks import record
-from benchmarks.datasets import PROJECT_ROOT, load
+from benchmarks.datasets import load
 from benchmarks.timing import median_seconds
 from skae import PredictiveSparseDecomposition
 
-IMAGE = PROJECT_ROOT / "docs" / "images" / "dictionary.png"
+IMAGE = record.PICTURES / "dictionary.png"
 PATCH = (12, 12)
 SETTINGS = {"n_components": 144, "alpha": 0.05, "max_iter": 50}
 PUBLISHED_SPEED_UP = 100
@@ -77,6 +77,7 @@ def draw(dictionaries: dict[str, np.ndarray]) -> None:
         axis.set_title(title, fontsize=11)
         axis.axis("off")
     figure.tight_layout()
+    IMAGE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGE, dpi=110)
 
 

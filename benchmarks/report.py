@@ -8,9 +8,10 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.datasets import PROJECT_ROOT
-from benchmarks.record import RESULTS
+from benchmarks.record import PAGES, RESULTS
 
-PAGE = PROJECT_ROOT / "docs" / "results.md"
+PAGE = PAGES / "results.md"
+PUBLISHED = PAGES == PROJECT_ROOT / "docs"
 Content = dict[str, Any]
 
 
@@ -746,6 +747,38 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
 }
 
 
+def readme_table() -> str:
+    """Return five rows: what t-SNE draws from raw features, from PCA and from the recipe."""
+    content = json.loads((RESULTS / "tsne.json").read_text())
+    means = _maps(content)
+    names = list(dict.fromkeys(name for name, _, _ in means))
+    rows = {
+        "raw features": ("raw", None),
+        "PCA (8)": ("PCA", 8),
+        "DenoisingAutoencoder (8)": ("recipe", 8),
+        "PCA (32)": ("PCA", 32),
+        "DenoisingAutoencoder (32)": ("recipe", 32),
+    }
+    lines = []
+    for label, (method, k) in rows.items():
+        found = [means.get((name, method, k), {}) for name in names]
+        seconds = [
+            fmean(one[field] for one in found if field in one)
+            for field in ("fit_seconds", "tsne_seconds")
+        ]
+        accuracies = [f"{one['knn_accuracy']:.3f}" if "fit_seconds" in one else "" for one in found]
+        lines.append([label, *accuracies, *(f"{value:.1f}" for value in seconds)])
+    return _table(["t-SNE from", *names, "fit, s", "t-SNE, s"], lines)
+
+
+def write_readme() -> None:
+    """Put the table between its marks in the README."""
+    path = PROJECT_ROOT / "README.md"
+    head, mark, rest = path.read_text().partition("<!-- written by benchmarks.report -->\n")
+    _, end, tail = rest.partition("<!-- end -->\n")
+    path.write_text(f"{head}{mark}{readme_table()}\n{end}{tail}")
+
+
 def main() -> None:
     """Run from the command line."""
     parts = [
@@ -761,10 +794,12 @@ def main() -> None:
         content = json.loads(path.read_text())
         parts += [section(content), _provenance(content)]
         notes = PROJECT_ROOT / "docs" / "notes" / f"{name}.md"
-        if notes.exists():
+        if PUBLISHED and notes.exists():  # they speak of these figures only
             parts.append(notes.read_text().strip())
     PAGE.write_text("\n\n".join(parts) + "\n")
-    print(f"Wrote {PAGE.relative_to(PROJECT_ROOT)}.")
+    print(f"Wrote {PAGE}.")
+    if PUBLISHED:
+        write_readme()
 
 
 if __name__ == "__main__":

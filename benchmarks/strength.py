@@ -14,11 +14,11 @@ import numpy as np
 from sklearn.model_selection import GridSearchCV, KFold
 
 from benchmarks import record
-from benchmarks.datasets import PROJECT_ROOT, load
+from benchmarks.datasets import load
 from skae import SparseAutoencoder
 from skae.metrics import denoising_score, hidden_entries_score, trustworthiness_score
 
-PICTURE = PROJECT_ROOT / "docs" / "images" / "strength.png"
+PICTURE = record.PICTURES / "strength.png"
 ALPHAS = [0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
 
 

@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=3000, help="most rows to draw")
     parser.add_argument("--again", action="store_true", help="take known rows again")
     parser.add_argument("--data-dir")
-    parser.add_argument("--name", default="tsne" if full else "tsne_quick")
+    parser.add_argument("--name", default="tsne")
     arguments = parser.parse_args()
     # The first seed of every set comes first; further ones are for the small sets.
     cases = [
