@@ -24,7 +24,7 @@ from sklearn.cluster import KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import normalized_mutual_info_score
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -59,17 +59,13 @@ def sizes(n_features: int) -> list[int]:
     return sorted({max(1, min(32, n_features // 4)), max(1, min(64, n_features // 2))})
 
 
-def grid(method: str, n_features: int) -> list[dict[str, Any]]:
-    """Return what to search: the sizes at default strength, and the larger one at other strengths.
-
-    The whole product would double the fits.
-    """
-    ks = sizes(n_features)
-    strengths = [
-        {"reduce__n_components": ks[-1:], f"reduce__{name}": values}
-        for name, values in REDUCERS[method].grid.items()
-    ]
-    return [{"reduce__n_components": ks}, *strengths]
+def grid(method: str, n_features: int) -> dict[str, Any]:
+    """Return what to search: each size at each strength, the default one included."""
+    reducer, searched = REDUCERS[method].estimator, REDUCERS[method].grid
+    strengths = {
+        f"reduce__{name}": [getattr(reducer, name), *values] for name, values in searched.items()
+    }
+    return {"reduce__n_components": sizes(n_features), **strengths}
 
 
 def fitted_pipeline(
@@ -106,8 +102,11 @@ def measure(most: int, directory: str | None, **case: Any) -> dict[str, Any]:
             estimator: _score(X, y, estimator, case["method"], case["seed"], memory)
             for estimator in ESTIMATORS
         }
-    seconds = time.perf_counter() - start
-    return {"estimators": found, "seconds": seconds, "grid": REDUCERS[case["method"]].grid}
+    return {
+        "estimators": found,
+        "seconds": time.perf_counter() - start,
+        "searched": len(ParameterGrid(grid(case["method"], X.shape[1]))),
+    }
 
 
 def _score(

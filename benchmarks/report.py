@@ -712,9 +712,12 @@ def pipeline_section(content: Content) -> str:
     for estimator in estimators:
         scores = [[name, *(cell(name, m, estimator) for m in methods)] for name in sets]
         parts += [f"### {estimator}", _table(["set", *methods], scores)]
+    searched = {m: max(cells[c].get("searched", 0) for c in cells if c[1] == m) for m in methods}
     parts += [
         "### Seconds",
-        "Of all searches over a set; the estimators share the reducers' fits.",
+        "Of all searches over a set; the estimators share the reducers' fits. Settings searched: "
+        + ", ".join(f"{n} of {method}" for method, n in searched.items())
+        + ".",
         _table(["set", *methods], [[name, *(seconds(name, m) for m in methods)] for name in sets]),
     ]
     return "\n\n".join(parts)

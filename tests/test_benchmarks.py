@@ -14,6 +14,7 @@ pytest.importorskip("rich")
 from benchmarks import crossing, record
 from benchmarks.maps import preservation, scores, vote_accuracy
 from benchmarks.pipeline import against_pca, grid, mcnemar
+from skae import Autoencoder
 
 CASES = [{"set": name, "seed": 0} for name in ("a", "b", "c")]
 
@@ -92,10 +93,11 @@ def test_wins_and_losses_against_pca():
     assert (summary["won_surely"], summary["lost_surely"]) == (["a"], ["b"])
 
 
-def test_the_search_holds_default_strength_and_every_other():
-    sizes, *strengths = grid("Autoencoder", 40)
-    assert sizes == {"reduce__n_components": [10, 20]}
-    assert all(one["reduce__n_components"] == [20] for one in strengths)
+def test_the_search_holds_each_size_at_default_strength_and_others():
+    found = grid("Autoencoder", 40)
+    assert found["reduce__n_components"] == [10, 20]
+    assert len(found["reduce__weight_decay"]) > 1
+    assert found["reduce__weight_decay"][0] == Autoencoder().weight_decay
 
 
 def test_a_map_that_is_the_data_keeps_everything():

@@ -17,6 +17,7 @@ def snippets(page: str) -> list[str]:
 # The README's grid search takes a minute; tests/test_old_scripts.py runs its like.
 SNIPPETS = [
     *[snippet for snippet in snippets("README.md") if "GridSearchCV" not in snippet],
+    *snippets("docs/before_tsne.md"),
     *snippets("docs/choosing_the_strength.md"),
     *snippets("docs/generating.md"),
 ]
