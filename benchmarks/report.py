@@ -622,6 +622,33 @@ def _recipe_against_pca(content: Content) -> str:
     )
 
 
+def _map_costs(means: dict[tuple[str, str, int | None], Content]) -> str:
+    """Lay seconds side by side: each reducer's fit, a mean over its sizes, and t-SNE."""
+    methods = [m for m in dict.fromkeys(method for _, method, _ in means) if m != "raw"]
+    lines = []
+    for name in dict.fromkeys(name for name, _, _ in means):
+        found = {case[1:]: row for case, row in means.items() if case[0] == name}
+        fits = [
+            [
+                row["fit_seconds"]
+                for (m, _), row in found.items()
+                if m == method and not row["error"]
+            ]
+            for method in methods
+        ]
+        maps = [
+            [
+                row["tsne_seconds"]
+                for (m, _), row in found.items()
+                if (m == "raw") is raw and not row["error"]
+            ]
+            for raw in (True, False)
+        ]
+        lines.append([name, *(fmean(each) if each else None for each in (*fits, *maps))])
+    header = [*(f"{method}, fit" for method in methods), "t-SNE, raw rows", "t-SNE, codes"]
+    return "Seconds, means over sizes and seeds.\n\n" + _table(["set", *header], lines)
+
+
 def tsne_section(content: Content) -> str:
     """Show maps from raw features, PCA and autoencoders, means over seeds."""
     settings, means = content["settings"], _maps(content)
@@ -633,6 +660,7 @@ def tsne_section(content: Content) -> str:
     ]
     if any(method == "recipe" for _, method, _ in means):
         parts.append(_recipe_against_pca(content))
+    parts += ["### Cost", _map_costs(means)]
     for name in dict.fromkeys(name for name, _, _ in means):
         lines = [
             [method, k, row["seeds"], *(row.get(field) for field in MAP_FIELDS), row["error"]]
