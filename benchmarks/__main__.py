@@ -67,7 +67,7 @@ JOBS = (
     Job("tsne", "tsne", resumes=True),
     Job("tsne_whole", "tsne_whole", "--sets mnist --most 3000", resumes=True),
     Job("pipeline", "pipeline", resumes=True),
-    Job("figures", "figures", "--drawn 1000"),
+    Job("figures", "figures", "--set digits"),
 )
 
 
