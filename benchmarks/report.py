@@ -660,6 +660,10 @@ def tsne_section(content: Content) -> str:
     ]
     if any(method == "recipe" for _, method, _ in means):
         parts.append(_recipe_against_pca(content))
+        parts.append(
+            "![t-SNE maps of MNIST](images/maps.png)\n\n"
+            "![Accuracy of the maps against the size of the code](images/accuracy_against_size.png)"
+        )
     parts += ["### Cost", _map_costs(means)]
     for name in dict.fromkeys(name for name, _, _ in means):
         lines = [
