@@ -80,7 +80,8 @@ def pca_section(content: Content) -> str:
         f"at their defaults, at most {settings['max_rows']} rows a set, standardised, 70 % to "
         "train. A case is a set, a code size and a seed. Aims: no case worse, median at most "
         f"0.45. Seconds were taken with {settings['seconds_taken_with']}.\n\n"
-        f"{totals}\n\n{cases}"
+        "![Error over PCA's against the seconds of a fit](images/error_against_seconds.png)"
+        f"\n\n{totals}\n\n{cases}"
     )
 
 
