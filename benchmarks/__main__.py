@@ -1,25 +1,29 @@
 """All benchmarks, one after the other: `make benchmarks`.
 
 A quick version of each by default, into build/benchmarks; with ``FULL=1`` the published figures,
-into benchmarks/results. What has its result is not run again: after an interrupt the next call goes
-on. A benchmark that fails leaves its output in a log, and the others run.
+into benchmarks/results. What has a result of this revision is not run again: after an interrupt the
+next call goes on. A benchmark that fails leaves its output in build/logs, and the others run.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shlex
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.crossing import FULL
 from benchmarks.datasets import PROJECT_ROOT
+from benchmarks.record import revision
 
-QUICK_RESULTS = PROJECT_ROOT / "build" / "benchmarks"
+BUILD = PROJECT_ROOT / "build"
+RESULTS = PROJECT_ROOT / "benchmarks" / "results" if FULL else BUILD / "benchmarks"
 _FEW = "--rows 5000"
 
 
@@ -48,7 +52,7 @@ class Job:
 JOBS = (
     Job("pca", "pca --jobs 2", "--sets iris wine digits segmentation spambase --seeds 0"),
     Job("speed", "speed", "--quick"),
-    Job("default_fit", "pca --sets iris --seeds 0 --mnist", None),
+    Job("default_fit", "pca --sets iris --seeds 0 --mnist --name default_fit", None),
     Job("mnist30", "mnist30", f"{_FEW} --epochs 5"),
     Job("sparse", "sparse", f"--parts kl topk {_FEW} --epochs 3"),
     Job("denoising", "denoising", "--parts score --seeds 0"),
@@ -57,12 +61,16 @@ JOBS = (
     Job("vae", "vae", f"{_FEW} --static-epochs 3 --stochastic-epochs 3 --test-rows 200"),
     Job("generation", "generation"),
     Job("depth", "depth --only ways", f"{_FEW} --seconds 5"),
-    Job("depth_layers", "depth --only layers", None),
+    Job("depth_layers", "depth --only layers --name depth_layers", None),
     Job("labels", "labels", f"{_FEW} --labels 100 --seeds 0 --epochs 2"),
     Job("conv", "conv", f"{_FEW} --sets mnist --seconds 10"),
-    Job("conv_dense", 'conv --methods "Autoencoder, as many parameters"', None),
+    Job(
+        "conv_dense",
+        'conv --methods "Autoencoder, as many parameters" --name conv_dense',
+        None,
+    ),
     Job("hashing", "hashing", "--parts look-ups"),
-    Job("hashing_memory", "hashing --parts memory", None),
+    Job("hashing_memory", "hashing --parts memory --name hashing_memory", None),
     Job("psd", "psd", _FEW),
     Job("tsne", "tsne", resumes=True),
     Job("tsne_whole", "tsne_whole", "--sets mnist --most 3000", resumes=True),
@@ -71,27 +79,35 @@ JOBS = (
 )
 
 
-def run(job: Job, results: Path, *, full: bool) -> str | None:
+def environment() -> dict[str, str]:
+    """Return the environment in which benchmarks write to `RESULTS`."""
+    return dict(os.environ) if FULL else {**os.environ, "SKAE_RESULTS": str(RESULTS)}
+
+
+def run(job: Job, *, again: bool) -> str | None:
     """Run one benchmark; return what went wrong, if anything did."""
-    module, *arguments = job.command.split(maxsplit=1)
-    command = f"{sys.executable} -m benchmarks.{module} {' '.join(arguments)}"
-    if not full:
-        command += f" {job.quick}"
-    if job.name != "figures":
-        command += f" --name {job.name}"
-    log = results / "logs" / f"{job.name}.log"
+    module, *arguments = shlex.split(job.command if FULL else f"{job.command} {job.quick}")
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    if again and job.resumes:
+        command.append("--again")
+    log = BUILD / "logs" / f"{job.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
-    if not full:
-        environment["SKAE_RESULTS"] = str(results)
     with log.open("w") as file:
         done = subprocess.run(
-            command, shell=True, stdout=file, stderr=subprocess.STDOUT, env=environment
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment(), cwd=PROJECT_ROOT
         )
     if done.returncode:
         last = log.read_text().strip().splitlines()[-1:]
         return f"{job.name} failed: {' '.join(last)} (see {log})"
     return None
+
+
+def is_known(job: Job) -> bool:
+    """Whether a whole run at this revision has left its result."""
+    path = RESULTS / f"{job.name}.json"
+    if job.resumes or not path.exists():
+        return False
+    return bool(json.loads(path.read_text())["environment"]["git_revision"] == revision())
 
 
 def main() -> int:
@@ -100,9 +116,7 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="run what has its result, too")
     parser.add_argument("--only", nargs="+", choices=[job.name for job in JOBS])
     arguments = parser.parse_args()
-    full = bool(os.environ.get("FULL"))
-    results = PROJECT_ROOT / "benchmarks" / "results" if full else QUICK_RESULTS
-    jobs = [job for job in JOBS if full or job.quick is not None]
+    jobs = [job for job in JOBS if FULL or job.quick is not None]
     if arguments.only:
         jobs = [job for job in jobs if job.name in arguments.only]
     failures, seconds = [], {}
@@ -115,19 +129,18 @@ def main() -> int:
     with Progress(*columns) as progress:
         bar = progress.add_task("", total=len(jobs))
         for job in jobs:
-            known = (results / f"{job.name}.json").exists() and not job.resumes
             progress.update(bar, description=job.name)
-            if arguments.again or not known:
+            if arguments.again or not is_known(job):
                 start = time.perf_counter()
-                failure = run(job, results, full=full)
+                failure = run(job, again=arguments.again)
                 seconds[job.name] = time.perf_counter() - start
                 if failure:
                     failures.append(failure)
                     progress.console.print(failure)
             progress.advance(bar)
     print(", ".join(f"{name} {taken:.0f} s" for name, taken in seconds.items()))
-    environment = dict(os.environ) if full else {**os.environ, "SKAE_RESULTS": str(results)}
-    subprocess.run([sys.executable, "-m", "benchmarks.report"], env=environment, check=True)
+    report = [sys.executable, "-m", "benchmarks.report"]
+    subprocess.run(report, env=environment(), cwd=PROJECT_ROOT, check=True)
     return bool(failures)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -12,6 +14,17 @@ from rich.progress import track
 from benchmarks import record
 
 Case = Mapping[str, Any]
+# Whether to run what is published, or a quick part of it.
+FULL = bool(os.environ.get("FULL"))
+
+
+def parser(description: str | None, name: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that every crossing has; `name` is the result file's."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--again", action="store_true", help="take known rows again")
+    made.add_argument("--data-dir")
+    made.add_argument("--name", default=name)
+    return made
 
 
 def run(

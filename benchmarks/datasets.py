@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +157,14 @@ def load(name: str, directory: str | Path | None = None) -> Data:
     y : ndarray of shape (n_samples,) or (n_samples, n_targets)
     """
     return DATASETS[name](data_directory(directory))
+
+
+@cache
+def some_rows(name: str, most: int, directory: str | None = None) -> Data:
+    """Return at most so many rows of a set, drawn at random, and their labels numbered from 0."""
+    X, y = load(name, directory)
+    chosen = np.random.default_rng(0).permutation(len(X))[:most]
+    return X[chosen], np.unique(y[chosen], return_inverse=True)[1]
 
 
 def is_here(name: str, directory: str | Path | None = None) -> bool:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.base import clone
 from sklearn.manifold import TSNE
 
+from benchmarks.datasets import some_rows
 from benchmarks.drawing import COLOURS, FRAME, INK, MUTED, align, draw_map
-from benchmarks.maps import vote_accuracy
+from benchmarks.maps import means_over_seeds, vote_accuracy
+from benchmarks.methods import reducer
 from benchmarks.record import PICTURES, RESULTS
-from benchmarks.tsne import METHODS, rows
+from benchmarks.tsne import MOST_DRAWN, MOST_FITTED
 
 PANELS = (("raw", None), ("PCA", 8), ("PCA", 32), ("recipe", 8))
 LINES = {"PCA": MUTED, "Autoencoder": COLOURS[0], "recipe": COLOURS[2]}
@@ -35,42 +35,45 @@ def _plain(axis: Axes) -> None:
 
 def maps(name: str, most_drawn: int, directory: str | None) -> Figure:
     """Draw t-SNE maps of one set from the raw rows, PCA and the recipe, side by side."""
-    X, y = rows(name, 10_000, directory)
-    drawn, y = X[:most_drawn], np.unique(y[:most_drawn], return_inverse=True)[1]
+    X, y = some_rows(name, MOST_FITTED, directory)
+    drawn, y = X[:most_drawn], y[:most_drawn]
     figure = Figure(figsize=(4.5 * len(PANELS), 5), facecolor="white")
     axes = figure.subplots(1, len(PANELS))
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.86, wspace=0.03)
     reference = None
     for axis, (method, k) in zip(axes, PANELS, strict=True):
-        code = drawn
+        code, title = drawn, f"Raw ({X.shape[1]})"
         if k:
-            reducer = clone(METHODS[method]).set_params(n_components=k, random_state=0)
-            code = reducer.fit(X).transform(drawn)
+            fitted = reducer(method, k, 0).fit(X)
+            code, title = fitted.transform(drawn), f"{type(fitted).__name__} ({k})"
         points = TSNE(init="pca", random_state=0).fit_transform(code)
         accuracy = vote_accuracy(points, y)
         points = points if reference is None else align(points, reference)
         reference = points if reference is None else reference
-        title = f"{type(METHODS[method]).__name__} ({k})" if k else f"Raw ({X.shape[1]})"
         draw_map(axis, points, y, title, f"k-NN accuracy of the map {accuracy:.1%}")
     return figure
 
 
 def accuracy_against_size(content: dict[str, Any]) -> Figure:
     """Draw the k-NN accuracy of maps against the size of the code, a panel a set."""
-    names = list(dict.fromkeys(row["set"] for row in content["rows"]))
+    means = {
+        case: row["knn_accuracy"]
+        for case, row in means_over_seeds(content["rows"]).items()
+        if not row["error"]
+    }
+    names = list(dict.fromkeys(name for name, _, _ in means))
     figure = Figure(figsize=(12, 3.2 * -(-len(names) // 3)), facecolor="white", layout="tight")
     axes = np.ravel(figure.subplots(-(-len(names) // 3), 3, squeeze=False))
     for axis, name in zip(axes, names, strict=False):
-        found = [r for r in content["rows"] if r["set"] == name and "error" not in r]
-        raw = fmean(r["knn_accuracy"] for r in found if r["method"] == "raw")
-        axis.axhline(raw, color=INK, linewidth=1, linestyle=":", label="raw features")
+        axis.axhline(
+            means[name, "raw", None], color=INK, linewidth=1, linestyle=":", label="raw features"
+        )
         for method, colour in LINES.items():
-            sizes = sorted({r["k"] for r in found if r["method"] == method})
-            means = [
-                fmean(r["knn_accuracy"] for r in found if (r["method"], r["k"]) == (method, k))
-                for k in sizes
-            ]
-            axis.plot(sizes, means, "o-", color=colour, label=method, linewidth=2, markersize=5)
+            sizes = sorted(k for one, m, k in means if (one, m) == (name, method) and k)
+            accuracies = [means[name, method, k] for k in sizes]
+            axis.plot(
+                sizes, accuracies, "o-", color=colour, label=method, linewidth=2, markersize=5
+            )
         axis.set_title(name, size=12, weight="bold", color=INK, loc="left")
         axis.set_xlabel("numbers a row", color=MUTED)
         axis.set_ylabel("k-NN accuracy of the map", color=MUTED)
@@ -86,21 +89,18 @@ def error_against_seconds(content: dict[str, Any]) -> Figure:
     """Draw held-out error over PCA's against the seconds of a default fit, a point a case."""
     figure = Figure(figsize=(9, 5.2), facecolor="white", layout="tight")
     axis = figure.subplots()
-    largest: dict[str, Sequence[float]] = {}
-    for method, label, colour in (
-        ("plain", "a plain network", COLOURS[1]),
-        ("anchored", "Autoencoder", COLOURS[0]),
+    for ratio, seconds, label, colour in (
+        ("plain_mean", "plain_seconds", "a plain network", COLOURS[1]),
+        ("anchored_mean", "seconds", "Autoencoder", COLOURS[0]),
     ):
-        key = "plain_seconds" if method == "plain" else "seconds"
-        points = [(fmean(row[key]), row[f"{method}_mean"]) for row in content["rows"]]
+        points = [(fmean(row[seconds]), row[ratio]) for row in content["rows"]]
         axis.scatter(*zip(*points, strict=True), s=34, color=colour, alpha=0.8, label=label)
-        for row, point in zip(content["rows"], points, strict=True):
-            if method == "anchored" and point[1] < 0.6 and row["k"] >= row["features"] // 2:
-                largest[row["set"]] = point
     axis.axhline(1, color=INK, linewidth=1)
     axis.text(0.99, 1.02, "PCA", color=INK, ha="right", transform=axis.get_yaxis_transform())
-    for name, point in largest.items():
-        axis.annotate(name, point, xytext=(5, 3), textcoords="offset points", size=7.5, color=MUTED)
+    style = {"xytext": (5, 3), "textcoords": "offset points", "size": 7.5, "color": MUTED}
+    for row in content["rows"]:  # where there is something to see, and room for one name a set
+        if row["anchored_mean"] < 0.6 and row["k"] >= row["features"] // 2:
+            axis.annotate(row["set"], (fmean(row["seconds"]), row["anchored_mean"]), **style)
     axis.set(xscale="log", yscale="log")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_major_formatter("{x:g}")
@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=["maps", "size", "seconds"])
     parser.add_argument("--set", default="mnist", help="whose maps are drawn")
-    parser.add_argument("--drawn", type=int, default=3000)
+    parser.add_argument("--drawn", type=int, default=MOST_DRAWN)
     parser.add_argument("--data-dir")
     arguments = parser.parse_args()
 

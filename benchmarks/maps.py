@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
@@ -9,6 +13,8 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.neighbors import NearestNeighbors
 
+# By set, method and size of the code.
+Means = dict[tuple[str, str, int | None], dict[str, Any]]
 NEIGHBOURS = (12, 50)
 _VOTERS = 5
 
@@ -45,3 +51,17 @@ def scores(X: NDArray, points: NDArray, y: NDArray, seed: int) -> dict[str, floa
         "knn_accuracy": vote_accuracy(points, y),
         "kmeans_nmi": normalized_mutual_info_score(y, clusters),
     }
+
+
+def means_over_seeds(rows: Iterable[Mapping[str, Any]]) -> Means:
+    """Average rows that differ in their seed only, and count them; "error" is "" or what failed."""
+    groups: dict[tuple[str, str, int | None], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["set"], row["method"], row["k"]), []).append(row)
+    means: Means = {}
+    for case, group in groups.items():
+        errors = [row["error"] for row in group if "error" in row]
+        fields = [name for name, value in group[0].items() if isinstance(value, float)]
+        taken = {} if errors else {name: fmean(row[name] for row in group) for name in fields}
+        means[case] = {"seeds": len(group), "error": " ".join(errors), **taken}
+    return means

@@ -39,10 +39,9 @@ REDUCERS: dict[str, Reducer] = {
         ContractiveAutoencoder(hidden_layer_sizes=(128,), n_probes=1), {"alpha": [0.1]}
     ),
     "VariationalAutoencoder": Reducer(VariationalAutoencoder(), {"beta": [0.2]}),
+    # What docs/before_tsne.md recommends.
+    "recipe": Reducer(DenoisingAutoencoder(max_iter=100)),
 }
-
-# What docs/before_tsne.md recommends.
-BEFORE_TSNE = DenoisingAutoencoder(max_iter=100)
 
 
 def reducer(name: str, n_components: int, seed: int) -> Any:

@@ -7,11 +7,9 @@ k-means, which must not see labels, has no search: the smaller size, and default
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 import warnings
-from functools import cache
+from functools import partial
 from itertools import product
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,10 +28,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks import crossing
-from benchmarks.datasets import TABULAR_SETS, load
+from benchmarks.datasets import TABULAR_SETS, some_rows
 from benchmarks.methods import REDUCERS, reducer
 
-IMAGES = ("digits", "usps", "mnist", "fashion_mnist")
+SETS = (*TABULAR_SETS, "digits", "usps", "mnist", "fashion_mnist")
+METHODS = tuple(name for name in REDUCERS if name != "recipe")
 ESTIMATORS: dict[str, Any] = {
     "logistic regression": LogisticRegression(max_iter=500),
     "k-NN": KNeighborsClassifier(),
@@ -44,14 +43,6 @@ QUICK = {"sets": ("digits", "segmentation", "satimage"), "methods": ("PCA", "Aut
 FOLDS, INNER_FOLDS = 3, 2
 # A difference in score below this is a tie.
 TIE = 0.005
-
-
-@cache
-def rows(name: str, most: int, directory: str | None) -> tuple[NDArray, NDArray]:
-    """Return at most so many rows, drawn at random."""
-    X, y = load(name, directory)
-    chosen = np.random.default_rng(0).permutation(len(X))[:most]
-    return X[chosen], np.unique(y[chosen], return_inverse=True)[1]
 
 
 def sizes(n_features: int) -> list[int]:
@@ -95,7 +86,7 @@ def fitted_pipeline(
 
 def measure(most: int, directory: str | None, **case: Any) -> dict[str, Any]:
     """Score one reducer under each estimator on one set."""
-    X, y = rows(case["set"], most, directory)
+    X, y = some_rows(case["set"], most, directory)
     start = time.perf_counter()
     with TemporaryDirectory() as memory:
         found = {
@@ -188,27 +179,17 @@ def against_pca(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Run from the command line."""
-    full = bool(os.environ.get("FULL"))
-    parser = argparse.ArgumentParser(description=__doc__)
-    everything = [*TABULAR_SETS, *IMAGES]
-    parser.add_argument("--sets", nargs="+", default=everything if full else QUICK["sets"])
-    parser.add_argument(
-        "--methods", nargs="+", default=list(REDUCERS if full else QUICK["methods"])
-    )
+    parser = crossing.parser(__doc__, "pipeline")
+    parser.add_argument("--sets", nargs="+", default=SETS if crossing.FULL else QUICK["sets"])
+    methods = METHODS if crossing.FULL else QUICK["methods"]
+    parser.add_argument("--methods", nargs="+", default=methods)
     parser.add_argument("--rows", type=int, default=1600, help="most of a set")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--again", action="store_true", help="take known rows again")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--name", default="pipeline")
     arguments = parser.parse_args()
     cases = [
         {"set": name, "method": method, "seed": arguments.seed}
         for method, name in product(arguments.methods, arguments.sets)
     ]
-
-    def measure_case(**case: Any) -> dict[str, Any]:
-        return measure(arguments.rows, arguments.data_dir, **case)
-
     settings = {
         "most_rows": arguments.rows,
         "folds": FOLDS,
@@ -218,7 +199,7 @@ def main() -> None:
     crossing.run(
         arguments.name,
         cases,
-        measure_case,
+        partial(measure, arguments.rows, arguments.data_dir),
         settings=settings,
         summarise=against_pca,
         again=arguments.again,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import product
 from statistics import fmean
 from typing import Any
 
 from benchmarks.datasets import PROJECT_ROOT
+from benchmarks.maps import Means, means_over_seeds
 from benchmarks.record import PAGES, RESULTS
 
 PAGE = PAGES / "results.md"
@@ -551,108 +553,101 @@ MAP_FIELDS = {
 }
 
 
-def _maps(content: Content) -> dict[tuple[str, str, int | None], Content]:
-    """Return the means over seeds for each set, method and size."""
-    groups: dict[tuple[str, str, int | None], list[Content]] = {}
-    for row in content["rows"]:
-        groups.setdefault((row["set"], row["method"], row["k"]), []).append(row)
-    means: dict[tuple[str, str, int | None], Content] = {}
-    for case, rows in groups.items():
-        errors = [row["error"] for row in rows if "error" in row]
-        taken = {} if errors else {field: fmean(row[field] for row in rows) for field in MAP_FIELDS}
-        means[case] = {"seeds": len(rows), "error": " ".join(errors), **taken}
-    return means
+def _measured(means: Means) -> Means:
+    """Leave out what failed."""
+    return {case: row for case, row in means.items() if not row["error"]}
 
 
-def _recipe_against_pca(content: Content) -> str:
+def _recipe_against_pca(means: Means) -> str:
     """Compare the recipe's maps with PCA's at each size, set by set."""
-    means = _maps(content)
+    measured = _measured(means)
     names = list(dict.fromkeys(name for name, _, _ in means))
     sizes = sorted({k for _, method, k in means if method == "PCA" and k})
+    pairs = {
+        (name, k): (measured[name, "PCA", k], measured[name, "recipe", k])
+        for name, k in product(names, sizes)
+        if {(name, "PCA", k), (name, "recipe", k)} <= measured.keys()
+    }
 
-    def value(name: str, method: str, k: int | None, field: str) -> float | None:
-        return means.get((name, method, k), {}).get(field)
+    def gains(field: str, name: str | None = None, k: int | None = None) -> list[float]:
+        return [
+            recipe[field] - pca[field]
+            for (one_name, one_k), (pca, recipe) in pairs.items()
+            if name in (None, one_name) and k in (None, one_k)
+        ]
 
-    def pair(name: str, k: int, field: str) -> tuple[float, float] | None:
-        pca, recipe = (value(name, method, k, field) for method in ("PCA", "recipe"))
-        return None if pca is None or recipe is None else (pca, recipe)
+    def at_least_pca_32(method: str) -> str:
+        found = [
+            measured[name, method, 8]["knn_accuracy"] >= measured[name, "PCA", 32]["knn_accuracy"]
+            for name in names
+            if {(name, method, 8), (name, "PCA", 32)} <= measured.keys()
+        ]
+        return f"{sum(found)} of {len(found)}"
 
-    lines, counts, trusts = [], [], []
-    for name in names:
-        pairs = [pair(name, k, "knn_accuracy") for k in sizes]
-        trust = [pair(name, k, "trustworthiness_12") for k in sizes]
-        found = [recipe - pca for pca, recipe in filter(None, trust)]
-        lines.append(
-            [
-                name,
-                means[name, "raw", None]["seeds"],
-                value(name, "raw", None, "knn_accuracy"),
-                *(f"{p[0]:.3f} / {p[1]:.3f}" if p else "" for p in pairs),
-                f"{min(found):+.4f}" if found else "",
-            ]
-        )
-    for k in sizes:
-        found_pairs = list(filter(None, (pair(name, k, "knn_accuracy") for name in names)))
-        above = sum(recipe > pca for pca, recipe in found_pairs)
-        counts.append(f"{above} of {len(found_pairs)} at {k}")
-        for name in names:
-            both = pair(name, k, "trustworthiness_12")
-            if both and both[1] < both[0] - 0.002:
-                trusts.append(f"{name} at {k} ({both[1] - both[0]:+.4f})")
-    level = [
-        (value(name, method, 8, "knn_accuracy"), value(name, "PCA", 32, "knn_accuracy"))
+    def cell(name: str, k: int) -> str:
+        return " / ".join(f"{row['knn_accuracy']:.3f}" for row in pairs.get((name, k), ()))
+
+    lines = [
+        [
+            name,
+            means[name, "raw", None]["seeds"],
+            means[name, "raw", None].get("knn_accuracy"),
+            *(cell(name, k) for k in sizes),
+            "".join(f"{least:+.4f}" for least in sorted(gains("trustworthiness_12", name))[:1]),
+        ]
         for name in names
-        for method in ("Autoencoder", "recipe")
     ]
-
-    def at_least(ones: list[tuple[float | None, float | None]]) -> str:
-        known = [(a, b) for a, b in ones if a is not None and b is not None]
-        return f"{sum(a >= b for a, b in known)} of {len(known)}"
-
+    above = [
+        f"{sum(gain > 0 for gain in gains('knn_accuracy', k=k))} of "
+        f"{len(gains('knn_accuracy', k=k))} at {k}"
+        for k in sizes
+    ]
+    less_trusted = [
+        f"{name} at {k} ({gain:+.4f})"
+        for name, k in pairs
+        for gain in gains("trustworthiness_12", name, k)
+        if gain < -0.002
+    ]
     header = ["set", "seeds", "raw", *(f"{k}: PCA / recipe" for k in sizes)]
     return "\n\n".join(
         [
             "k-NN accuracy of the map, PCA / recipe (`DenoisingAutoencoder(k, max_iter=100)`, "
             "see [before_tsne.md](before_tsne.md)):",
             _table([*header, "trustworthiness, least difference"], lines),
-            f"Sets on which the recipe's map is above PCA's: {', '.join(counts)}. With 8 numbers "
-            f"at least level with PCA's 32: {at_least(level[1::2])} sets for the recipe, "
-            f"{at_least(level[::2])} for `Autoencoder` at its defaults. Trustworthiness below "
-            f"PCA's by more than 0.002: {', '.join(trusts) or 'nowhere'}.",
+            f"Sets on which the recipe's map is above PCA's: {', '.join(above)}. With 8 numbers "
+            f"at least level with PCA's 32: {at_least_pca_32('recipe')} sets for the recipe, "
+            f"{at_least_pca_32('Autoencoder')} for `Autoencoder` at its defaults. "
+            "Trustworthiness below "
+            f"PCA's by more than 0.002: {', '.join(less_trusted) or 'nowhere'}.",
         ]
     )
 
 
-def _map_costs(means: dict[tuple[str, str, int | None], Content]) -> str:
+def _map_costs(means: Means) -> str:
     """Lay seconds side by side: each reducer's fit, a mean over its sizes, and t-SNE."""
     methods = [m for m in dict.fromkeys(method for _, method, _ in means) if m != "raw"]
-    lines = []
-    for name in dict.fromkeys(name for name, _, _ in means):
-        found = {case[1:]: row for case, row in means.items() if case[0] == name}
-        fits = [
-            [
-                row["fit_seconds"]
-                for (m, _), row in found.items()
-                if m == method and not row["error"]
-            ]
-            for method in methods
+    measured = _measured(means)
+
+    def mean(field: str, name: str, among: Sequence[str]) -> float | None:
+        found = [row[field] for (one, m, _), row in measured.items() if one == name and m in among]
+        return fmean(found) if found else None
+
+    lines = [
+        [
+            name,
+            *(mean("fit_seconds", name, [method]) for method in methods),
+            mean("tsne_seconds", name, ["raw"]),
+            mean("tsne_seconds", name, methods),
         ]
-        maps = [
-            [
-                row["tsne_seconds"]
-                for (m, _), row in found.items()
-                if (m == "raw") is raw and not row["error"]
-            ]
-            for raw in (True, False)
-        ]
-        lines.append([name, *(fmean(each) if each else None for each in (*fits, *maps))])
+        for name in dict.fromkeys(name for name, _, _ in means)
+    ]
     header = [*(f"{method}, fit" for method in methods), "t-SNE, raw rows", "t-SNE, codes"]
     return "Seconds, means over sizes and seeds.\n\n" + _table(["set", *header], lines)
 
 
 def tsne_section(content: Content) -> str:
     """Show maps from raw features, PCA and autoencoders, means over seeds."""
-    settings, means = content["settings"], _maps(content)
+    settings, means = content["settings"], means_over_seeds(content["rows"])
     parts = [
         f"## Before t-SNE: `python -m benchmarks.tsne` ({content['name']})",
         f"At most {settings['most_fitted']} rows fitted, {settings['most_drawn']} of them drawn; "
@@ -660,7 +655,7 @@ def tsne_section(content: Content) -> str:
         "against the raw rows.",
     ]
     if any(method == "recipe" for _, method, _ in means):
-        parts.append(_recipe_against_pca(content))
+        parts.append(_recipe_against_pca(means))
         parts.append(
             "![t-SNE maps of MNIST](images/maps.png)\n\n"
             "![Accuracy of the maps against the size of the code](images/accuracy_against_size.png)"
@@ -785,10 +780,10 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
 
 def readme_table() -> str:
     """Return five rows: what t-SNE draws from raw features, from PCA and from the recipe."""
-    content = json.loads((RESULTS / "tsne.json").read_text())
-    means = _maps(content)
+    means = means_over_seeds(json.loads((RESULTS / "tsne.json").read_text())["rows"])
+    measured = _measured(means)
     names = list(dict.fromkeys(name for name, _, _ in means))
-    rows = {
+    ways = {
         "raw features": ("raw", None),
         "PCA (8)": ("PCA", 8),
         "DenoisingAutoencoder (8)": ("recipe", 8),
@@ -796,14 +791,14 @@ def readme_table() -> str:
         "DenoisingAutoencoder (32)": ("recipe", 32),
     }
     lines = []
-    for label, (method, k) in rows.items():
-        found = [means.get((name, method, k), {}) for name in names]
+    for label, way in ways.items():
+        rows = {name: measured[name, *way] for name in names if (name, *way) in measured}
+        accuracies = [f"{rows[name]['knn_accuracy']:.3f}" if name in rows else "" for name in names]
         seconds = [
-            fmean(one[field] for one in found if field in one)
+            f"{fmean(row[field] for row in rows.values()):.1f}"
             for field in ("fit_seconds", "tsne_seconds")
         ]
-        accuracies = [f"{one['knn_accuracy']:.3f}" if "fit_seconds" in one else "" for one in found]
-        lines.append([label, *accuracies, *(f"{value:.1f}" for value in seconds)])
+        lines.append([label, *accuracies, *seconds])
     return _table(["t-SNE from", *names, "fit, s", "t-SNE, s"], lines)
 
 

@@ -6,34 +6,31 @@ placed. Their labels are voted by the neighbours they get on the map.
 
 from __future__ import annotations
 
-import argparse
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from openTSNE import TSNE
 from sklearn.neighbors import KNeighborsClassifier
 
 from benchmarks import crossing, record
 from benchmarks.datasets import MNIST_TRAINING_ROWS, load
-from benchmarks.tsne import METHODS
+from benchmarks.methods import reducer
 
 
 def measure(
     most: int, n_jobs: int, n_iter: int, directory: str | None, **case: Any
 ) -> dict[str, float]:
     """Draw the training part, place the test part."""
-    from openTSNE import TSNE
-
     X, y = load(case["set"], directory)
     train = np.arange(min(most, MNIST_TRAINING_ROWS))
     test = np.arange(MNIST_TRAINING_ROWS, len(X))[: max(1, most // 6)]
     start = time.perf_counter()
     code, new = X[train], X[test]
     if case["method"] != "raw":
-        reducer = clone(METHODS[case["method"]])
-        reducer.set_params(n_components=case["k"], random_state=case["seed"])
-        code, new = reducer.fit_transform(code), reducer.transform(new)
+        fitted = reducer(case["method"], case["k"], case["seed"]).fit(code)
+        code, new = fitted.transform(code), fitted.transform(new)
     reduced = time.perf_counter()
     drawn = TSNE(n_jobs=n_jobs, n_iter=n_iter, random_state=case["seed"]).fit(np.asarray(code))
     mapped = time.perf_counter()
@@ -54,7 +51,7 @@ def measure(
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = crossing.parser(__doc__, "tsne_whole")
     parser.add_argument("--sets", nargs="+", default=["mnist", "fashion_mnist"])
     parser.add_argument("--methods", nargs="+", default=["PCA", "Autoencoder", "recipe"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[32])
@@ -62,9 +59,6 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--iterations", type=int, default=500, help="after early exaggeration")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--again", action="store_true", help="take known rows again")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--name", default="tsne_whole")
     arguments = parser.parse_args()
     ways = [(method, k) for method in arguments.methods for k in arguments.sizes]
     cases = [
@@ -72,16 +66,11 @@ def main() -> None:
         for name in arguments.sets
         for method, k in [("raw", None), *ways]
     ]
-
-    def measure_case(**case: Any) -> dict[str, float]:
-        return measure(
-            arguments.most, arguments.jobs, arguments.iterations, arguments.data_dir, **case
-        )
-
-    settings = {"most": arguments.most, "jobs": arguments.jobs, "iterations": arguments.iterations}
-    found = crossing.run(
-        arguments.name, cases, measure_case, settings=settings, again=arguments.again
+    measured = partial(
+        measure, arguments.most, arguments.jobs, arguments.iterations, arguments.data_dir
     )
+    settings = {"most": arguments.most, "jobs": arguments.jobs, "iterations": arguments.iterations}
+    found = crossing.run(arguments.name, cases, measured, settings=settings, again=arguments.again)
     shown = ["set", "method", "k", "knn_accuracy", "placed_knn_accuracy"]
     seconds = ["fit_seconds", "tsne_seconds", "placing_seconds"]
     print(record.table(found, [*shown, *seconds]))
