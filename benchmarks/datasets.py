@@ -160,10 +160,10 @@ def load(name: str, directory: str | Path | None = None) -> Data:
 
 
 @cache
-def some_rows(name: str, most: int, directory: str | None = None) -> Data:
+def some_rows(name: str, most: int, directory: str | None = None, seed: int = 0) -> Data:
     """Return at most so many rows of a set, drawn at random, and their labels numbered from 0."""
     X, y = load(name, directory)
-    chosen = np.random.default_rng(0).permutation(len(X))[:most]
+    chosen = np.random.default_rng(seed).permutation(len(X))[:most]
     return X[chosen], np.unique(y[chosen], return_inverse=True)[1]
 
 

@@ -23,8 +23,8 @@ from benchmarks.methods import reducer
 from benchmarks.record import PICTURES, RESULTS
 from benchmarks.tsne import MOST_DRAWN, MOST_FITTED
 
-PANELS = (("raw", None), ("PCA", 8), ("PCA", 32), ("recipe", 8))
-LINES = {"PCA": MUTED, "Autoencoder": COLOURS[0], "recipe": COLOURS[2]}
+PANELS = (("raw", None), ("PCA", 8), ("PCA", 32), ("Autoencoder", 8))
+LINES = {"PCA": MUTED, "Autoencoder": COLOURS[0], "half masked": COLOURS[2]}
 
 
 def _plain(axis: Axes) -> None:
@@ -34,7 +34,7 @@ def _plain(axis: Axes) -> None:
 
 
 def maps(name: str, most_drawn: int, directory: str | None) -> Figure:
-    """Draw t-SNE maps of one set from the raw rows, PCA and the recipe, side by side."""
+    """Draw t-SNE maps of one set from the raw rows, PCA and an autoencoder, side by side."""
     X, y = some_rows(name, MOST_FITTED, directory)
     drawn, y = X[:most_drawn], y[:most_drawn]
     figure = Figure(figsize=(4.5 * len(PANELS), 5), facecolor="white")
@@ -62,6 +62,7 @@ def accuracy_against_size(content: dict[str, Any]) -> Figure:
         if not row["error"]
     }
     names = list(dict.fromkeys(name for name, _, _ in means))
+    ticks = sorted({k for _, _, k in means if k})
     figure = Figure(figsize=(12, 3.2 * -(-len(names) // 3)), facecolor="white", layout="tight")
     axes = np.ravel(figure.subplots(-(-len(names) // 3), 3, squeeze=False))
     for axis, name in zip(axes, names, strict=False):
@@ -69,7 +70,7 @@ def accuracy_against_size(content: dict[str, Any]) -> Figure:
             means[name, "raw", None], color=INK, linewidth=1, linestyle=":", label="raw features"
         )
         for method, colour in LINES.items():
-            sizes = sorted(k for one, m, k in means if (one, m) == (name, method) and k)
+            sizes = [k for k in ticks if (name, method, k) in means]
             accuracies = [means[name, method, k] for k in sizes]
             axis.plot(
                 sizes, accuracies, "o-", color=colour, label=method, linewidth=2, markersize=5
@@ -77,7 +78,7 @@ def accuracy_against_size(content: dict[str, Any]) -> Figure:
         axis.set_title(name, size=12, weight="bold", color=INK, loc="left")
         axis.set_xlabel("numbers a row", color=MUTED)
         axis.set_ylabel("k-NN accuracy of the map", color=MUTED)
-        axis.set_xticks(sizes)
+        axis.set_xticks(ticks)
         _plain(axis)
     for axis in axes[len(names) :]:
         axis.set_visible(False)

@@ -39,8 +39,8 @@ REDUCERS: dict[str, Reducer] = {
         ContractiveAutoencoder(hidden_layer_sizes=(128,), n_probes=1), {"alpha": [0.1]}
     ),
     "VariationalAutoencoder": Reducer(VariationalAutoencoder(), {"beta": [0.2]}),
-    # What docs/before_tsne.md recommends.
-    "recipe": Reducer(DenoisingAutoencoder(max_iter=100)),
+    # For words and counts, before t-SNE: docs/before_tsne.md.
+    "half masked": Reducer(DenoisingAutoencoder(noise_level=0.5)),
 }
 
 

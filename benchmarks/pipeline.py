@@ -32,7 +32,7 @@ from benchmarks.datasets import TABULAR_SETS, some_rows
 from benchmarks.methods import REDUCERS, reducer
 
 SETS = (*TABULAR_SETS, "digits", "usps", "mnist", "fashion_mnist")
-METHODS = tuple(name for name in REDUCERS if name != "recipe")
+METHODS = tuple(name for name in REDUCERS if name != "half masked")
 ESTIMATORS: dict[str, Any] = {
     "logistic regression": LogisticRegression(max_iter=500),
     "k-NN": KNeighborsClassifier(),

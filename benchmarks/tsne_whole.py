@@ -53,7 +53,7 @@ def main() -> None:
     """Run from the command line."""
     parser = crossing.parser(__doc__, "tsne_whole")
     parser.add_argument("--sets", nargs="+", default=["mnist", "fashion_mnist"])
-    parser.add_argument("--methods", nargs="+", default=["PCA", "Autoencoder", "recipe"])
+    parser.add_argument("--methods", nargs="+", default=["PCA", "Autoencoder"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[32])
     parser.add_argument("--most", type=int, default=MNIST_TRAINING_ROWS, help="most rows to draw")
     parser.add_argument("--jobs", type=int, default=2)
