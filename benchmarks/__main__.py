@@ -75,6 +75,13 @@ JOBS = (
     Job("tsne", "tsne", resumes=True),
     Job("tsne_whole", "tsne_whole", "--sets mnist --most 3000", resumes=True),
     Job("pipeline", "pipeline", resumes=True),
+    Job(
+        "pipeline_pixels",
+        "pipeline --unscaled --sets digits usps mnist fashion_mnist "
+        "--methods PCA Autoencoder --name pipeline_pixels",
+        None,
+        resumes=True,
+    ),
     Job("figures", "figures", "--set digits"),
 )
 

@@ -2,7 +2,8 @@
 
 The score is accuracy, or normalised mutual information for k-means, on rows that neither the fit
 nor the search has seen. A search takes the size of the code and the strength of the regularisation;
-k-means, which must not see labels, has no search: the smaller size, and default strength.
+k-means, which must not see labels, has no search: the smaller size, and default strength. With
+`--unscaled` there is no scaler: for features that share a unit, such as pixels.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def grid(method: str, n_features: int) -> dict[str, Any]:
 
 
 def fitted_pipeline(
-    X: NDArray, y: NDArray, estimator: str, method: str, seed: int, memory: str
+    X: NDArray, y: NDArray, estimator: str, method: str, seed: int, scaler: Any, memory: str
 ) -> Pipeline | GridSearchCV:
     """Search size and strength on these rows, and fit the best.
 
@@ -72,7 +73,7 @@ def fitted_pipeline(
         model.set_params(random_state=seed)
     pipeline = Pipeline(
         [
-            ("scale", StandardScaler()),
+            ("scale", scaler),
             ("reduce", reducer(method, sizes(n_features)[0], seed)),
             ("estimate", model),
         ],
@@ -84,13 +85,14 @@ def fitted_pipeline(
     return GridSearchCV(pipeline, grid(method, n_features), cv=folds).fit(X, y)
 
 
-def measure(most: int, directory: str | None, **case: Any) -> dict[str, Any]:
+def measure(most: int, scaled: bool, directory: str | None, **case: Any) -> dict[str, Any]:
     """Score one reducer under each estimator on one set."""
     X, y = some_rows(case["set"], most, directory)
+    scaler = StandardScaler() if scaled else "passthrough"
     start = time.perf_counter()
     with TemporaryDirectory() as memory:
         found = {
-            estimator: _score(X, y, estimator, case["method"], case["seed"], memory)
+            estimator: _score(X, y, estimator, case["method"], case["seed"], scaler, memory)
             for estimator in ESTIMATORS
         }
     return {
@@ -101,7 +103,7 @@ def measure(most: int, directory: str | None, **case: Any) -> dict[str, Any]:
 
 
 def _score(
-    X: NDArray, y: NDArray, estimator: str, method: str, seed: int, memory: str
+    X: NDArray, y: NDArray, estimator: str, method: str, seed: int, scaler: Any, memory: str
 ) -> dict[str, Any]:
     predicted = np.empty_like(y)
     information = []
@@ -109,7 +111,7 @@ def _score(
     for train, test in folds.split(X, y):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = fitted_pipeline(X[train], y[train], estimator, method, seed, memory)
+            model = fitted_pipeline(X[train], y[train], estimator, method, seed, scaler, memory)
         predicted[test] = model.predict(X[test])
         information.append(normalized_mutual_info_score(y[test], predicted[test]))
     if estimator == "k-means":
@@ -184,6 +186,7 @@ def main() -> None:
     methods = METHODS if crossing.FULL else QUICK["methods"]
     parser.add_argument("--methods", nargs="+", default=methods)
     parser.add_argument("--rows", type=int, default=1600, help="most of a set")
+    parser.add_argument("--unscaled", action="store_true", help="leave out the scaler")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     cases = [
@@ -192,6 +195,7 @@ def main() -> None:
     ]
     settings = {
         "most_rows": arguments.rows,
+        "scaled": not arguments.unscaled,
         "folds": FOLDS,
         "inner_folds": INNER_FOLDS,
         "tie": TIE,
@@ -199,7 +203,7 @@ def main() -> None:
     crossing.run(
         arguments.name,
         cases,
-        partial(measure, arguments.rows, arguments.data_dir),
+        partial(measure, arguments.rows, not arguments.unscaled, arguments.data_dir),
         settings=settings,
         summarise=against_pca,
         again=arguments.again,

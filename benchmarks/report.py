@@ -723,7 +723,8 @@ def pipeline_section(content: Content) -> str:
     estimators = list(dict.fromkeys(row["estimator"] for row in content["summary"]))
     parts = [
         f"## In PCA's place: `python -m benchmarks.pipeline` ({content['name']})",
-        f"`StandardScaler`, reducer, estimator; at most {settings['most_rows']} rows a set, "
+        f"{'`StandardScaler`, reducer' if settings['scaled'] else 'Features as they are, reducer'}"
+        f", estimator; at most {settings['most_rows']} rows a set, "
         f"{settings['folds']} outer folds, {settings['inner_folds']} inner ones that search the "
         "size of the code and the strength of the regularisation. Accuracy; normalised mutual "
         "information for k-means.",
@@ -772,6 +773,7 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
     "tsne": tsne_section,
     "tsne_whole": whole_section,
     "pipeline": pipeline_section,
+    "pipeline_pixels": pipeline_section,
 }
 
 
