@@ -18,12 +18,12 @@ from dataclasses import dataclass
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks import record
 from benchmarks.crossing import FULL
 from benchmarks.datasets import PROJECT_ROOT
-from benchmarks.record import revision
 
 BUILD = PROJECT_ROOT / "build"
-RESULTS = PROJECT_ROOT / "benchmarks" / "results" if FULL else BUILD / "benchmarks"
+RESULTS = record.RESULTS if FULL or "SKAE_RESULTS" in os.environ else BUILD / "benchmarks"
 _FEW = "--rows 5000"
 
 
@@ -88,10 +88,11 @@ JOBS = (
 
 def environment() -> dict[str, str]:
     """Return the environment in which benchmarks write to `RESULTS`."""
-    return dict(os.environ) if FULL else {**os.environ, "SKAE_RESULTS": str(RESULTS)}
+    published = RESULTS == PROJECT_ROOT / "benchmarks" / "results"
+    return dict(os.environ) if published else {**os.environ, "SKAE_RESULTS": str(RESULTS)}
 
 
-def run(job: Job, *, again: bool) -> str | None:
+def run(job: Job, *, again: bool) -> str:
     """Run one benchmark; return what went wrong, if anything did."""
     module, *arguments = shlex.split(job.command if FULL else f"{job.command} {job.quick}")
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
@@ -103,10 +104,10 @@ def run(job: Job, *, again: bool) -> str | None:
         done = subprocess.run(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment(), cwd=PROJECT_ROOT
         )
+    lines = log.read_text().strip().splitlines()
     if done.returncode:
-        last = log.read_text().strip().splitlines()[-1:]
-        return f"{job.name} failed: {' '.join(last)} (see {log})"
-    return None
+        return f"{job.name} failed: {' '.join(lines[-1:])} (see {log})"
+    return "\n".join(f"{job.name}: {line}" for line in lines if line.startswith("Failed: "))
 
 
 def is_known(job: Job) -> bool:
@@ -114,7 +115,7 @@ def is_known(job: Job) -> bool:
     path = RESULTS / f"{job.name}.json"
     if job.resumes or not path.exists():
         return False
-    return bool(json.loads(path.read_text())["environment"]["git_revision"] == revision())
+    return bool(json.loads(path.read_text())["environment"]["git_revision"] == record.revision())
 
 
 def main() -> int:
@@ -123,9 +124,13 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="run what has its result, too")
     parser.add_argument("--only", nargs="+", choices=[job.name for job in JOBS])
     arguments = parser.parse_args()
-    jobs = [job for job in JOBS if FULL or job.quick is not None]
-    if arguments.only:
-        jobs = [job for job in jobs if job.name in arguments.only]
+    jobs = [job for job in JOBS if job.name in (arguments.only or [job.name])]
+    skipped = [job.name for job in jobs if not FULL and job.quick is None]
+    jobs = [job for job in jobs if job.name not in skipped]
+    if skipped:
+        print(f"With FULL=1 only: {', '.join(skipped)}.")
+    if not jobs:
+        return 1
     failures, seconds = [], {}
     columns = (
         TextColumn("{task.description}"),
@@ -152,4 +157,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. The same command goes on with what is missing.")

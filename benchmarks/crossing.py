@@ -15,16 +15,26 @@ from benchmarks import record
 
 Case = Mapping[str, Any]
 # Whether to run what is published, or a quick part of it.
-FULL = bool(os.environ.get("FULL"))
+FULL = os.environ.get("FULL", "0") not in ("", "0")
 
 
 def parser(description: str | None, name: str) -> argparse.ArgumentParser:
     """Return a parser of the options that every crossing has; `name` is the result file's."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--again", action="store_true", help="take known rows again")
-    made.add_argument("--data-dir")
-    made.add_argument("--name", default=name)
+    made.add_argument(
+        "--again", action="store_true", help="take known rows again, those of other revisions too"
+    )
+    made.add_argument("--data-dir", help="see benchmarks/datasets.py; else SKAE_DATA")
+    made.add_argument("--name", default=name, help="of the result file")
     return made
+
+
+def count(text: str) -> int:
+    """Read a number of rows, numbers or seconds from the command line."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
 
 
 def run(
@@ -47,7 +57,7 @@ def run(
     measure : callable
         Called with a case as keywords; returns figures. What it raises becomes the row's "error".
     settings : mapping
-        What all cases share. Rows taken under other settings are taken again.
+        What all cases share.
     summarise : callable
         Rows to the summary in the file.
     again : bool
@@ -57,23 +67,46 @@ def run(
     -------
     rows : list of dict
         Of these cases, in their order.
+
+    Raises
+    ------
+    SystemExit
+        If the file holds rows under other settings and `again` is off, if every case failed, or
+        at an interrupt.
     """
-    cases = list(cases)
+    cases = list({_key(case): case for case in cases}.values())
     settings = json.loads(json.dumps(record.plain(settings)))
-    known = _known(name, settings, cases[0].keys())
-    waiting = [case for case in cases if again or _key(case) not in known]
-    for case in track(waiting, description=f"{name}, {len(cases)} cases"):
-        start = time.perf_counter()
-        try:
-            figures = dict(measure(**case))
-        except Exception as error:  # a method that fails on a set is a row that says so
-            figures = {"error": f"{type(error).__name__}: {error}"}
-        taken = {"case_seconds": time.perf_counter() - start, "revision": record.revision()}
-        known[_key(case)] = {**case, **figures, **taken}
-        rows = list(known.values())  # those of other cases stay
-        seeds = sorted({row["seed"] for row in rows})
-        record.write(name, rows, summarise(rows), seeds=seeds, settings=settings)
-    return [known[_key(case)] for case in cases]
+    keys = cases[0].keys()
+    known = _known(name, settings, keys, again)
+    waiting = [case for case in cases if again or "error" in known.get(_key(case), {"error": ""})]
+    try:
+        for case in track(waiting, description=f"{name}, {len(waiting)} of {len(cases)} cases"):
+            row = _measured(case, measure)
+            # Read again: another run may have added rows since.
+            known = {**_known(name, settings, keys, again), _key(case): row}
+            rows = list(known.values())
+            seeds = sorted({row["seed"] for row in rows})
+            record.write(name, rows, summarise(rows), seeds=seeds, settings=settings)
+    except KeyboardInterrupt:
+        raise SystemExit("Interrupted. The same command goes on with the next case.") from None
+    found = [known[_key(case)] for case in cases]
+    for row in found:
+        if "error" in row:
+            print(f"Failed: {', '.join(f'{key} {row[key]}' for key in keys)}: {row['error']}")
+    if all("error" in row for row in found):
+        raise SystemExit("Every case failed.")
+    print(f"Rows in {record.RESULTS / name}.json.")
+    return found
+
+
+def _measured(case: Case, measure: Callable[..., Mapping[str, Any]]) -> dict[str, Any]:
+    start = time.perf_counter()
+    try:
+        figures = dict(measure(**case))
+    except Exception as error:  # a method that fails on a set is a row that says so
+        figures = {"error": f"{type(error).__name__}: {error}"}
+    taken = {"case_seconds": time.perf_counter() - start, "revision": record.revision()}
+    return {**case, **figures, **taken}
 
 
 def _key(case: Case) -> str:
@@ -81,7 +114,7 @@ def _key(case: Case) -> str:
 
 
 def _known(
-    name: str, settings: Mapping[str, Any], keys: Collection[str]
+    name: str, settings: Mapping[str, Any], keys: Collection[str], again: bool
 ) -> dict[str, dict[str, Any]]:
     path = record.RESULTS / f"{name}.json"
     if not path.exists():
@@ -89,5 +122,10 @@ def _known(
     content = json.loads(path.read_text())
     found = {k: v for k, v in content["settings"].items() if k != "seeds"}
     if found != settings:
-        return {}
-    return {_key({k: row[k] for k in keys}): row for row in content["rows"] if "error" not in row}
+        if again:
+            return {}
+        raise SystemExit(
+            f"{path} holds rows under other settings, {found}, than these, {settings}. Give "
+            "another --name, or drop those rows with --again."
+        )
+    return {_key({k: row[k] for k in keys}): row for row in content["rows"]}

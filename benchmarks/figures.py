@@ -115,14 +115,18 @@ def error_against_seconds(content: dict[str, Any]) -> Figure:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", default=["maps", "size", "seconds"])
+    parts = ("maps", "size", "seconds")
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--set", default="mnist", help="whose maps are drawn")
     parser.add_argument("--drawn", type=int, default=MOST_DRAWN)
     parser.add_argument("--data-dir")
     arguments = parser.parse_args()
 
     def content(name: str) -> dict[str, Any]:
-        return dict(json.loads((RESULTS / f"{name}.json").read_text()))
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            raise SystemExit(f"{path} is missing: run `python -m benchmarks.{name}` first.")
+        return dict(json.loads(path.read_text()))
 
     pictures = {
         "maps": lambda: maps(arguments.set, arguments.drawn, arguments.data_dir),

@@ -29,7 +29,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks import crossing
-from benchmarks.datasets import TABULAR_SETS, some_rows
+from benchmarks.datasets import DATASETS, TABULAR_SETS, some_rows
 from benchmarks.methods import REDUCERS, reducer
 
 SETS = (*TABULAR_SETS, "digits", "usps", "mnist", "fashion_mnist")
@@ -182,15 +182,15 @@ def against_pca(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     """Run from the command line."""
     parser = crossing.parser(__doc__, "pipeline")
-    parser.add_argument("--sets", nargs="+", default=SETS if crossing.FULL else QUICK["sets"])
+    sets = SETS if crossing.FULL else QUICK["sets"]
+    parser.add_argument("--sets", nargs="+", choices=DATASETS, default=sets, metavar="SET")
     methods = METHODS if crossing.FULL else QUICK["methods"]
-    parser.add_argument("--methods", nargs="+", default=methods)
-    parser.add_argument("--rows", type=int, default=1600, help="most of a set")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=methods)
+    parser.add_argument("--rows", type=crossing.count, default=1600, help="most of a set")
     parser.add_argument("--unscaled", action="store_true", help="leave out the scaler")
-    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     cases = [
-        {"set": name, "method": method, "seed": arguments.seed}
+        {"set": name, "method": method, "seed": 0}
         for method, name in product(arguments.methods, arguments.sets)
     ]
     settings = {

@@ -57,9 +57,10 @@ def _git(*arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
-def revision() -> str | None:
-    """Return the revision of the checkout, short."""
-    return _git("rev-parse", "--short", "HEAD")
+def revision() -> str:
+    """Return the revision of the checkout, short, with a plus where the code differs from it."""
+    changes = _git("status", "--porcelain", "skae", "benchmarks/*.py")
+    return f"{_git('rev-parse', '--short', 'HEAD')}{'+' if changes else ''}"
 
 
 def environment() -> dict[str, Any]:

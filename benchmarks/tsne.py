@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.manifold import TSNE
 
 from benchmarks import crossing, record
-from benchmarks.datasets import some_rows
+from benchmarks.datasets import DATASETS, some_rows
 from benchmarks.maps import scores
 from benchmarks.methods import REDUCERS, reducer
 
@@ -24,7 +24,7 @@ SETS = ("digits", "pbmc3k", "usps", "mnist", "fashion_mnist", "newsgroups")
 SMALL = ("digits", "pbmc3k")
 METHODS = tuple(name for name in REDUCERS if name != "KernelPCA")
 SIZES = (8, 16, 32, 50)
-QUICK = {"sets": ("digits",), "sizes": (8, 32), "methods": ("PCA", "Autoencoder")}
+QUICK = ("digits",), (8, 32), ("PCA", "Autoencoder")
 COUNTS = ("pbmc3k", "newsgroups")
 MOST_FITTED, MOST_DRAWN = 10_000, 3000
 
@@ -58,12 +58,17 @@ def main() -> None:
     """Run from the command line."""
     full = crossing.FULL
     parser = crossing.parser(__doc__, "tsne")
-    parser.add_argument("--sets", nargs="+", default=SETS if full else QUICK["sets"])
-    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES if full else QUICK["sizes"])
-    parser.add_argument("--methods", nargs="+", default=METHODS if full else QUICK["methods"])
+    sets, sizes, methods = (SETS, SIZES, METHODS) if full else QUICK
+    parser.add_argument("--sets", nargs="+", choices=DATASETS, default=sets, metavar="SET")
+    parser.add_argument("--sizes", nargs="+", type=crossing.count, default=sizes)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=methods)
     parser.add_argument("--seeds", nargs="+", type=int, default=range(5) if full else [0])
-    parser.add_argument("--fitted", type=int, default=MOST_FITTED, help="most rows to fit")
-    parser.add_argument("--drawn", type=int, default=MOST_DRAWN, help="most rows to draw")
+    parser.add_argument(
+        "--fitted", type=crossing.count, default=MOST_FITTED, help="most rows to fit"
+    )
+    parser.add_argument(
+        "--drawn", type=crossing.count, default=MOST_DRAWN, help="most rows to draw"
+    )
     arguments = parser.parse_args()
     # The first seed of every set comes first; further ones are for the small sets.
     cases = [

@@ -16,7 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from benchmarks import crossing, record
 from benchmarks.datasets import MNIST_TRAINING_ROWS, load
-from benchmarks.methods import reducer
+from benchmarks.methods import REDUCERS, reducer
 
 
 def measure(
@@ -52,10 +52,13 @@ def measure(
 def main() -> None:
     """Run from the command line."""
     parser = crossing.parser(__doc__, "tsne_whole")
-    parser.add_argument("--sets", nargs="+", default=["mnist", "fashion_mnist"])
-    parser.add_argument("--methods", nargs="+", default=["PCA", "Autoencoder"])
-    parser.add_argument("--sizes", nargs="+", type=int, default=[32])
-    parser.add_argument("--most", type=int, default=MNIST_TRAINING_ROWS, help="most rows to draw")
+    sets = ("mnist", "fashion_mnist")
+    parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
+    methods = ("PCA", "Autoencoder")
+    parser.add_argument("--methods", nargs="+", choices=REDUCERS, default=methods)
+    parser.add_argument("--sizes", nargs="+", type=crossing.count, default=[32])
+    most = MNIST_TRAINING_ROWS
+    parser.add_argument("--most", type=crossing.count, default=most, help="most rows to draw")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--iterations", type=int, default=500, help="after early exaggeration")
     parser.add_argument("--seed", type=int, default=0)

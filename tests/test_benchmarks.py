@@ -38,7 +38,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(results):
         measured.append(case["set"])
         return {"figure": len(measured)}
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit, match="The same command goes on"):
         run(measure)
     measured.append("interrupt")
     rows = run(measure)
@@ -46,7 +46,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(results):
     assert [row["figure"] for row in rows] == [1, 2, 4]
 
 
-def test_a_failure_is_a_row_that_says_so_and_is_tried_again(results):
+def test_a_failure_is_a_row_that_says_so_and_is_tried_again(results, capsys):
     def measure(**case):
         if case["set"] == "b":
             raise ValueError("negative counts")
@@ -54,17 +54,55 @@ def test_a_failure_is_a_row_that_says_so_and_is_tried_again(results):
 
     rows = run(measure)
     assert [row.get("error") for row in rows] == [None, "ValueError: negative counts", None]
+    assert "Failed: set b, seed 0: ValueError: negative counts" in capsys.readouterr().out
     mended = run(lambda **case: {"figure": 2})
     assert [row["figure"] for row in mended] == [1, 2, 1]
 
 
-def test_other_settings_and_again_measure_anew_and_keep_other_cases(results):
+def figures(results):
+    return [row.get("figure") for row in json.loads((results / "trial.json").read_text())["rows"]]
+
+
+def test_again_measures_anew_and_keeps_other_cases(results):
     run(lambda **case: {"figure": 1})
     run(lambda **case: {"figure": 2}, cases=CASES[:1], again=True)
-    content = json.loads((results / "trial.json").read_text())
-    assert [row["figure"] for row in content["rows"]] == [2, 1, 1]
-    other = crossing.run("trial", CASES[:1], lambda **case: {"figure": 3}, settings={"rows": 20})
-    assert [row["figure"] for row in other] == [3]
+    assert figures(results) == [2, 1, 1]
+
+
+def test_rows_under_other_settings_are_dropped_only_on_request(results):
+    run(lambda **case: {"figure": 1})
+
+    def under_other_settings(**options):
+        return crossing.run(
+            "trial", CASES[:1], lambda **case: {"figure": 3}, settings={"rows": 20}, **options
+        )
+
+    with pytest.raises(SystemExit, match="holds rows under other settings"):
+        under_other_settings()
+    assert figures(results) == [1, 1, 1]
+    under_other_settings(again=True)
+    assert figures(results) == [3]
+
+
+def test_where_nothing_could_be_measured_the_run_fails(results):
+    def measure(**case):
+        raise KeyError("nosuch")
+
+    with pytest.raises(SystemExit, match="Every case failed"):
+        run(measure)
+    # A failed row stays beside what another run measures.
+    run(lambda **case: {"figure": 1}, cases=CASES[:2])
+    assert figures(results) == [1, 1, None]
+
+
+def test_rows_that_another_run_adds_meanwhile_are_kept(results):
+    def measure(**case):
+        if case["set"] == "a":
+            run(lambda **case: {"figure": 2}, cases=CASES[1:2])
+        return {"figure": 1}
+
+    run(measure, cases=[CASES[0], CASES[2]])
+    assert figures(results) == [2, 1, 1]
 
 
 def bits(right):
