@@ -31,8 +31,9 @@ REDUCERS: dict[str, Reducer] = {
     "KernelPCA": Reducer(KernelPCA(kernel="rbf"), {"gamma": [0.001]}),
     "Autoencoder": Reducer(Autoencoder(), {"weight_decay": [15.0, 150.0]}),
     "DenoisingAutoencoder": Reducer(DenoisingAutoencoder(), {"noise_level": [0.5]}),
+    # The default alpha is for codes of hundreds of units: it leaves none of eight at work.
     "SparseAutoencoder": Reducer(
-        SparseAutoencoder(hidden_layer_sizes=(256, 128)), {"alpha": [0.1]}
+        SparseAutoencoder(hidden_layer_sizes=(256, 128), alpha=0.003), {"alpha": [0.03]}
     ),
     # One hidden layer and one probe: the product of Jacobians is what its step costs.
     "ContractiveAutoencoder": Reducer(

@@ -40,6 +40,9 @@ def measure(
     code = drawn
     if case["method"] != "raw":
         code = reducer(case["method"], case["k"], seed).fit(X).transform(drawn)
+    if not np.ptp(code, axis=0).any():
+        # scikit-learn's TSNE divides by its variance, and crashes.
+        raise ValueError("The code is the same for every row.")
     reduced = time.perf_counter()
     points = TSNE(init="pca", random_state=seed).fit_transform(np.ascontiguousarray(code))
     return {
