@@ -59,8 +59,8 @@ def _git(*arguments: str) -> str | None:
 
 def revision() -> str:
     """Return the revision of the checkout, short, with a plus where the code differs from it."""
-    changes = _git("status", "--porcelain", "skae", "benchmarks/*.py")
-    return f"{_git('rev-parse', '--short', 'HEAD')}{'+' if changes else ''}"
+    head = _git("rev-parse", "--short", "HEAD") or "unknown"
+    return f"{head}+" if _git("status", "--porcelain", "skae", "benchmarks/*.py") else head
 
 
 def environment() -> dict[str, Any]:
