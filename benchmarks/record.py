@@ -58,7 +58,10 @@ def _git(*arguments: str) -> str | None:
 
 
 def revision() -> str:
-    """Return the revision of the checkout, short, with a plus where the code differs from it."""
+    """Return the revision of the checkout, short, with a plus where the code differs from it.
+
+    Numbers of code that no revision holds cannot be repeated: the plus says so.
+    """
     head = _git("rev-parse", "--short", "HEAD") or "unknown"
     return f"{head}+" if _git("status", "--porcelain", "skae", "benchmarks/*.py") else head
 
@@ -68,8 +71,6 @@ def environment() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_revision": revision(),
-        # Numbers of code that no revision holds cannot be repeated: say so.
-        "uncommitted_changes_in_skae": bool(_git("status", "--porcelain", "skae")),
         "versions": {
             "python": platform.python_version(),
             **{module.__name__: module.__version__ for module in (np, scipy, sklearn, torch, skae)},

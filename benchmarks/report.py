@@ -37,14 +37,13 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def _provenance(content: Content) -> str:
     environment, settings = content["environment"], content["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-    changed = ", with uncommitted changes" if environment["uncommitted_changes_in_skae"] else ""
     # A run that went on where another stopped has rows of several revisions.
     revisions = dict.fromkeys(
         row["revision"] for row in content["rows"] if isinstance(row, dict) and "revision" in row
     )
     revision = ", ".join(revisions) or environment["git_revision"]
     return (
-        f"*{environment['date'][:10]}, revision {revision}{changed}; "
+        f"*{environment['date'][:10]}, revision {revision}; "
         f"{environment['processor']}, {environment['cores']} cores; {versions}; "
         f"seeds {', '.join(map(str, settings['seeds']))}.*"
     )
@@ -795,18 +794,18 @@ def readme_table() -> str:
     means = means_over_seeds(json.loads((RESULTS / "tsne.json").read_text())["rows"])
     measured = _measured(means)
     names = list(dict.fromkeys(name for name, _, _ in means))
-    ways: dict[str, Callable[[str], tuple[str, int | None]]] = {
-        "raw features": lambda name: ("raw", None),
-        "PCA, 8 numbers": lambda name: ("PCA", 8),
-        "autoencoder, 8": lambda name: (recipe(name), 8),
-        "PCA, 32": lambda name: ("PCA", 32),
-        "autoencoder, 32": lambda name: (recipe(name), 32),
+    # Without a method: the one that is recommended for the set.
+    ways = {
+        "raw features": ("raw", None),
+        "PCA, 8 numbers": ("PCA", 8),
+        "autoencoder, 8": (None, 8),
+        "PCA, 32": ("PCA", 32),
+        "autoencoder, 32": (None, 32),
     }
     lines = []
-    for label, way in ways.items():
-        rows = {
-            name: measured[name, *way(name)] for name in names if (name, *way(name)) in measured
-        }
+    for label, (method, k) in ways.items():
+        cases = {name: (name, method or recipe(name), k) for name in names}
+        rows = {name: measured[case] for name, case in cases.items() if case in measured}
         accuracies = [f"{rows[name]['knn_accuracy']:.3f}" if name in rows else "" for name in names]
         seconds = [
             f"{fmean(row[field] for row in rows.values()):.1f}"
