@@ -8,7 +8,6 @@ next call goes on. A benchmark that fails leaves its output in build/logs, and t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import subprocess
@@ -112,10 +111,8 @@ def run(job: Job, *, again: bool) -> str:
 
 def is_known(job: Job) -> bool:
     """Whether a whole run at this revision has left its result."""
-    path = RESULTS / f"{job.name}.json"
-    if job.resumes or not path.exists():
-        return False
-    return bool(json.loads(path.read_text())["environment"]["git_revision"] == record.revision())
+    content = None if job.resumes else record.read(job.name, RESULTS)
+    return bool(content and content["environment"]["git_revision"] == record.revision())
 
 
 def main() -> int:

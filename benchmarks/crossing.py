@@ -116,16 +116,15 @@ def _key(case: Case) -> str:
 def _known(
     name: str, settings: Mapping[str, Any], keys: Collection[str], again: bool
 ) -> dict[str, dict[str, Any]]:
-    path = record.RESULTS / f"{name}.json"
-    if not path.exists():
+    content = record.read(name)
+    if content is None:
         return {}
-    content = json.loads(path.read_text())
     found = {k: v for k, v in content["settings"].items() if k != "seeds"}
     if found != settings:
         if again:
             return {}
         raise SystemExit(
-            f"{path} holds rows under other settings, {found}, than these, {settings}. Give "
-            "another --name, or drop those rows with --again."
+            f"{record.RESULTS / name}.json holds rows under other settings, {found}, than these, "
+            f"{settings}. Give another --name, or drop those rows with --again."
         )
     return {_key({k: row[k] for k in keys}): row for row in content["rows"]}

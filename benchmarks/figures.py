@@ -7,7 +7,6 @@ are computed.
 from __future__ import annotations
 
 import argparse
-import json
 from statistics import fmean
 from typing import Any
 
@@ -16,11 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
+from benchmarks import record
 from benchmarks.datasets import some_rows
 from benchmarks.drawing import COLOURS, FRAME, INK, MUTED, align, draw_map
 from benchmarks.maps import means_over_seeds, vote_accuracy
 from benchmarks.methods import reducer
-from benchmarks.record import PICTURES, RESULTS
+from benchmarks.record import PICTURES
 from benchmarks.tsne import MOST_DRAWN, MOST_FITTED
 
 PANELS = (("raw", None), ("PCA", 8), ("PCA", 32), ("Autoencoder", 8))
@@ -123,10 +123,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     def content(name: str) -> dict[str, Any]:
-        path = RESULTS / f"{name}.json"
-        if not path.exists():
-            raise SystemExit(f"{path} is missing: run `python -m benchmarks.{name}` first.")
-        return dict(json.loads(path.read_text()))
+        found = record.read(name)
+        if found is None:
+            raise SystemExit(f"No result of {name}: run `python -m benchmarks.{name}` first.")
+        return found
 
     pictures = {
         "maps": lambda: maps(arguments.set, arguments.drawn, arguments.data_dir),

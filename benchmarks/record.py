@@ -135,6 +135,12 @@ def write(
     return path
 
 
+def read(name: str, directory: Path | None = None) -> dict[str, Any] | None:
+    """Return what `write` left under this name, in `RESULTS` by default; None if nothing."""
+    path = (directory or RESULTS) / f"{name}.json"
+    return dict(json.loads(path.read_text())) if path.exists() else None
+
+
 def _cell(value: Any, width: int = 0) -> str:
     if value is None:
         return "-".rjust(width)

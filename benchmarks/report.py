@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from statistics import fmean
 from typing import Any
 
+from benchmarks import record
 from benchmarks.datasets import PROJECT_ROOT
 from benchmarks.maps import Means, means_over_seeds
-from benchmarks.record import PAGES, RESULTS
+from benchmarks.methods import REDUCERS
+from benchmarks.record import PAGES
 from benchmarks.tsne import recipe
 
 PAGE = PAGES / "results.md"
 PUBLISHED = PAGES == PROJECT_ROOT / "docs"
 Content = dict[str, Any]
+METHODS = ("raw", *REDUCERS)
 
 
 def _number(value: Any) -> str:
@@ -558,6 +560,11 @@ MAP_FIELDS = {
 }
 
 
+def _as_declared(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Order rows by method and size: resumed runs leave them in the order they were taken."""
+    return sorted(rows, key=lambda row: (METHODS.index(row["method"]), row.get("k") or 0))
+
+
 def _measured(means: Means) -> Means:
     """Leave out what failed."""
     return {case: row for case, row in means.items() if not row["error"]}
@@ -653,7 +660,7 @@ def _map_costs(means: Means) -> str:
 
 def tsne_section(content: Content) -> str:
     """Show maps from raw features, PCA and autoencoders, means over seeds."""
-    settings, means = content["settings"], means_over_seeds(content["rows"])
+    settings, means = content["settings"], means_over_seeds(_as_declared(content["rows"]))
     parts = [
         "## Before t-SNE: `FULL=1 python -m benchmarks.tsne`",
         f"At most {settings['most_fitted']} rows fitted, {settings['most_drawn']} of them drawn; "
@@ -705,7 +712,7 @@ def whole_section(content: Content) -> str:
 
 def pipeline_section(content: Content) -> str:
     """Show pipelines with each reducer, and their wins and losses against PCA."""
-    settings, rows = content["settings"], content["rows"]
+    settings, rows = content["settings"], _as_declared(content["rows"])
     methods = list(dict.fromkeys(row["method"] for row in rows))
     sets = list(dict.fromkeys(row["set"] for row in rows))
     cells = {(row["set"], row["method"]): row for row in rows}
@@ -724,11 +731,13 @@ def pipeline_section(content: Content) -> str:
     def names(found: list[str] | None) -> str:
         return "no test" if found is None else ", ".join(found) or "none"
 
+    estimators = list(dict.fromkeys(one for row in rows for one in row.get("estimators", {})))
     lines = [
         [*(row[field] for field in fields), names(row["won_surely"]), names(row["lost_surely"])]
-        for row in content["summary"]
+        for row in sorted(
+            _as_declared(content["summary"]), key=lambda row: estimators.index(row["estimator"])
+        )
     ]
-    estimators = dict.fromkeys(one for row in rows for one in row.get("estimators", {}))
     parts = [
         "## In PCA's place: `FULL=1 python -m benchmarks.pipeline`"
         if settings["scaled"]
@@ -789,9 +798,9 @@ SECTIONS: dict[str, Callable[[Content], str]] = {
 }
 
 
-def readme_table() -> str:
+def readme_table(content: Content) -> str:
     """Return five rows: what t-SNE draws from raw features, from PCA and after the recipe."""
-    means = means_over_seeds(json.loads((RESULTS / "tsne.json").read_text())["rows"])
+    means = means_over_seeds(content["rows"])
     measured = _measured(means)
     names = list(dict.fromkeys(name for name, _, _ in means))
     # Without a method: the one that is recommended for the set.
@@ -815,12 +824,12 @@ def readme_table() -> str:
     return _table(["t-SNE from", *names, "fit, s", "t-SNE, s"], lines)
 
 
-def write_readme() -> None:
-    """Put the table between its marks in the README."""
+def write_readme(content: Content) -> None:
+    """Put the table of maps between its marks in the README."""
     path = PROJECT_ROOT / "README.md"
     head, mark, rest = path.read_text().partition("<!-- written by benchmarks.report -->\n")
     _, end, tail = rest.partition("<!-- end -->\n")
-    path.write_text(f"{head}{mark}{readme_table()}\n{end}{tail}")
+    path.write_text(f"{head}{mark}{readme_table(content)}\n{end}{tail}")
 
 
 def main() -> None:
@@ -831,11 +840,10 @@ def main() -> None:
         "the commands below write. Where an aim is missed, the figure stands as it is.",
     ]
     for name, section in SECTIONS.items():
-        path = RESULTS / f"{name}.json"
-        if not path.exists():
-            print(f"No {path.name}: left out.")
+        content = record.read(name)
+        if content is None:
+            print(f"No {name}.json: left out.")
             continue
-        content = json.loads(path.read_text())
         parts += [section(content), _provenance(content)]
         notes = PROJECT_ROOT / "docs" / "notes" / f"{name}.md"
         if PUBLISHED and notes.exists():  # they speak of these figures only
@@ -843,8 +851,9 @@ def main() -> None:
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n\n".join(parts) + "\n")
     print(f"Wrote {PAGE}.")
-    if PUBLISHED:
-        write_readme()
+    maps = record.read("tsne")
+    if PUBLISHED and maps is not None:
+        write_readme(maps)
 
 
 if __name__ == "__main__":
