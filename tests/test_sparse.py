@@ -46,6 +46,12 @@ def test_dead_units_are_found(digits):
     assert len(model.dead_units_) == (code == 0).all(axis=0).sum() > 0
 
 
+def test_a_code_without_active_units_is_warned_of(digits):
+    with pytest.warns(UserWarning, match=r"No unit .* active .*Lower alpha \(now 10\)"):
+        model = fit(digits, 8, alpha=10.0)
+    assert not model.transform(digits).any()
+
+
 def test_atoms_have_norm_one_and_the_code_is_in_the_units_of_x(default, digits):
     assert np.linalg.norm(default.components_, axis=1) == pytest.approx(np.ones(MORE_UNITS))
     assert (default.transform(digits) >= 0).all()
