@@ -60,50 +60,31 @@ def grid(method: str, n_features: int) -> dict[str, Any]:
     return {"reduce__n_components": sizes(n_features), **strengths}
 
 
-def fitted_pipeline(
-    X: NDArray, y: NDArray, estimator: str, method: str, seed: int, scaler: Any, memory: str
-) -> Pipeline | GridSearchCV:
-    """Search size and strength on these rows, and fit the best.
-
-    Codes are kept in `memory`: a reducer sees no labels, so all estimators share its fits.
-    """
-    n_features = X.shape[1]
-    model = clone(ESTIMATORS[estimator])
-    if "random_state" in model.get_params():
-        model.set_params(random_state=seed)
-    pipeline = Pipeline(
-        [
-            ("scale", scaler),
-            ("reduce", reducer(method, sizes(n_features)[0], seed)),
-            ("estimate", model),
-        ],
-        memory=memory,
-    )
-    if estimator == "k-means":
-        return pipeline.set_params(estimate__n_clusters=len(np.unique(y))).fit(X)
-    folds = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed)
-    return GridSearchCV(pipeline, grid(method, n_features), cv=folds).fit(X, y)
-
-
 def measure(most: int, scaled: bool, directory: str | None, **case: Any) -> dict[str, Any]:
     """Score one reducer under each estimator on one set."""
     X, y = some_rows(case["set"], most, directory)
+    method, seed = case["method"], case["seed"]
     scaler = StandardScaler() if scaled else "passthrough"
+    reduce = reducer(method, sizes(X.shape[1])[0], seed)
+    searched = grid(method, X.shape[1])
     start = time.perf_counter()
+    # A reducer sees no labels, so all estimators share its fits, by way of the memory.
     with TemporaryDirectory() as memory:
+        steps = [("scale", scaler), ("reduce", reduce), ("estimate", "passthrough")]
+        pipeline = Pipeline(steps, memory=memory)
         found = {
-            estimator: _score(X, y, estimator, case["method"], case["seed"], scaler, memory)
-            for estimator in ESTIMATORS
+            name: _score(pipeline.set_params(estimate=estimator), searched, X, y, seed)
+            for name, estimator in ESTIMATORS.items()
         }
     return {
         "estimators": found,
         "seconds": time.perf_counter() - start,
-        "searched": len(ParameterGrid(grid(case["method"], X.shape[1]))),
+        "searched": len(ParameterGrid(searched)),
     }
 
 
 def _score(
-    X: NDArray, y: NDArray, estimator: str, method: str, seed: int, scaler: Any, memory: str
+    pipeline: Pipeline, searched: dict[str, Any], X: NDArray, y: NDArray, seed: int
 ) -> dict[str, Any]:
     predicted = np.empty_like(y)
     information = []
@@ -111,14 +92,27 @@ def _score(
     for train, test in folds.split(X, y):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = fitted_pipeline(X[train], y[train], estimator, method, seed, scaler, memory)
+            model = _fitted(pipeline, searched, X[train], y[train], seed)
         predicted[test] = model.predict(X[test])
         information.append(normalized_mutual_info_score(y[test], predicted[test]))
-    if estimator == "k-means":
+    if isinstance(pipeline["estimate"], KMeans):
         return {"score": float(np.mean(information))}
     right = predicted == y
     # A bit a row: two methods are compared row by row.
     return {"score": float(right.mean()), "right": np.packbits(right).tobytes().hex()}
+
+
+def _fitted(
+    pipeline: Pipeline, searched: dict[str, Any], X: NDArray, y: NDArray, seed: int
+) -> Pipeline | GridSearchCV:
+    """Search size and strength on these rows, and fit the best."""
+    seeded = clone(pipeline)
+    if "random_state" in seeded["estimate"].get_params():
+        seeded.set_params(estimate__random_state=seed)
+    if isinstance(seeded["estimate"], KMeans):
+        return seeded.set_params(estimate__n_clusters=len(np.unique(y))).fit(X)
+    folds = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed)
+    return GridSearchCV(seeded, searched, cv=folds).fit(X, y)
 
 
 def mcnemar(right: str, other: str) -> float:
