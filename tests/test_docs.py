@@ -1,4 +1,4 @@
-"""The snippets that a reader would paste are run."""
+"""The snippets that a reader would paste are run, and the README names every class."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+
+import skae
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,3 +28,8 @@ SNIPPETS = [
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
 def test_snippet(snippet):
     exec(compile(snippet, "snippet", "exec"), {})
+
+
+@pytest.mark.parametrize("name", [name for name in skae.__all__ if name != "__version__"])
+def test_the_readme_speaks_of_every_class(name):
+    assert f"`{name}`" in (ROOT / "README.md").read_text()
