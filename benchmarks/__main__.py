@@ -13,76 +13,16 @@ import shlex
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import record
 from benchmarks.crossing import FULL
 from benchmarks.datasets import PROJECT_ROOT
+from benchmarks.jobs import JOBS, Job
 
 BUILD = PROJECT_ROOT / "build"
 RESULTS = record.RESULTS if FULL or "SKAE_RESULTS" in os.environ else BUILD / "benchmarks"
-_FEW = "--rows 5000"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A benchmark.
-
-    Attributes
-    ----------
-    name : str
-        Of its result file.
-    command : str
-        Module and arguments of the published run.
-    quick : str or None
-        Further arguments of the quick run; None where there is none.
-    resumes : bool
-        Whether it knows itself which of its rows it has.
-    """
-
-    name: str
-    command: str
-    quick: str | None = ""
-    resumes: bool = False
-
-
-JOBS = (
-    Job("pca", "pca --jobs 2", "--sets iris wine digits segmentation spambase --seeds 0"),
-    Job("speed", "speed", "--quick"),
-    Job("default_fit", "pca --sets iris --seeds 0 --mnist --name default_fit", None),
-    Job("mnist30", "mnist30", f"{_FEW} --epochs 5"),
-    Job("sparse", "sparse", f"--parts kl topk {_FEW} --epochs 3"),
-    Job("denoising", "denoising", "--parts score --seeds 0"),
-    Job("contractive", "contractive", f"{_FEW} --epochs 2 --fine-tuning 5"),
-    Job("strength", "strength", "--units 50"),
-    Job("vae", "vae", f"{_FEW} --static-epochs 3 --stochastic-epochs 3 --test-rows 200"),
-    Job("generation", "generation"),
-    Job("depth", "depth --only ways", f"{_FEW} --seconds 5"),
-    Job("depth_layers", "depth --only layers --name depth_layers", None),
-    Job("labels", "labels", f"{_FEW} --labels 100 --seeds 0 --epochs 2"),
-    Job("conv", "conv", f"{_FEW} --sets mnist --seconds 10"),
-    Job(
-        "conv_dense",
-        'conv --methods "Autoencoder, as many parameters" --name conv_dense',
-        None,
-    ),
-    Job("hashing", "hashing", "--parts look-ups"),
-    Job("hashing_memory", "hashing --parts memory --name hashing_memory", None),
-    Job("psd", "psd", _FEW),
-    Job("tsne", "tsne", resumes=True),
-    Job("tsne_whole", "tsne_whole", "--sets mnist --most 3000", resumes=True),
-    Job("pipeline", "pipeline", resumes=True),
-    Job(
-        "pipeline_pixels",
-        "pipeline --unscaled --sets digits usps mnist fashion_mnist "
-        "--methods PCA Autoencoder --name pipeline_pixels",
-        None,
-        resumes=True,
-    ),
-    Job("figures", "figures", "--set digits"),
-)
 
 
 def environment() -> dict[str, str]:

@@ -9,12 +9,14 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.datasets import PROJECT_ROOT
+from benchmarks.jobs import ELSEWHERE, JOBS
 from benchmarks.maps import Means, means_over_seeds
 from benchmarks.methods import REDUCERS
 from benchmarks.record import PAGES
 from benchmarks.tsne import recipe
 
 PAGE = PAGES / "results.md"
+COMMANDS = {job.name: job.line for job in (*JOBS, *ELSEWHERE)}
 PUBLISHED = PAGES == PROJECT_ROOT / "docs"
 Content = dict[str, Any]
 METHODS = ("raw", *REDUCERS)
@@ -84,7 +86,6 @@ def pca_section(content: Content) -> str:
         ],
     )
     return (
-        "## In place of PCA: `python -m benchmarks.pca`\n\n"
         "Held-out squared reconstruction error over PCA's at the same code size; all parameters "
         f"at their defaults, at most {settings['max_rows']} rows a set, standardised, 70 % to "
         "train. A case is a set, a code size and a seed. Aims: no case worse, median at most "
@@ -98,15 +99,11 @@ def default_fit_section(content: Content) -> str:
     """Show how long a fit with default parameters takes."""
     seconds = content["summary"]["default_fit_seconds_k32"]
     aims = {"digits": 3, "mnist": 90}
-    command = "python -m benchmarks.pca --sets iris --seeds 0 --mnist --name default_fit"
     table = _table(
         ["set", "seconds", "aim: under", "met"],
         [[name, f"{value:.1f}", aims[name], value < aims[name]] for name, value in seconds.items()],
     )
-    return (
-        f"## A default fit: `{command}`\n\n"
-        f"`Autoencoder(32)` on all training rows, nothing else running.\n\n{table}"
-    )
+    return f"`Autoencoder(32)` on all training rows, nothing else running.\n\n{table}"
 
 
 def speed_section(content: Content) -> str:
@@ -129,8 +126,6 @@ def speed_section(content: Content) -> str:
     )
     units = ", ".join(content["summary"]["bfloat16_units"]) or "none"
     return (
-        f"## A training step on {content['environment']['processor']}: "
-        "`python -m benchmarks.speed`\n\n"
         "The same network, batch and optimiser, implementations taking turns in one run; medians "
         f'of {content["settings"]["rounds"]} rounds, ratios of paired rounds. "Over skae" is '
         "another's time over ours, so more than 1 is in our favour; the hand-written step is the "
@@ -153,7 +148,6 @@ def mnist30_section(content: Content) -> str:
         ],
     )
     return (
-        "## MNIST, 784-1000-500-250-30: `python -m benchmarks.mnist30`\n\n"
         "Squared error summed over pixels in [0, 1], mean over the 10,000 test images. Aim: 2.65 "
         f"within 300 s on 2 cores; 2.3 as the stretch. Settings: {shown}.\n\n{table}"
     )
@@ -209,7 +203,6 @@ def sparse_section(content: Content) -> str:
         },
     )
     return (
-        "## Sparse: `python -m benchmarks.sparse`\n\n"
         'Under "l1", on held-out rows; "over dense" is the error over that of the same network '
         "with `alpha=0`. Aim: at least 80 % zeros at no more than 1.5.\n\n"
         f"{tables['l1']}\n\n"
@@ -252,7 +245,6 @@ def denoising_section(content: Content) -> str:
         },
     )
     return (
-        "## Denoising: `python -m benchmarks.denoising`\n\n"
         "Corrupted held-out digits, cleaned by codes of 32: squared error over the variance, mean "
         "of the seeds. Each denoiser is trained with the noise that it meets.\n\n"
         f"{tables['cleaning']}\n\n"
@@ -293,7 +285,6 @@ def contractive_section(content: Content) -> str:
         ],
     )
     return (
-        "## Contractive: `python -m benchmarks.contractive`\n\n"
         "MNIST, one layer of 1000 tied logistic units, after Rifai et al. (2011): at test images, "
         "the mean Frobenius norm of the encoder's Jacobian, the share of units within 0.05 of 0 or "
         "1, and how many singular values carry 90 % of the squared norm; then the test error of "
@@ -312,7 +303,6 @@ def strength_section(content: Content) -> str:
     )
     best = ", ".join(f"{name} {alpha:g}" for name, alpha in content["summary"]["best"].items())
     return (
-        "## The strength of a penalty: `python -m benchmarks.strength`\n\n"
         f"`GridSearchCV` over `alpha` of `SparseAutoencoder({content['settings']['n_components']})`"
         " on digits, three folds, by the scores of `skae.metrics`. Best alpha: "
         f"{best}.\n\n{table}\n\n![Four scores over alpha](images/strength.png)"
@@ -335,7 +325,6 @@ def vae_section(content: Content) -> str:
     }
     table = _table(list(fields.values()), [[row.get(f) for f in fields] for row in content["rows"]])
     return (
-        f"## Variational autoencoder: `python -m benchmarks.vae` ({content['name']})\n\n"
         f"Binarised MNIST, {settings['training_rows']} training rows; nats a row over "
         f"{settings['test_rows']} test rows, by {settings['n_importance']} importance samples; "
         "beside it, where pythae is compared, over the first 500 rows by 500 samples. "
@@ -353,7 +342,6 @@ def generation_section(content: Content) -> str:
         [[row["method"], *(row[field] for field in fields)] for row in content["rows"]],
     )
     return (
-        "## Codes and draws: `python -m benchmarks.generation`\n\n"
         f"Digits, codes of {content['settings']['n_components']}, "
         f"{content['settings']['test_rows']} held-out rows; the scores are those of "
         f"`skae.metrics`, codes in the units of X compared with the prior by shape "
@@ -374,7 +362,7 @@ def depth_section(content: Content) -> str:
     }
     ways = [row for row in rows if row["part"] == "ways"]
     layers = [row for row in rows if row["part"] == "layers"]
-    parts = [f"## Depth: `python -m benchmarks.depth` ({content['name']})"]
+    parts = []
     if ways:
         parts += [
             f"MNIST, {settings['training_rows']} rows, 784-500-250-30, about "
@@ -412,7 +400,6 @@ def labels_section(content: Content) -> str:
         for count, share in content["summary"]["share_of_errors_saved"].items()
     )
     return (
-        "## Few labels: `python -m benchmarks.labels`\n\n"
         f"MNIST, {settings['training_rows']} rows, the rest unlabelled; test error in percent, "
         f"mean and deviation over {len(settings['seeds'])} draws of the labels "
         f"({settings['seeds_with_all_labels']} with all labels). 784-500-500-500, a denoising "
@@ -444,7 +431,6 @@ def conv_section(content: Content) -> str:
         "transform_rows_a_second": "`transform`, rows a second",
     }
     parts = [
-        f"## Convolutions: `python -m benchmarks.conv` ({content['name']})",
         f"{settings['training_rows']} images, codes of {settings['n_components']}, as many epochs "
         f"as take about {settings['seconds']:.0f} seconds; squared error summed over pixels in "
         "[0, 1], 5 nearest neighbours on the code.",
@@ -475,7 +461,6 @@ def hashing_section(content: Content) -> str:
     }
     return "\n\n".join(
         [
-            "## Binary codes: `python -m benchmarks.hashing`",
             "Precision at 100: share of the 100 nearest training rows, by Hamming distance, with "
             "the test row's label. Shares of ones are those of the test rows. 20 newsgroups: "
             f"11,314 training documents, 7532 queries, the {settings['words']} commonest words; "
@@ -498,7 +483,6 @@ def memory_section(content: Content) -> str:
         "peak_mib": "peak of fit, score and look-up (MiB)",
     }
     return (
-        "## Sparse X: `python -m benchmarks.hashing --parts memory --name hashing_memory`\n\n"
         "Peak memory of a process that fits `HashingAutoencoder` to a wide CSR matrix.\n\n"
         + _part(content, "memory", fields)
     )
@@ -531,7 +515,6 @@ def psd_section(content: Content) -> str:
     height, width = settings["patch"]
     return "\n\n".join(
         [
-            "## Predictive sparse decomposition: `python -m benchmarks.psd`",
             f"{settings['training_rows']} patches of {height} x {width} pixels of Olivetti faces, "
             f"{settings['n_components']} atoms, alpha {settings['alpha']}; "
             f"{settings['test_rows']} test patches.",
@@ -662,7 +645,6 @@ def tsne_section(content: Content) -> str:
     """Show maps from raw features, PCA and autoencoders, means over seeds."""
     settings, means = content["settings"], means_over_seeds(_as_declared(content["rows"]))
     parts = [
-        "## Before t-SNE: `FULL=1 python -m benchmarks.tsne`",
         f"At most {settings['most_fitted']} rows fitted, {settings['most_drawn']} of them drawn; "
         "means over the seeds that a set has. Trustworthiness, continuity and neighbours kept: "
         "against the raw rows.",
@@ -702,9 +684,8 @@ def whole_section(content: Content) -> str:
     ]
     return "\n\n".join(
         [
-            "## Whole sets and new rows: `python -m benchmarks.tsne_whole`",
             f"openTSNE, {settings['iterations']} iterations after early exaggeration, "
-            f"{settings['jobs']} threads.",
+            f"threads: {settings['jobs']}.",
             _table(["set", "", "k", *fields.values(), ""], lines),
         ]
     )
@@ -739,11 +720,6 @@ def pipeline_section(content: Content) -> str:
         )
     ]
     parts = [
-        "## In PCA's place: `FULL=1 python -m benchmarks.pipeline`"
-        if settings["scaled"]
-        else "## In PCA's place, features as they are: `FULL=1 python -m benchmarks.pipeline "
-        f"--unscaled --sets {' '.join(sets)} --methods {' '.join(methods)} "
-        f"--name {content['name']}`",
         f"{'`StandardScaler`, reducer' if settings['scaled'] else 'Features as they are, reducer'}"
         f", estimator; at most {settings['most_rows']} rows a set, "
         f"{settings['folds']} outer folds, {settings['inner_folds']} inner ones that search the "
@@ -770,31 +746,32 @@ def pipeline_section(content: Content) -> str:
     return "\n\n".join(parts)
 
 
-SECTIONS: dict[str, Callable[[Content], str]] = {
-    "pca": pca_section,
-    "default_fit": default_fit_section,
-    "speed": speed_section,
-    "speed_second_cpu": speed_section,
-    "mnist30": mnist30_section,
-    "sparse": sparse_section,
-    "denoising": denoising_section,
-    "contractive": contractive_section,
-    "strength": strength_section,
-    "vae": vae_section,
-    "vae_pythae": vae_section,
-    "generation": generation_section,
-    "depth": depth_section,
-    "depth_layers": depth_section,
-    "labels": labels_section,
-    "conv": conv_section,
-    "conv_dense": conv_section,
-    "hashing": hashing_section,
-    "hashing_memory": memory_section,
-    "psd": psd_section,
-    "tsne": tsne_section,
-    "tsne_whole": whole_section,
-    "pipeline": pipeline_section,
-    "pipeline_pixels": pipeline_section,
+# Result file: title and body of its section.
+SECTIONS: dict[str, tuple[str, Callable[[Content], str]]] = {
+    "pca": ("Reconstruction, against PCA", pca_section),
+    "default_fit": ("A default fit", default_fit_section),
+    "tsne": ("Before t-SNE", tsne_section),
+    "tsne_whole": ("Whole sets before t-SNE, and new rows", whole_section),
+    "pipeline": ("Before classifiers and k-means", pipeline_section),
+    "pipeline_pixels": ("Before classifiers and k-means, pixels as they are", pipeline_section),
+    "speed": ("A training step", speed_section),
+    "speed_second_cpu": ("A training step on a second CPU", speed_section),
+    "mnist30": ("MNIST, 784-1000-500-250-30", mnist30_section),
+    "sparse": ("Sparse codes", sparse_section),
+    "denoising": ("Denoising and imputation", denoising_section),
+    "contractive": ("Contraction", contractive_section),
+    "strength": ("The strength of a penalty", strength_section),
+    "vae": ("Variational autoencoders", vae_section),
+    "vae_pythae": ("Variational autoencoders, beside pythae", vae_section),
+    "generation": ("Codes and draws", generation_section),
+    "depth": ("Depth", depth_section),
+    "depth_layers": ("Depth, layer by layer", depth_section),
+    "labels": ("Few labels", labels_section),
+    "conv": ("Convolutions", conv_section),
+    "conv_dense": ("Convolutions, the dense network at equal seconds", conv_section),
+    "hashing": ("Binary codes", hashing_section),
+    "hashing_memory": ("Binary codes of sparse X", memory_section),
+    "psd": ("Predictive sparse decomposition", psd_section),
 }
 
 
@@ -839,12 +816,12 @@ def main() -> None:
         "Written by `python -m benchmarks.report` from the files in `benchmarks/results`, which "
         "the commands below write. Where an aim is missed, the figure stands as it is.",
     ]
-    for name, section in SECTIONS.items():
+    for name, (title, section) in SECTIONS.items():
         content = record.read(name)
         if content is None:
             print(f"No {name}.json: left out.")
             continue
-        parts += [section(content), _provenance(content)]
+        parts += [f"## {title}", f"`{COMMANDS[name]}`", section(content), _provenance(content)]
         notes = PROJECT_ROOT / "docs" / "notes" / f"{name}.md"
         if PUBLISHED and notes.exists():  # they speak of these figures only
             parts.append(notes.read_text().strip())
