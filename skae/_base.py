@@ -157,6 +157,13 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         network.train()
         return losses
 
+    def _concluded_losses(self, model: Model, measured: Tensor, counted: Tensor) -> Tensor:
+        """Losses of the held-out rows, where all rows together decide about them.
+
+        measured is what `_held_out_losses` returned; counted is False where a row does not judge.
+        """
+        return measured
+
     def _settle(self, judge: Judge) -> None:
         """Do what is to be done once the best parameters are back in place."""
 
@@ -206,7 +213,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         """Check X against the parameters."""
         values = entries(X)
         if self.loss == "log_loss":
-            remedy = "Scale X with MinMaxScaler, or use another loss."
+            remedy = "Scale X with MinMaxScaler(clip=True), or use another loss."
             check_probabilities(values, "loss='log_loss'", remedy)
         if self.loss in ("poisson", "multinomial"):
             if (low := np.fmin.reduce(values, axis=None)) < 0:
@@ -294,7 +301,12 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         model.network.corruption = corruption
         judge = None
         if division.held_out is not None:
-            judge = Judge(lambda z: self._held_out_losses(model, z), data, division)
+            judge = Judge(
+                partial(self._held_out_losses, model),
+                data,
+                division,
+                partial(self._concluded_losses, model),
+            )
         objective = self._objective(model, run, division.n_models)
         history = self._train(
             run, objective, data, division, judge, callbacks, must_beat_start=anchored
@@ -364,8 +376,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         X_kept = X if everything else X[division.training[-1].numpy()]
         mean, scale = mean_and_scale(X_kept)
         z = training_rows(X_kept, mean, scale)
-        any_missing = self._allows_missing and bool(z.isnan().any())
-        if any_missing:
+        missing = None
+        if self._allows_missing and bool(z.isnan().any()):
+            missing = z.isnan()
             z.nan_to_num_(nan=0.0)
         n_components = self.n_components
         starts: list[PrincipalStart] = []
@@ -396,8 +409,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
                 parts.insert(0, z[fold])
             anchor(network, starts, parts)
         link_start(model, float(np.fmax.reduce(entries(X_kept), axis=None)))
-        if self.loss != "squared_error" or any_missing:
-            model.baseline = loss_of_mean(model, z) or 1.0
+        if self.loss != "squared_error" or missing is not None:
+            model.baseline = loss_of_mean(model, z, missing) or 1.0
         network.float()
         linear = network.code_activation == "identity" and network.n_active is None
         judged_by_pca = self.shortcut == "pca" and linear and self.loss == "squared_error"
@@ -495,8 +508,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         if unfinished is not None:
             model, run = unfinished
             data = self._training_data(rows, model, device)
-            if not isinstance(self.learning_rate_init, str):  # a schedule of the caller's own
-                run.settings = replace(run.settings, learning_rate=float(self.learning_rate_init))
+            # Parts differ in their rows, and a caller may have a schedule of the learning rate.
+            run.settings, run.solver.shrinkage, run.operations = self._pace(
+                model.network, division, 1, constant_learning_rate=True
+            )
         else:
             generator = self._new_generator()
             if first:
@@ -519,7 +534,13 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             del fitted["explained_variance_ratio_"]
         for name in ("n_iter_", "best_iter_", "loss_curve_"):
             fitted[name] = getattr(self, name, type(fitted[name])()) + fitted[name]
+        before = {} if first else self.history_
+        fitted["history_"] = {
+            name: before.get(name, []) + values for name, values in fitted["history_"].items()
+        }
         self.__dict__.update(fitted | pretrained, _unfinished=(model, run))
+        if history.stopped_by == "divergence":
+            del self._unfinished  # its moments are lost; the next call begins with fresh ones
         return self
 
     def __getstate__(self) -> dict[str, Any]:

@@ -27,8 +27,8 @@ _UNLABELLED = -1
 class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     r"""Classifier whose lower layers are an autoencoder's encoder, trained without labels first.
 
-    An autoencoder is fitted to all rows. Its encoder :math:`f`, a head :math:`h` on top of the
-    code and a softmax then minimise the weighted cross-entropy of the rows with labels,
+    An autoencoder is fitted to all distinct rows. Its encoder :math:`f`, a head :math:`h` on top of
+    the code and a softmax then minimise the weighted cross-entropy of the rows with labels,
 
     .. math::
 
@@ -45,7 +45,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     {parameters}
 
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, by label. "balanced" gives all classes the same weight in total.
+        Weights of the classes, by label; of classes that y has not, too, as long as none of its own
+        is left out. "balanced" gives all classes the same weight in total.
 
     Attributes
     ----------
@@ -140,13 +141,15 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
         if isinstance(self.class_weight, str):
             factors = weights.sum() / (len(classes) * np.bincount(numbers, weights))
         elif self.class_weight is not None:
-            unknown = set(self.class_weight) - set(classes.tolist())
-            if unknown:
+            labels = classes.tolist()
+            unknown = sorted(map(str, set(self.class_weight) - set(labels)))
+            # A fold of the data may lack a class; a misspelt one leaves another without a weight.
+            if unknown and not set(labels) <= set(self.class_weight):
                 raise ValueError(
-                    f"class_weight has weights of {sorted(map(str, unknown))}, which are not among "
-                    f"the classes {classes.tolist()}."
+                    f"class_weight has weights of {unknown}, which are not among the classes "
+                    f"{labels}."
                 )
-            factors = np.array([self.class_weight.get(label, 1.0) for label in classes.tolist()])
+            factors = np.array([self.class_weight.get(label, 1.0) for label in labels])
         return factors[numbers]
 
     def decision_function(self, X: ArrayLike) -> Array:

@@ -112,6 +112,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         if self.noise == "masking":
             return partial(masking, share=self.noise_level)
         low, high = z.nan_to_num(nan=torch.inf).amin(0), z.nan_to_num(nan=-torch.inf).amax(0)
+        # A part of the data may have a feature without any value; its mean is 0 here.
+        low, high = (part.nan_to_num(posinf=0.0, neginf=0.0) for part in (low, high))
         # On the CPU: a fitted model keeps them, and opens where there is no other device.
         return partial(salt_and_pepper, share=self.noise_level, low=low.cpu(), high=high.cpu())
 
@@ -207,11 +209,12 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
         A step corrupts the rows and draws clean ones about their reconstruction: normal, with the
         deviations of the training data's own residuals; with ``loss="log_loss"`` Bernoulli, with
-        "poisson" Poisson. Under "masking" only the corrupted entries are drawn anew; this takes
-        for granted that the network can tell them, as it can in many columns, and not in two. The
-        chain starts at the mean of the training data. Its stationary distribution is that of the
-        data as far as residuals are independent and alike from row to row: a small `noise_level`
-        makes them more so, and the chain slower.
+        "poisson" Poisson, with "multinomial" Poisson with the mean total of a row. Under "masking"
+        only the corrupted entries are drawn anew; this takes for granted that the network can tell
+        them, as it can in many columns, and not in two. The chain starts at the mean of the
+        training data. Its stationary distribution is that of the data as far as residuals are
+        independent and alike from row to row: a small `noise_level` makes them more so, and the
+        chain slower.
 
         Parameters
         ----------

@@ -20,7 +20,8 @@ activation : {"gelu", "relu", "silu", "tanh", "logistic", "identity"}, default="
 code_activation : same choices as `activation`, default="identity"
     Activation of the code. Only a linear code ("identity") starts at PCA exactly and is turned
     to its principal axes. A linear code and one of "relu" are in the units of X: a step of 1
-    along a column moves the reconstruction by 1 (root mean square over the training data).
+    along a column moves the reconstruction by 1 (root mean square over the training data), but
+    for tied weights, whose scales stay.
 
 loss : {"squared_error", "absolute_error", "huber", "log_loss", "poisson", \
 "multinomial"}, default="squared_error"
@@ -123,11 +124,12 @@ loss_curve_ : list of float, of length n_iter_
 
 validation_scores_ : list of float, of length n_iter_ + 1, or None
     Held-out score at the start and after each epoch: 1 minus the held-out loss over all rows
-    that judge, a penalty or noise included. R2 for the plain squared error. None without held-out
-    rows.
+    that judge, a penalty or noise included. R2 for the plain squared error. An epoch that diverged
+    has none. None without held-out rows.
 
 best_loss_ : float
-    Loss of the state that was kept: held-out if there were held-out rows, else training.
+    Loss of the state that was kept: held-out if there were held-out rows, else training; of a
+    start that no rows judge, 1 minus R2.
 
 best_iter_ : int
     Epoch whose state was kept; 0 is the start, which is PCA with ``shortcut="pca"``. Where

@@ -129,7 +129,7 @@ class HashingAutoencoder(BaseAutoencoder):
 
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         hashes = [pack(bits.numpy()) for bits in model.encoded_chunks(data)]
-        thresholds = _hashing(model).thresholds.double().numpy()
+        thresholds = _hashing(model).thresholds.cpu().double().numpy()
         return {"hashes_": np.concatenate(hashes), "thresholds_": thresholds}
 
     def hash(self, X: ArrayLike) -> NDArray[np.uint8]:

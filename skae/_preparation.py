@@ -246,13 +246,19 @@ def _linear_path(
 
 
 @torch.no_grad()
-def loss_of_mean(model: Model, z: Tensor) -> float:
-    """Mean loss of predicting the mean; z is all rows, in training units."""
+def loss_of_mean(model: Model, z: Tensor, missing: Tensor | None) -> float:
+    """Mean loss of predicting the mean; z is all rows, in training units.
+
+    `missing`, a mask, tells which entries of z are only filled in, and have no loss.
+    """
     loss, total = model.loss, 0.0
     guess = torch.zeros(z.shape[1:]) if loss.link is None else loss.link(model.mean).float()
-    for chunk in z.split(_ROWS_AT_A_TIME):
+    starts = range(0, len(z), _ROWS_AT_A_TIME)
+    for start, chunk in zip(starts, z.split(_ROWS_AT_A_TIME), strict=True):
         target = model.target(chunk, chunk)
         losses = loss.function(guess.expand_as(target), target, reduction="none")
+        if missing is not None:
+            losses = losses.masked_fill(missing[start : start + len(chunk)], 0.0)
         total += float(losses.sum(dtype=torch.float64))
     return total / math.prod(z.shape)
 

@@ -21,8 +21,8 @@ from skae._supervised import BaseSupervised, LabelledRows
 class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
     r"""Regressor whose lower layers are an autoencoder's encoder, trained without targets first.
 
-    An autoencoder is fitted to all rows. Its encoder :math:`f` and a linear head :math:`h` on top
-    of the code, with hidden layers if wished, then minimise the weighted squared error,
+    An autoencoder is fitted to all distinct rows. Its encoder :math:`f` and a linear head :math:`h`
+    on top of the code, with hidden layers if wished, then minimise the weighted squared error,
 
     .. math::
 

@@ -95,6 +95,26 @@ class TrainingRuns:
         # Dropout draws on the device; batches are drawn on the CPU.
         network.set_generator(torch.Generator(device).manual_seed(generator.initial_seed()))
         parameters = FlatParameters(p for p in network.parameters() if p.requires_grad)
+        settings, shrinkage, operations = self._pace(
+            network, division, max_epochs, constant_learning_rate=constant_learning_rate
+        )
+        solver = SOLVERS[self.solver](parameters, shrinkage)
+        solver.n_models = division.n_models or 1
+        return Run(parameters, solver, settings, generator, operations)
+
+    def _pace(
+        self,
+        network: Network,
+        division: Division,
+        max_epochs: int,
+        *,
+        constant_learning_rate: bool = False,
+    ) -> tuple[Settings, float, float]:
+        """Return what depends on the number of rows.
+
+        That is the settings, by how much the solver shrinks the weights, and the floating-point
+        operations of a step.
+        """
         n_rows = division.n_training
         if SOLVERS[self.solver].full_batch:
             batch_size = n_rows
@@ -122,11 +142,10 @@ class TrainingRuns:
             n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
             n_steps = n_epochs * len(batch_sizes(division, settings))
             mean_rate = settings.learning_rate * (1.0 if constant_learning_rate else 0.5)
-            shrinkage /= mean_rate * n_steps
-        solver = SOLVERS[self.solver](parameters, shrinkage)
+            # In so few steps that one would turn the weights round, each may only set them to 0.
+            shrinkage = min(shrinkage / (mean_rate * n_steps), 1.0 / settings.learning_rate)
         # Forward, into the input and into the weights: a product and a sum each.
-        operations = 6.0 * network.n_products() * batch_size
-        return Run(parameters, solver, settings, generator, operations)
+        return settings, shrinkage, 6.0 * network.n_products() * batch_size
 
     def _train(
         self,

@@ -179,8 +179,9 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
     ) -> tuple[Model, float]:
         model, left_over = super()._new_model(X, division, generator)
         encoder, decoder = model.network.encoder, model.network.decoder
-        if self.penalty == "kl" and not self._is_plain():
-            # From a rate of a half, the way to a small one takes longer than all else.
+        if self.penalty == "kl" and not self._is_plain() and self.shortcut is None:
+            # From a rate of a half, the way to a small one takes longer than all else. The start
+            # at PCA, on the other hand, is one at that rate.
             encoder.layers[-1].bias.fill_(math.log(self.sparsity / (1.0 - self.sparsity)))
         if self.penalty == "topk" and len(encoder.layers) == 1 and not self.tied_weights:
             # Units whose atoms do not match what they detect would lose, and die [4]_.

@@ -107,12 +107,16 @@ def check_count(name: str, value: Any, *, lowest: int = 1) -> None:
         raise ValueError(f"{name}={value!r} must be an int of {lowest} or more.")
 
 
+# MinMaxScaler leaves [0, 1] by as much, and a loss does not notice.
+_ROUNDING = 1e-6
+
+
 def check_probabilities(X: NDArray[Any], wanting: str, remedy: str) -> None:
     """Check that X is in [0, 1], as `wanting` asks; missing entries (NaN) do not count."""
     low, high = np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
-    if low < 0 or high > 1:
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise ValueError(
-            f"{wanting} needs X in [0, 1], but X has values from {low:g} to {high:g}. {remedy}"
+            f"{wanting} needs X in [0, 1], but X has values from {low:.7g} to {high:.7g}. {remedy}"
         )
 
 

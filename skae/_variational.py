@@ -184,17 +184,24 @@ class VariationalAutoencoder(BaseAutoencoder):
         if network.noise_variance is not None:
             noise_variance = likeliest_noise(errors)
             network.track_noise(noise_variance)
-        nats = negative_log_likelihood(errors, noise_variance).mean() + _unit(model)
+        nats = negative_log_likelihood(errors.sum(-1), errors.shape[-1], noise_variance)
         divergence = divergence_from_prior(mean, log_variance).mean()
-        return {"reconstruction": nats, "divergence": self.beta * divergence}
+        return {"reconstruction": nats.mean() + _unit(model), "divergence": self.beta * divergence}
 
     def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:
         network = _variational(model).eval()
         errors, divergence = self._error_sums(model, network, z)
+        network.train()
+        return torch.stack([errors, divergence])
+
+    def _concluded_losses(self, model: Model, measured: Tensor, counted: Tensor) -> Tensor:
+        errors, divergence = measured
+        network = _variational(model)
         if network.noise_variance is not None:
             # In training rows the noise is smaller than in fresh ones.
-            network.noise_variance = likeliest_noise(errors)
-        network.train()
+            n_entries = counted.sum(-1, keepdim=True).clamp_min(1) * len(model.mean)
+            noise = torch.where(counted, errors, 0.0).sum(-1, keepdim=True) / n_entries
+            network.noise_variance = noise.clamp_min(LEAST_NOISE)
         return self._row_losses(model, network, errors, divergence)
 
     def _loss_of_start(self, model: Model, data: Tensor, r2: float) -> float:
@@ -208,16 +215,17 @@ class VariationalAutoencoder(BaseAutoencoder):
     def _error_sums(
         self, model: Model, network: VariationalNetwork, z: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Errors of each row at one draw of its code, the same in each call; its divergence."""
+        """Error of each row at one draw of its code, the same in each call; its divergence."""
         mean, log_variance = network.posterior(z)
         generator = torch.Generator(z.device).manual_seed(0)
         errors = model.entry_losses(network.decode(draw_code(mean, log_variance, generator)), z)
-        return errors, divergence_from_prior(mean, log_variance)
+        return errors.sum(-1), divergence_from_prior(mean, log_variance)
 
     def _row_losses(
         self, model: Model, network: VariationalNetwork, errors: Tensor, divergence: Tensor
     ) -> Tensor:
-        nats = negative_log_likelihood(errors, network.noise_variance) + _unit(model)
+        n_features = len(model.mean)
+        nats = negative_log_likelihood(errors, n_features, network.noise_variance) + _unit(model)
         return nats + self.beta * divergence
 
     def _settle(self, judge: Judge) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from instances import make_fast
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -427,6 +428,53 @@ def test_partial_fit_keeps_the_first_units(digits):
     mean = model.mean_
     model.partial_fit(digits[300:310] + 5)
     np.testing.assert_array_equal(model.mean_, mean)
+
+
+def test_strong_decay_in_few_steps_leaves_partial_fit_at_pca(iris):
+    """A step shrinks the weights to 0 at most: it does not turn them round."""
+    shuffled = np.random.default_rng(0).permutation(iris)
+    model = fast(2, weight_decay=5.0, max_iter=1)
+    for rows in np.array_split(np.tile(shuffled, (4, 1)), 40):
+        model.partial_fit(rows)
+    assert len(model.loss_curve_) == len(model.history_["reconstruction"]) == 40
+    assert max(model.loss_curve_) < 1
+
+
+@pytest.mark.parametrize("first", [10, 300])
+def test_batches_and_decay_of_partial_fit_are_those_of_its_part(digits, first):
+    model = fast(2, weight_decay=5.0, max_iter=10, batch_size=64)
+    model.partial_fit(digits[:first]).partial_fit(digits[:1000])
+    run = model._unfinished[1]
+    assert run.settings.batch_size == 64
+    n_steps = round(1000 / 64)
+    assert n_steps * run.settings.learning_rate * run.solver.shrinkage == pytest.approx(5.0 / 10)
+
+
+def test_partial_fit_recovers_from_a_part_that_diverged(iris):
+    shuffled = np.random.default_rng(0).permutation(iris)
+    model = fast(2).partial_fit(shuffled[:50])
+    astray = shuffled[:50].copy()
+    astray[3, 1] = 1e25
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        model.partial_fit(astray)
+    model.partial_fit(shuffled[50:100]).partial_fit(shuffled[100:])
+    assert not np.isfinite(model.loss_curve_[1])
+    assert max(model.loss_curve_[2:]) < 1
+
+
+def test_a_deep_copy_stays_on_its_device_and_a_pickle_does_not(iris):
+    """As on a GPU; "meta" is a device that every machine has."""
+    model = fast().fit(iris)._model
+    path = model.network.encoder.shortcut
+    model.network.to("meta")
+    assert copy.deepcopy(model).device.type == "meta"
+    model.network.encoder.set_linear_path(path, None)
+    assert model.network.encoder.shortcut.device.type == "meta"
+
+
+def test_log_loss_bears_the_rounding_of_a_scaler():
+    X = np.array([[0.0, 1.0 + 2e-16], [1.0, 0.0], [0.5, 0.5]] * 10)
+    assert np.isfinite(fast(1, loss="log_loss").fit(X).transform(X)).all()
 
 
 def test_partial_fit_takes_a_single_row_later(digits):

@@ -310,3 +310,30 @@ def test_masked_chains_keep_the_moments_of_digits(digits):
     ours, theirs = (np.corrcoef(part[:, varied].T).ravel() for part in (rows, digits))
     off_diagonal = theirs < 0.999
     assert np.corrcoef(ours[off_diagonal], theirs[off_diagonal])[0, 1] > 0.7
+
+
+def test_draws_of_counts_have_their_totals():
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(20), 3)[rng.integers(3, size=400)]
+    X = rng.poisson(shares * 200).astype(float)
+    model = DenoisingAutoencoder(3, loss="multinomial", random_state=0, max_iter=5).fit(X)
+    drawn = model.sample(200, n_steps=20, random_state=0)
+    assert drawn.sum(axis=1).mean() == pytest.approx(X.sum(axis=1).mean(), rel=0.02)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.5, 0.9])
+def test_predicting_the_mean_scores_0_however_much_is_missing(missing):
+    rng = np.random.default_rng(0)
+    X = (rng.random((400, 20)) < 0.3).astype(float)
+    X[rng.random(X.shape) < missing] = np.nan
+    model = DenoisingAutoencoder(2, loss="log_loss", shortcut=None, random_state=0, max_iter=1)
+    assert model.fit(X).validation_scores_[0] == pytest.approx(0, abs=1e-3)
+
+
+def test_salt_and_pepper_bears_a_part_without_a_feature(iris):
+    shuffled = np.random.default_rng(0).permutation(iris)
+    model = DenoisingAutoencoder(2, noise="salt_and_pepper", random_state=0)
+    model.partial_fit(shuffled[:100])
+    without = shuffled[100:].copy()
+    without[:, 1] = np.nan
+    assert max(model.partial_fit(without).loss_curve_) < 1

@@ -46,6 +46,13 @@ def test_dead_units_are_found(digits):
     assert len(model.dead_units_) == (code == 0).all(axis=0).sum() > 0
 
 
+def test_rates_may_start_at_pca(wine):
+    X = StandardScaler().fit_transform(wine)
+    anchored = fit(X, 8, penalty="kl", shortcut="pca")
+    assert anchored.validation_scores_[0] > 0.5
+    assert anchored.score(X) > fit(X, 8, penalty="kl").score(X)
+
+
 def test_a_code_without_active_units_is_warned_of(digits):
     with pytest.warns(UserWarning, match=r"No unit .* active .*Lower alpha \(now 10\)"):
         model = fit(digits, 8, alpha=10.0)

@@ -333,3 +333,12 @@ def test_a_failed_fit_leaves_nothing_behind(iris_data):
     with pytest.raises(ValueError, match="freeze=5"):
         model.fit(X, y)
     assert not [name for name in vars(model) if name.endswith("_") or name == "_predictor"]
+
+
+def test_a_fold_without_a_class_may_have_its_weight(iris_data):
+    X, y = iris_data
+    weights = {0: 1.0, 1: 2.0, 2: 3.0}
+    two = y < 2
+    known = classifier(class_weight={0: 1.0, 1: 2.0}).fit(X[two], y[two])
+    more = classifier(class_weight=weights).fit(X[two], y[two])
+    np.testing.assert_array_equal(more.predict_proba(X), known.predict_proba(X))

@@ -404,3 +404,12 @@ def test_noise_after_many_parts_is_not_that_of_the_last(iris):
         model.partial_fit(iris[order[start : start + 15]])
     before = model.noise_variance_
     assert model.partial_fit(iris[:1]).noise_variance_ == pytest.approx(before, rel=0.15)
+
+
+def test_the_noise_is_that_of_all_held_out_rows(factor_model, monkeypatch):
+    """However many of them are encoded at a time."""
+    X = factor_model[0]
+    whole = fit(X, 3, shortcut=None)
+    monkeypatch.setattr("skae._core.held_out._CHUNK", 7)
+    parts = fit(X, 3, shortcut=None)
+    assert parts.noise_variance_ == pytest.approx(whole.noise_variance_, rel=0.1)

@@ -175,7 +175,7 @@ def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
         # Missing entries are NaN and do not count.
         error += float((model.decode(code) - chunk).square().nansum())
         total += float((chunk - centre).square().nansum())
-        codes.append(code.double().cpu() if linear else code.cpu())
+        codes.append(code.cpu().double() if linear else code.cpu())
     return torch.cat(codes), 1.0 - error / max(total, 1e-30)
 
 

@@ -88,8 +88,11 @@ def balanced_thresholds(units: Tensor) -> Tensor:
     gaps = ordered.diff(dim=0)
     ranks = torch.arange(1, n_rows, dtype=torch.float64)[:, None] - n_rows / 2
     near = ranks.abs() <= max(0.5, _LEEWAY / 2 * n_rows)
+    # What rounding might do to a value. Not of the range: one stray row would leave no gap but its.
+    tail = n_rows // 20
+    spread = ordered[-1 - tail] - ordered[tail]
+    smallest = 1e-6 * torch.maximum(spread, ordered[1:].abs().maximum(ordered[:-1].abs()))
     # Any gap near the median is better than one further off; there, the widest is the best.
-    smallest = 1e-6 * (ordered[-1] - ordered[0])
     merit = torch.where(near, gaps / gaps.max(0).values.clamp_min(1e-300), -ranks.abs())
     merit = torch.where(gaps > smallest, merit, -torch.inf)
     chosen = merit.argmax(0, keepdim=True)

@@ -81,15 +81,35 @@ def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Division:
     return Division([*training, everything], held_out, counted)
 
 
+def _as_measured(measured: Tensor, counted: Tensor) -> Tensor:
+    return measured
+
+
 class Judge:
-    """Loss of each held-out row under the present parameters."""
+    """Loss of each held-out row under the present parameters.
+
+    Parameters
+    ----------
+    measure : callable
+        A part of the rows to what decides their losses, rows on the last axis.
+    data : Tensor
+    division : Division
+    conclude : callable
+        ``(measured, counted)``, of all held-out rows, to their losses; by default what is measured
+        is the losses.
+    """
 
     def __init__(
-        self, row_losses: Callable[[Tensor], Tensor], data: Tensor, division: Division
+        self,
+        measure: Callable[[Tensor], Tensor],
+        data: Tensor,
+        division: Division,
+        conclude: Callable[[Tensor, Tensor], Tensor] = _as_measured,
     ) -> None:
         assert division.held_out is not None
         assert division.counted is not None
-        self.row_losses = row_losses
+        self.measure = measure
+        self.conclude = conclude
         self.data = data
         n_rows = rows_at_a_time(_CHUNK, math.prod(data.shape[1:]))
         self.chunks = division.held_out.to(data.device).split(n_rows, dim=-1)
@@ -97,8 +117,9 @@ class Judge:
 
     @torch.no_grad()
     def __call__(self) -> Tensor:
-        losses = torch.cat([self.row_losses(self.data[rows]) for rows in self.chunks], dim=-1)
-        return losses[self.counted].double()
+        measured = torch.cat([self.measure(self.data[rows]) for rows in self.chunks], dim=-1)
+        losses = self.conclude(measured, self.counted)
+        return losses[self.counted].cpu().double()
 
 
 def is_clearly_better(losses: Tensor, start: Tensor, unit: float | None = None) -> bool:

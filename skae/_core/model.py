@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,14 @@ class NetworkInUnits(Generic[AnyNetwork]):
     scale: float
     _networks: dict[torch.dtype, AnyNetwork]
     _means: dict[tuple[torch.device, torch.dtype], Tensor]
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        # A copy, unlike a pickle, stays on its device.
+        copied = object.__new__(type(self))
+        memo[id(self)] = copied
+        state = {**self.__dict__, "_networks": {}, "_means": {}}
+        copied.__dict__.update(copy.deepcopy(state, memo))
+        return copied
 
     def __getstate__(self) -> dict[str, object]:
         # A fitted model opens on a machine without the device it was fitted on.

@@ -102,8 +102,12 @@ class Perceptron(nn.Module):
         self._exact: tuple[Tensor | None, Tensor | None] = (None, None)
 
     def set_linear_path(self, shortcut: Tensor | None, offset: Tensor | None) -> None:
-        """Lay ``x shortcut + offset`` beside the layers; both float64."""
-        self.shortcut, self.offset = self._exact = (shortcut, offset)
+        """Lay ``x shortcut + offset`` beside the layers; both float64, on any device."""
+        self._exact = (shortcut, offset)
+        device = next(self.parameters()).device
+        self.shortcut, self.offset = (
+            None if part is None else part.to(device) for part in self._exact
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.hidden(x), x)

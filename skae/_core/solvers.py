@@ -50,10 +50,17 @@ class Solver(ABC):
     parameters : FlatParameters
     shrinkage : float
         Decoupled weight decay, in units of the learning rate: a step at learning rate r multiplies
-        the weights by ``1 - r * shrinkage``.
+        the weights by ``1 - r * shrinkage``. May be set anew between steps.
+
+    Attributes
+    ----------
+    n_models : int
+        The loss is a mean over models side by side; the gradient is that of their sum.
     """
 
     full_batch = False
+    shrinkage: float
+    n_models = 1
 
     @abstractmethod
     def __init__(self, parameters: FlatParameters, shrinkage: float) -> None: ...
@@ -71,11 +78,11 @@ class AdamW(Solver):
     """
 
     def __init__(self, parameters: FlatParameters, shrinkage: float) -> None:
+        self.shrinkage = shrinkage
         self.values, self.gradients = [parameters.values], [parameters.gradients]
         self.means = [torch.zeros_like(parameters.values)]
         self.squares = [torch.zeros_like(parameters.values)]
         self.steps = [torch.zeros((), device=parameters.values.device)]
-        self.shrinkage = shrinkage
 
     def step(self, closure: Closure, learning_rate: float) -> None:
         closure()
@@ -102,11 +109,11 @@ class SGD(Solver):
     """Gradient descent with Nesterov's momentum of 0.9."""
 
     def __init__(self, parameters: FlatParameters, shrinkage: float) -> None:
+        self.shrinkage = shrinkage
         self.values = parameters.values
         self.optimizer = torch.optim.SGD(
             [parameters.leaf()], lr=1.0, momentum=0.9, nesterov=True, foreach=True
         )
-        self.shrinkage = shrinkage
 
     def step(self, closure: Closure, learning_rate: float) -> None:
         closure()
@@ -122,6 +129,7 @@ class Muon(Solver):
     """
 
     def __init__(self, parameters: FlatParameters, shrinkage: float) -> None:
+        self.shrinkage = shrinkage
         matrices: list[Tensor] = []
         rest: list[Tensor] = []
         for p in parameters.tensors:
@@ -130,17 +138,13 @@ class Muon(Solver):
             for values, gradients in _models(p.detach(), p.grad):
                 values.grad = gradients
                 (rest if is_bias or values.ndim < 2 else matrices).append(values)
-        self.muon = torch.optim.Muon(
-            matrices, lr=1.0, weight_decay=shrinkage, adjust_lr_fn="match_rms_adamw"
-        )
-        self.adamw = torch.optim.AdamW(
-            rest, lr=1.0, betas=(0.9, 0.99), weight_decay=shrinkage, foreach=True
-        )
+        self.muon = torch.optim.Muon(matrices, lr=1.0, adjust_lr_fn="match_rms_adamw")
+        self.adamw = torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.99), foreach=True)
 
     def step(self, closure: Closure, learning_rate: float) -> None:
         closure()
         for optimizer in (self.muon, self.adamw):
-            optimizer.param_groups[0]["lr"] = learning_rate
+            optimizer.param_groups[0].update(lr=learning_rate, weight_decay=self.shrinkage)
             optimizer.step()
 
 
@@ -155,12 +159,13 @@ class LBFGS(Solver):
     """Limited-memory BFGS on the whole data, with a strong-Wolfe line search (Nocedal 1980).
 
     Decoupled decay would break the curvature estimates, so decay is a penalty here: `shrinkage`
-    times half the mean squared weight.
+    times half the mean squared weight of a model.
     """
 
     full_batch = True
 
     def __init__(self, parameters: FlatParameters, shrinkage: float) -> None:
+        self.shrinkage = shrinkage
         self.values, self.gradients = parameters.values, parameters.gradients
         self.optimizer = torch.optim.LBFGS(
             [parameters.leaf()],
@@ -172,13 +177,12 @@ class LBFGS(Solver):
             tolerance_grad=1e-12,
             tolerance_change=1e-15,
         )
-        self.shrinkage = shrinkage
 
     def step(self, closure: Closure, learning_rate: float) -> None:
         def penalised() -> Tensor:
-            loss = closure()
+            loss = closure() * self.n_models  # whose gradient it is
             if self.shrinkage:
-                scale = self.shrinkage / self.values.numel()
+                scale = self.shrinkage * self.n_models / self.values.numel()
                 self.gradients.add_(self.values, alpha=scale)
                 loss = loss + 0.5 * scale * self.values.square().sum()
             return loss

@@ -115,6 +115,8 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
         """Finish a training."""
         network.set_generator(None)
         network.head_alone = False
+        if next(network.parameters()).device.type != "cuda":  # not every device has float64
+            network.cpu()
         network.network.restore_linear_paths()
         return cls(network.eval(), model.mean, model.scale)
 

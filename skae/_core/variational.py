@@ -31,13 +31,14 @@ def draw_code(mean: Tensor, log_variance: Tensor, generator: torch.Generator | N
     return torch.addcmul(mean, (0.5 * log_variance).exp(), noise)
 
 
-def negative_log_likelihood(errors: Tensor, noise_variance: Tensor | None) -> Tensor:
-    """-log p(x|z) of each row, from the errors of its entries."""
-    total = errors.sum(-1)
+def negative_log_likelihood(
+    errors: Tensor, n_features: int, noise_variance: Tensor | None
+) -> Tensor:
+    """-log p(x|z) of each row, from the summed errors of its entries."""
     if noise_variance is None:
-        return total
-    constant = 0.5 * errors.shape[-1] * (2.0 * math.pi * noise_variance).log()
-    return total / (2.0 * noise_variance) + constant
+        return errors
+    constant = 0.5 * n_features * (2.0 * math.pi * noise_variance).log()
+    return errors / (2.0 * noise_variance) + constant
 
 
 def likeliest_noise(errors: Tensor) -> Tensor:
@@ -73,8 +74,8 @@ def log_weights(
     codes = mean + (0.5 * log_variance).exp() * noise[:, None]
     prior_over_posterior = 0.5 * (noise.square()[:, None] + log_variance - codes.square()).sum(-1)
     outputs = network.decode(codes.flatten(0, 1)).view(len(noise), *z.shape)
-    errors = model.entry_losses(outputs, z.expand_as(outputs))
-    return prior_over_posterior - negative_log_likelihood(errors, noise_variance)
+    errors = model.entry_losses(outputs, z.expand_as(outputs)).sum(-1)
+    return prior_over_posterior - negative_log_likelihood(errors, z.shape[-1], noise_variance)
 
 
 @torch.no_grad()

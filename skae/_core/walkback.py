@@ -87,6 +87,6 @@ class Walkback:
         if model.loss.draw is None:
             noise = torch.empty_like(output).normal_(generator=generator)
             return output, output + noise * self.residual_deviations.to(output.device)
-        x = model.loss.response(output)
+        x = model.response(output)
         mean = model.mean_like(x)
         return (x - mean) / model.scale, (model.loss.draw(x, generator) - mean) / model.scale

@@ -85,3 +85,10 @@ def test_thresholds_follow_the_batches_in_training():
     for _ in range(200):
         made.encode(x)
     torch.testing.assert_close(made.thresholds, made.encoder(x).mean(0).detach())
+
+
+def test_a_stray_row_leaves_the_threshold_at_the_median():
+    units = torch.randn(60_000, 1, generator=torch.Generator().manual_seed(0))
+    units[0] = 1000.0
+    share = (units > balanced_thresholds(units)).double().mean()
+    assert float(share) == pytest.approx(0.5, abs=0.01)

@@ -59,7 +59,8 @@ def test_normal_likelihood_is_scipys(rng):
     x, output = rng.normal(size=(2, 6, 5))
     squares = torch.from_numpy(np.square(x - output))
     expected = -stats.norm.logpdf(x, output, np.sqrt(0.3)).sum(1)
-    assert negative_log_likelihood(squares, torch.tensor([0.3])).numpy() == pytest.approx(expected)
+    found = negative_log_likelihood(squares.sum(-1), 5, torch.tensor([0.3]))
+    assert found.numpy() == pytest.approx(expected)
 
 
 def test_bernoulli_likelihood_is_scipys(rng):
@@ -67,16 +68,17 @@ def test_bernoulli_likelihood_is_scipys(rng):
     loss = LOSSES["log_loss"].function
     entries = loss(torch.from_numpy(logits), torch.from_numpy(x).double(), reduction="none")
     expected = -stats.bernoulli.logpmf(x, 1 / (1 + np.exp(-logits))).sum(1)
-    assert negative_log_likelihood(entries, None).numpy() == pytest.approx(expected)
+    assert negative_log_likelihood(entries.sum(-1), 5, None).numpy() == pytest.approx(expected)
 
 
 def test_likeliest_noise_is_at_the_minimum():
     errors = torch.rand(2, 7, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     noise = likeliest_noise(errors)
     assert noise.shape == (2, 1)
-    least = negative_log_likelihood(errors, noise).mean(-1)
+    sums = errors.sum(-1)
+    least = negative_log_likelihood(sums, 3, noise).mean(-1)
     for factor in (0.9, 1.1):
-        assert (negative_log_likelihood(errors, factor * noise).mean(-1) > least).all()
+        assert (negative_log_likelihood(sums, 3, factor * noise).mean(-1) > least).all()
 
 
 def linear_model(n_features: int, n_components: int) -> tuple[Model, VariationalNetwork]:

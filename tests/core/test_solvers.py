@@ -205,3 +205,22 @@ def test_lbfgs_searches_on_where_a_full_step_overshoots():
     for _ in range(60):
         solver.step(rosenbrock, 1.0)
     torch.testing.assert_close(flat.values, torch.ones(2, dtype=torch.float64))
+
+
+def test_lbfgs_decays_models_side_by_side_as_if_alone():
+    """The loss is a mean over models, its gradient that of their sum."""
+    models = nn.Parameter(torch.zeros(2, 1, dtype=torch.float64))
+    flat = FlatParameters([models])
+    goals = torch.tensor([[1.0], [3.0]], dtype=torch.float64)
+
+    def closure():
+        flat.gradients.zero_()
+        losses = (models - goals).square()
+        losses.sum().backward()
+        return losses.detach().mean()
+
+    solver = LBFGS(flat, 0.7)
+    solver.n_models = 2
+    for _ in range(20):
+        solver.step(closure, 1.0)
+    torch.testing.assert_close(models.detach(), 2 * goals / 2.7)
