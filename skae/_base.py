@@ -510,7 +510,11 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             data = self._training_data(rows, model, device)
             # Parts differ in their rows, and a caller may have a schedule of the learning rate.
             run.settings, run.solver.shrinkage, run.operations = self._pace(
-                model.network, division, 1, constant_learning_rate=True
+                model.network,
+                division,
+                1,
+                constant_learning_rate=True,
+                first_rate=run.first_rate,
             )
         else:
             generator = self._new_generator()

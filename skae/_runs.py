@@ -43,6 +43,7 @@ class Run:
     settings: Settings
     generator: torch.Generator
     operations: float  # of a step, floating-point
+    first_rate: float  # learning rate at its start
 
 
 class TrainingRuns:
@@ -100,7 +101,7 @@ class TrainingRuns:
         )
         solver = SOLVERS[self.solver](parameters, shrinkage)
         solver.n_models = division.n_models or 1
-        return Run(parameters, solver, settings, generator, operations)
+        return Run(parameters, solver, settings, generator, operations, settings.learning_rate)
 
     def _pace(
         self,
@@ -109,11 +110,13 @@ class TrainingRuns:
         max_epochs: int,
         *,
         constant_learning_rate: bool = False,
+        first_rate: float | None = None,
     ) -> tuple[Settings, float, float]:
         """Return what depends on the number of rows.
 
         That is the settings, by how much the solver shrinks the weights, and the floating-point
-        operations of a step.
+        operations of a step. Where the caller changes the learning rate from part to part, the
+        weights shrink by `weight_decay` at `first_rate`, and at a lower rate by less.
         """
         n_rows = division.n_training
         if SOLVERS[self.solver].full_batch:
@@ -141,7 +144,8 @@ class TrainingRuns:
             # half the highest one on average.
             n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
             n_steps = n_epochs * len(batch_sizes(division, settings))
-            mean_rate = settings.learning_rate * (1.0 if constant_learning_rate else 0.5)
+            mean_rate = first_rate or settings.learning_rate
+            mean_rate *= 1.0 if constant_learning_rate else 0.5
             # In so few steps that one would turn the weights round, each may only set them to 0.
             shrinkage = min(shrinkage / (mean_rate * n_steps), 1.0 / settings.learning_rate)
         # Forward, into the input and into the weights: a product and a sum each.
