@@ -56,10 +56,14 @@ def maps(name: str, most_drawn: int, directory: str | None) -> Figure:
 
 def accuracy_against_size(content: dict[str, Any]) -> Figure:
     """Draw the k-NN accuracy of maps against the size of the code, a panel a set."""
+    rows = {
+        case: row for case, row in means_over_seeds(content["rows"]).items() if not row["error"]
+    }
+    # A seed draws other rows, so only means over as many seeds compare.
     means = {
-        case: row["knn_accuracy"]
-        for case, row in means_over_seeds(content["rows"]).items()
-        if not row["error"]
+        (name, method, k): row["knn_accuracy"]
+        for (name, method, k), row in rows.items()
+        if row["seeds"] == rows[name, "raw", None]["seeds"]
     }
     names = list(dict.fromkeys(name for name, _, _ in means))
     ticks = sorted({k for _, _, k in means if k})
@@ -71,6 +75,8 @@ def accuracy_against_size(content: dict[str, Any]) -> Figure:
         )
         for method, colour in LINES.items():
             sizes = [k for k in ticks if (name, method, k) in means]
+            if not sizes:
+                continue
             accuracies = [means[name, method, k] for k in sizes]
             axis.plot(
                 sizes, accuracies, "o-", color=colour, label=method, linewidth=2, markersize=5

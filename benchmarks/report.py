@@ -646,8 +646,8 @@ def tsne_section(content: Content) -> str:
     settings, means = content["settings"], means_over_seeds(_as_declared(content["rows"]))
     parts = [
         f"At most {settings['most_fitted']} rows fitted, {settings['most_drawn']} of them drawn; "
-        "means over the seeds that a set has. Trustworthiness, continuity and neighbours kept: "
-        "against the raw rows.",
+        "means over seeds. A seed draws other rows, so compare methods of equally many seeds. "
+        "Trustworthiness, continuity and neighbours kept: against the raw rows.",
     ]
     parts.append(_recipe_against_pca(means))
     parts.append(
