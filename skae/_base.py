@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -29,6 +30,7 @@ from skae._core.networks import (
     build_network,
     select_model,
 )
+from skae._core.numerics import resting_place
 from skae._core.objectives import Autograd, Backpropagation
 from skae._core.training import History, Objective
 from skae._fitted import Array, FittedMethods
@@ -172,6 +174,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
 
         data is all rows; None where only a part of them is at hand (`partial_fit`).
         """
+
+    def _of_silent_code(self) -> str | None:
+        """Say what is to be done if the fitted code is the same for every row; None if not."""
+        return None
 
     def _centre(self, model: Model, X: Any) -> NDArray[np.float64]:
         """Return `mean_`."""
@@ -326,6 +332,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         # All fitted attributes appear at once: nothing half-fitted looks fitted.
         self.__dict__.pop("_unfinished", None)
         self.__dict__.update(fitted)
+        advice = self._of_silent_code()
+        if advice is not None and np.ptp(rows, axis=0).any():
+            warnings.warn(advice, stacklevel=4)
         return self
 
     def _validate_training_rows(self, X: ArrayLike, *, reset: bool) -> Array:
@@ -448,8 +457,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         if axes is Axes.PRINCIPAL and history.best_epoch == 0 and self.shortcut == "pca":
             axes = Axes.AS_TRAINED  # a start at PCA is on its principal axes already
         code = describe(model, data, axes)
-        if device.type == "cuda":  # elsewhere codes in float64 need the CPU
-            network.to(device)
+        network.to(resting_place(device))
         carried = code.carried / code.carried.sum().clamp_min(1e-30)
         fitted: dict[str, Any] = {
             "_model": model,
@@ -538,7 +546,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             del fitted["explained_variance_ratio_"]
         for name in ("n_iter_", "best_iter_", "loss_curve_"):
             fitted[name] = getattr(self, name, type(fitted[name])()) + fitted[name]
-        before = {} if first else self.history_
+        before = getattr(self, "history_", {})
         fitted["history_"] = {
             name: before.get(name, []) + values for name, values in fitted["history_"].items()
         }

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -234,15 +233,13 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
             "dead_units_": np.flatnonzero(n_zeros == len(data)),
         }
 
-    def _fit(self, X: ArrayLike, y: object) -> Self:
-        super()._fit(X, y)
-        if len(self.dead_units_) == self.n_components_ and np.ptp(self._validate_rows(X), 0).any():
-            warnings.warn(
-                "No unit of the code is active on any training row, so transform returns zeros: "
-                f"the penalty costs more than the code explains. Lower alpha (now {self.alpha:g}).",
-                stacklevel=4,
-            )
-        return self
+    def _of_silent_code(self) -> str | None:
+        if len(self.dead_units_) < self.n_components_:
+            return None
+        return (
+            "No unit of the code is active on any training row, so transform returns zeros: the "
+            f"penalty costs more than the code explains. Lower alpha (now {self.alpha:g})."
+        )
 
     def transform(self, X: ArrayLike) -> Array | csr_array:
         """Encode X.

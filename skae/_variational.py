@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,7 +42,7 @@ _ACTIVE = 0.01
 _ROWS_AT_A_TIME = 4096
 _BINARY = (
     "likelihood='bernoulli'",
-    "Binarise X, scale it with MinMaxScaler, or use likelihood='gaussian'.",
+    "Binarise X, scale it with MinMaxScaler(clip=True), or use likelihood='gaussian'.",
 )
 
 
@@ -257,20 +256,18 @@ class VariationalAutoencoder(BaseAutoencoder):
             variance = float(relative * np.square(np.float64(model.scale)))
         return {"active_units_": active, "noise_variance_": variance, "_noise": relative}
 
-    def _fit(self, X: ArrayLike, y: object) -> Self:
-        super()._fit(X, y)
-        if len(self.active_units_) == 0 and np.ptp(self._validate_rows(X), axis=0).any():
-            remedies = [f"Lower beta (now {self.beta:g})"]
-            if self.shortcut is None:
-                remedies += [f"train for longer (max_iter, now {self.max_iter})"]
-                remedies += ["begin at PCA (shortcut='pca')"]
-            warnings.warn(
-                "No unit of the code tells rows apart: the posterior is the prior for every row "
-                "(posterior collapse), and transform returns next to nothing. "
-                f"{', or '.join(remedies)}.",
-                stacklevel=4,
-            )
-        return self
+    def _of_silent_code(self) -> str | None:
+        if len(self.active_units_) > 0:
+            return None
+        remedies = [f"Lower beta (now {self.beta:g})"]
+        if self.shortcut is None:
+            remedies += [f"train for longer (max_iter, now {self.max_iter})"]
+            remedies += ["begin at PCA (shortcut='pca')"]
+        return (
+            "No unit of the code tells rows apart: the posterior is the prior for every row "
+            "(posterior collapse), and transform returns next to nothing. "
+            f"{', or '.join(remedies)}."
+        )
 
     # -- the code --------------------------------------------------------------------------------
 

@@ -462,7 +462,7 @@ def test_partial_fit_recovers_from_a_part_that_diverged(iris):
     assert max(model.loss_curve_[2:]) < 1
 
 
-def test_a_deep_copy_stays_on_its_device_and_a_pickle_does_not(iris):
+def test_a_deep_copy_and_a_linear_path_stay_on_their_device(iris):
     """As on a GPU; "meta" is a device that every machine has."""
     model = fast().fit(iris)._model
     path = model.network.encoder.shortcut

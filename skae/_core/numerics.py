@@ -12,6 +12,11 @@ import torch
 _SMALL_STEP = 8e7
 
 
+def resting_place(device: torch.device) -> torch.device:
+    """Return where a network stays that was trained on this device: it encodes float64, too."""
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
 def _denormals_are_flushed() -> bool:
     # torch has no getter. Half of the smallest normal double is denormal.
     smallest = torch.tensor(torch.finfo(torch.float64).tiny, dtype=torch.float64)

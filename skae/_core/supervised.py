@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from skae._core.model import Model, NetworkInUnits
 from skae._core.networks import AutoencoderNetwork, Dense, Network, Perceptron
+from skae._core.numerics import resting_place
 
 _CHUNK = 8192
 
@@ -115,8 +116,7 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
         """Finish a training."""
         network.set_generator(None)
         network.head_alone = False
-        if next(network.parameters()).device.type != "cuda":  # not every device has float64
-            network.cpu()
+        network.to(resting_place(next(network.parameters()).device))
         network.network.restore_linear_paths()
         return cls(network.eval(), model.mean, model.scale)
 
