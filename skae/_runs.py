@@ -163,7 +163,11 @@ class TrainingRuns:
         must_beat_start: bool = False,
     ) -> History:
         """Train, and warn of an end before time."""
-        with training_numerics(operations=run.operations, precision=self.precision):
+        with training_numerics(
+            operations=run.operations,
+            precision=self.precision,
+            device=run.parameters.values.device,
+        ):
             history = train(
                 run.parameters,
                 run.solver,

@@ -148,6 +148,10 @@ class Perceptron(nn.Module):
 
     def add_linear_path(self, y: Tensor, x: Tensor) -> Tensor:
         """Return ``scale * y + x S + offset``, y being what the layers make of x."""
+        if y.dtype is torch.bfloat16:
+            # Only the layers are of reduced precision: the start stays PCA.
+            with torch.autocast(y.device.type, enabled=False):
+                return self.add_linear_path(y.float(), x.float())
         if self.shortcut is not None:
             if x.ndim == 2:
                 y = torch.addmm(y, x, self.shortcut, beta=self.scale)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import torch
 
@@ -17,6 +19,18 @@ def resting_place(device: torch.device) -> torch.device:
     return device if device.type == "cuda" else torch.device("cpu")
 
 
+@cache
+def has_bfloat16_units(device_type: str) -> bool:
+    """Whether products of bfloat16 are faster than those of float32; elsewhere far slower."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device_type != "cpu":
+        return False
+    # Versions of torch that cannot tell get float32.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(unit) for unit in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def _denormals_are_flushed() -> bool:
     # torch has no getter. Half of the smallest normal double is denormal.
     smallest = torch.tensor(torch.finfo(torch.float64).tiny, dtype=torch.float64)
@@ -24,26 +38,31 @@ def _denormals_are_flushed() -> bool:
 
 
 @contextmanager
-def training_numerics(*, operations: float, precision: str) -> Iterator[None]:
+def training_numerics(*, operations: float, precision: str, device: torch.device) -> Iterator[None]:
     """Set threads, product precision and denormals for a fit; restore them on the way out.
+
+    Reduced precision is torch's autocast: operands and results of products are bfloat16. Float32
+    tensors under `torch.set_float32_matmul_precision("medium")` gain nothing on CPUs without AMX.
 
     Parameters
     ----------
     operations : float
         Floating-point operations of one training step.
     precision : {"float32", "bfloat16"}
+    device : torch.device
     """
     threads = torch.get_num_threads()
-    matmul_precision = torch.get_float32_matmul_precision()
     flushed = _denormals_are_flushed()
+    is_small = operations < _SMALL_STEP
+    # In a small step, conversions take longer than products.
+    reduced = precision == "bfloat16" and not is_small and has_bfloat16_units(device.type)
     try:
-        if operations < _SMALL_STEP:
+        if is_small:
             torch.set_num_threads(1)
-        if precision == "bfloat16":
-            torch.set_float32_matmul_precision("medium")
         torch.set_flush_denormal(True)
-        yield
+        # Weights change in each step, so there is nothing to cache.
+        with torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False):
+            yield
     finally:
         torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision(matmul_precision)
         torch.set_flush_denormal(flushed)

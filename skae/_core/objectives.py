@@ -95,7 +95,7 @@ class _Half:
     def backward(self, delta: Tensor, *, into_input: bool) -> Tensor:
         """Fill the gradients; return the derivative by the input, or `delta` if not asked for."""
         perceptron = self.perceptron
-        delta = self.activation_backward(delta, self.before, self.after)
+        delta = self.activation_backward(delta.to(self.before.dtype), self.before, self.after)
         into_layers = delta if perceptron.scale == 1.0 else delta * perceptron.scale
         first = self.layers[0]
         for layer in self.layers[:0:-1]:
@@ -135,9 +135,17 @@ class _Layer:
         if self.is_shared:
             # Tied weights: the decoder, which comes first, has set its share already.
             self.weight_gradient.add_(product(self.input.mT, delta))
-        else:
+        elif self.before.dtype == self.weight_gradient.dtype:
             product(self.input.mT, delta, out=self.weight_gradient)
-        torch.sum(delta, -2, keepdim=self.has_model_axis, out=self.bias_gradient)
+        else:  # the product is of reduced precision
+            self.weight_gradient.copy_(product(self.input.mT, delta))
+        torch.sum(
+            delta,
+            -2,
+            keepdim=self.has_model_axis,
+            dtype=self.bias_gradient.dtype,
+            out=self.bias_gradient,
+        )
         return product(delta, self.weight_transposed) if into_input else delta
 
 

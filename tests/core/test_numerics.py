@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from skae._core.numerics import training_numerics
+from skae._core.numerics import has_bfloat16_units, training_numerics
 
 SMALL, LARGE = 1e3, 1e15
 
@@ -14,52 +14,84 @@ def flushed() -> bool:
 
 
 def numerics():
-    return torch.get_num_threads(), torch.get_float32_matmul_precision(), flushed()
+    return torch.get_num_threads(), flushed(), torch.is_autocast_enabled("cpu")
+
+
+def numerics_of_training(**changes):
+    settings = {"operations": SMALL, "precision": "float32", "device": torch.device("cpu")}
+    return training_numerics(**settings | changes)
 
 
 @pytest.fixture(params=[False, True], ids=["denormals_kept", "denormals_flushed"])
 def unusual_numerics(request):
     before = numerics()
     torch.set_num_threads(2)
-    torch.set_float32_matmul_precision("high")
     torch.set_flush_denormal(request.param)
     yield numerics()
     torch.set_num_threads(before[0])
-    torch.set_float32_matmul_precision(before[1])
-    torch.set_flush_denormal(before[2])
+    torch.set_flush_denormal(before[1])
+
+
+@pytest.fixture
+def units(monkeypatch):
+    monkeypatch.setattr("skae._core.numerics.has_bfloat16_units", lambda device_type: True)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("operations", [SMALL, LARGE])
-def test_everything_is_put_back(unusual_numerics, precision, operations):
-    with training_numerics(operations=operations, precision=precision):
+def test_everything_is_put_back(unusual_numerics, units, precision, operations):
+    with numerics_of_training(operations=operations, precision=precision):
         pass
     assert numerics() == unusual_numerics
 
 
-def test_everything_is_put_back_after_an_exception(unusual_numerics):
+def test_everything_is_put_back_after_an_exception(unusual_numerics, units):
     with (
         pytest.raises(ZeroDivisionError),
-        training_numerics(operations=SMALL, precision="bfloat16"),
+        numerics_of_training(operations=LARGE, precision="bfloat16"),
     ):
         raise ZeroDivisionError
     assert numerics() == unusual_numerics
 
 
 def test_small_steps_get_one_thread_and_large_ones_all(unusual_numerics):
-    with training_numerics(operations=SMALL, precision="float32"):
+    with numerics_of_training(operations=SMALL):
         assert torch.get_num_threads() == 1
-    with training_numerics(operations=LARGE, precision="float32"):
+    with numerics_of_training(operations=LARGE):
         assert torch.get_num_threads() == 2
 
 
-def test_bfloat16_lowers_the_precision_of_products_only_inside(unusual_numerics):
-    with training_numerics(operations=SMALL, precision="bfloat16"):
-        assert torch.get_float32_matmul_precision() == "medium"
-    with training_numerics(operations=SMALL, precision="float32"):
-        assert torch.get_float32_matmul_precision() == "high"
+def product_type():
+    return torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype
+
+
+def test_bfloat16_reduces_the_products_of_large_steps_inside(units):
+    with numerics_of_training(operations=LARGE, precision="bfloat16"):
+        assert product_type() is torch.bfloat16
+    for changes in ({"precision": "bfloat16"}, {"operations": LARGE}):
+        with numerics_of_training(**changes):
+            assert product_type() is torch.float32
+    assert product_type() is torch.float32
+
+
+def test_bfloat16_changes_nothing_without_units_for_it(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": False})
+    has_bfloat16_units.cache_clear()
+    try:
+        with numerics_of_training(operations=LARGE, precision="bfloat16"):
+            assert product_type() is torch.float32
+    finally:
+        has_bfloat16_units.cache_clear()
+
+
+def test_float32_means_float32_within_autocast_of_the_caller(units):
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        numerics_of_training(operations=LARGE, precision="float32"),
+    ):
+        assert product_type() is torch.float32
 
 
 def test_denormals_are_flushed_inside():
-    with training_numerics(operations=SMALL, precision="float32"):
+    with numerics_of_training():
         assert flushed()

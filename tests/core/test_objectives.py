@@ -88,3 +88,30 @@ def test_losses(loss, n_models):
 @pytest.mark.parametrize("hidden", [(), (7,), (7, 5)])
 def test_shapes(hidden, shortcut, tied):
     assert_same_gradients(hidden=hidden, shortcut=shortcut, tied=tied)
+
+
+@pytest.mark.parametrize("n_models", [None, 3])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("code_activation", ["identity", "logistic"])
+def test_reduced_precision(code_activation, tied, n_models):
+    model, _, batch = build(code_activation=code_activation, tied=tied, n_models=n_models)
+    model.network.float()
+    parameters = FlatParameters(model.network.parameters())
+    model.mean, batch = model.mean.float(), batch.float()
+
+    def terms(z):
+        return {"reconstruction": model.reconstruction(model.network(z), z)}
+
+    objectives = [Autograd(parameters, terms, n_models or 1), Backpropagation(model, n_models or 1)]
+    gradients = []
+    for objective in objectives:
+        for enabled in (False, True):
+            parameters.gradients.fill_(7.0)
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled, cache_enabled=False):
+                objective(batch)
+            gradients.append(parameters.gradients.clone())
+    exact, *reduced = gradients[0], gradients[1], gradients[3]
+    assert not torch.equal(exact, reduced[1])
+    for gradient in reduced:
+        # bfloat16 has 8 bits.
+        assert float((gradient - exact).norm() / exact.norm()) < 0.01
