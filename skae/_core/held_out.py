@@ -127,11 +127,21 @@ def is_clearly_better(losses: Tensor, start: Tensor, unit: float | None = None) 
 
     A loss with a zero of its own is measured by its start; a log-likelihood, which has none, by
     `unit`.
+
+    A gain is beyond doubt, too, if it is with no row's gain counted for more than the largest loss
+    of a row. That only takes gains away; where one row carries most of PCA's error, the standard
+    error is else as large as the gain, though no row speaks against it.
     """
     change = losses - start
     if len(change) < 2:
         return False
-    standard_error = float(change.std()) / math.sqrt(len(change))
-    gain = -float(change.mean())
     worth_having = LEAST_GAIN * (float(start.mean()) if unit is None else unit)
-    return gain > STANDARD_ERRORS * standard_error and gain > worth_having
+    capped = change.clamp_min(-max(0.0, float(change.max())))
+    return -float(change.mean()) > worth_having and (
+        _is_below_zero(change) or _is_below_zero(capped)
+    )
+
+
+def _is_below_zero(change: Tensor) -> bool:
+    standard_error = float(change.std()) / math.sqrt(len(change))
+    return -float(change.mean()) > STANDARD_ERRORS * standard_error

@@ -85,6 +85,46 @@ def test_clearly_better_is_three_standard_errors_of_the_paired_change():
         assert is_clearly_better(losses, start) is expected
 
 
+def heavy_tailed_change(n_rows: int = 200) -> torch.Tensor:
+    """Return changes of which one is a gain as large as all others together, and none a loss."""
+    change = -torch.rand(n_rows, generator=seeded(), dtype=torch.float64)
+    change[7] = change.sum()
+    return change
+
+
+def test_one_large_gain_does_not_hide_the_others():
+    change = heavy_tailed_change()
+    change[11] = 0.9  # against it stands a loss like any other change
+    start = torch.full_like(change, 2.0)
+    assert stats.ttest_1samp(change.numpy(), 0.0).statistic > -3
+    assert is_clearly_better(start + change, start)
+
+
+def test_one_large_gain_alone_proves_nothing():
+    change = torch.randn(200, generator=seeded(), dtype=torch.float64)
+    change = change - change.mean()
+    change[7] = -200.0
+    start = torch.full_like(change, 2.0)
+    assert not is_clearly_better(start + change, start)
+
+
+def test_a_large_loss_outweighs_many_gains():
+    change = -heavy_tailed_change()
+    start = torch.full_like(change, 2.0)
+    change[20:] -= 1.9 * change[20:].mean()
+    assert change.median() < 0
+    assert not is_clearly_better(start + change, start)
+
+
+@pytest.mark.parametrize("degrees_of_freedom", [1.5, 3.0, 30.0])
+def test_chance_is_rarely_taken_for_a_gain(degrees_of_freedom):
+    changes = stats.t(degrees_of_freedom).rvs((4000, 100), random_state=0)
+    start = torch.full((100,), 1.0, dtype=torch.float64)
+    accepted = [is_clearly_better(start + change, start) for change in torch.from_numpy(changes)]
+    # One-sided: 0.13 % of normal means lie three standard errors below 0.
+    assert sum(accepted) / len(accepted) < 0.005
+
+
 @pytest.mark.parametrize(("gain", "expected"), [(0.005, False), (0.02, True)])
 def test_a_small_gain_is_not_worth_leaving_the_start(gain, expected):
     start = torch.linspace(0.5, 1.5, 40, dtype=torch.float64)
