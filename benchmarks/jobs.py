@@ -35,7 +35,9 @@ class Job:
 
 
 JOBS = (
-    Job("pca", "pca --jobs 2", "--sets iris wine digits segmentation spambase --seeds 0"),
+    Job("pca", "pca", "--sets iris wine digits segmentation spambase --seeds 0"),
+    Job("pca_60", "pca --training-rows 60 --name pca_60", None),
+    Job("pca_200", "pca --training-rows 200 --name pca_200", None),
     Job("speed", "speed", "--quick"),
     Job("default_fit", "pca --sets iris --seeds 0 --mnist --name default_fit", None),
     Job("mnist30", "mnist30", f"{_FEW} --epochs 5"),

@@ -39,13 +39,18 @@ MEDIAN_AIM = 0.45
 
 
 def prepare(
-    name: str, seed: int, max_rows: int, data_dir: str | None
+    name: str,
+    seed: int,
+    max_rows: int,
+    data_dir: str | None,
+    training_rows: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw rows, split and standardise them."""
+    """Draw rows, split and standardise them; of those to train, keep the first `training_rows`."""
     X = load(name, data_dir)[0]
     if len(X) > max_rows:
         X = X[np.random.default_rng(seed).choice(len(X), max_rows, replace=False)]
     train, test = train_test_split(X, test_size=0.3, random_state=seed)
+    train = train[:training_rows]
     scaler = StandardScaler().fit(train)
     return scaler.transform(train), scaler.transform(test)
 
@@ -70,6 +75,7 @@ def run_case(
     divisor: int,
     seeds: Sequence[int],
     max_rows: int,
+    training_rows: int | None,
     data_dir: str | None,
     one_thread: bool,
 ) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def run_case(
         seconds: dict[str, list[float]] = {method: [] for method in METHODS}
         kept_pca = 0
         for seed in seeds:
-            train, test = prepare(name, seed, max_rows, data_dir)
+            train, test = prepare(name, seed, max_rows, data_dir, training_rows)
             k = max(1, train.shape[1] // divisor)
             pca = PCA(min(k, *train.shape), svd_solver="full").fit(train)
             pca_error = np.square(test - pca.inverse_transform(pca.transform(test))).sum()
@@ -167,6 +173,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--max-rows", type=int, default=3000)
+    parser.add_argument("--training-rows", type=int, help="no more than these of the 70 %%")
     parser.add_argument("--mnist", action="store_true", help="also time a fit on 60,000 images")
     parser.add_argument("--data-dir")
     parser.add_argument("--name", default="pca", help="name of the result's file")
@@ -182,6 +189,7 @@ def main() -> None:
         "seconds_taken_with": f"{arguments.jobs} process(es) at once"
         + (", one thread each" if arguments.jobs > 1 else ""),
         "max_rows": arguments.max_rows,
+        "training_rows": arguments.training_rows,
         "sets_left_out": absent,
     }
     print("Held-out squared error over PCA's: mean (each seed), then the plain network's.")
@@ -193,6 +201,7 @@ def main() -> None:
             divisor,
             arguments.seeds,
             arguments.max_rows,
+            arguments.training_rows,
             arguments.data_dir,
             arguments.jobs > 1,
         )
