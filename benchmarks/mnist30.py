@@ -24,11 +24,12 @@ SETTINGS: dict[str, Any] = {
     # Pixels lie in [0, 1], and so does a logistic output: the published net has one too. After 3
     # epochs it is at 5.8 where the squared error with a linear output is at 7.8.
     "loss": "log_loss",
-    "max_iter": 55,
-    "batch_size": 512,
-    "learning_rate_init": 2e-3,
-    "weight_decay": 4.0,
-    # Changes nothing where the CPU has no units for it.
+    "activation": "silu",
+    "max_iter": 85,
+    "batch_size": 256,
+    "learning_rate_init": 3e-3,
+    "weight_decay": 13.0,
+    # Halves the time, and changes nothing where the CPU has no units for it.
     "precision": "bfloat16",
     # The published protocol trains on all 60,000 images.
     "early_stopping": False,
