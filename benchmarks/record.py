@@ -19,6 +19,7 @@ import torch
 
 import skae
 from benchmarks.datasets import PROJECT_ROOT
+from skae._core.numerics import bfloat16_units
 
 # Another folder leaves the published results alone: `make benchmarks` writes its quick ones there.
 _ELSEWHERE = os.environ.get("SKAE_RESULTS")
@@ -28,23 +29,15 @@ PICTURES = PAGES / "images"
 Row = Mapping[str, Any]
 
 
-def _processor_lines(key: str) -> list[str]:
+def processor() -> str:
+    """Model of the CPU."""
+    unnamed = platform.processor() or "unknown"
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return []
-    return [line.partition(":")[2].strip() for line in lines if line.startswith(key)]
-
-
-def processor() -> str:
-    """Model of the CPU."""
-    return next(iter(_processor_lines("model name")), platform.processor() or "unknown")
-
-
-def bfloat16_units() -> list[str]:
-    """List the CPU's flags that stand for bfloat16 products; empty where it has none."""
-    flags = set(" ".join(_processor_lines("flags")[:1]).split())
-    return [flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags]
+        return unnamed
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, unnamed)
 
 
 def _git(*arguments: str) -> str | None:

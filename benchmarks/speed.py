@@ -32,6 +32,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks import record
 from skae import Autoencoder
+from skae._core.numerics import bfloat16_units
 
 LEARNING_RATE = 1e-3
 STEPS_AN_EPOCH = 20
@@ -379,7 +380,7 @@ def main() -> None:
         print(f"{measured[0]['network']}, batch {problem.batch_size}, {n_threads} thread(s)")
         print(record.table(measured, columns), end="\n\n", flush=True)
 
-    units = record.bfloat16_units()
+    units = bfloat16_units()
     print(f"bfloat16 units in this CPU: {', '.join(units) or 'none'}.")
     missed = [
         f"{row['method']} at {row['network']}, batch {row['batch']}: "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import torch
@@ -19,16 +18,18 @@ def resting_place(device: torch.device) -> torch.device:
     return device if device.type == "cuda" else torch.device("cpu")
 
 
-@cache
+def bfloat16_units() -> list[str]:
+    """List the CPU's units for products of bfloat16; empty where it has none."""
+    # Versions of torch that cannot tell get float32.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return [unit for unit in ("amx_bf16", "avx512_bf16", "bf16") if capabilities.get(unit)]
+
+
 def has_bfloat16_units(device_type: str) -> bool:
     """Whether products of bfloat16 are faster than those of float32; elsewhere far slower."""
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device_type != "cpu":
-        return False
-    # Versions of torch that cannot tell get float32.
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(unit) for unit in ("avx512_bf16", "amx_bf16", "bf16"))
+    return device_type == "cpu" and bool(bfloat16_units())
 
 
 def _denormals_are_flushed() -> bool:
