@@ -549,8 +549,12 @@ MAP_FIELDS = {
 
 
 def _as_declared(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Order rows by method and size: resumed runs leave them in the order they were taken."""
-    return sorted(rows, key=lambda row: (METHODS.index(row["method"]), row.get("k") or 0))
+    """Order rows by method and size: resumed runs leave them in the order they were taken.
+
+    Methods that are declared no more come last.
+    """
+    place = {method: i for i, method in enumerate(METHODS)}
+    return sorted(rows, key=lambda row: (place.get(row["method"], len(place)), row.get("k") or 0))
 
 
 def _measured(means: Means) -> Means:
