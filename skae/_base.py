@@ -33,11 +33,11 @@ from skae._core.networks import (
 from skae._core.numerics import resting_place
 from skae._core.objectives import Autograd, Backpropagation
 from skae._core.training import History, Objective
+from skae._division import divide
 from skae._fitted import Array, FittedMethods
 from skae._preparation import (
     PrincipalStart,
     anchor,
-    divide,
     feature_means,
     fit_pca,
     link_start,
@@ -277,6 +277,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
                 # The folds' models would have to start from rows that are to judge them.
                 may_cross_fit=continued is None and self._may_cross_fit(),
                 generator=generator,
+                X=rows,
             )
         anchored = self.shortcut == "pca" and self.early_stopping
         left_over = 1.0

@@ -1,4 +1,4 @@
-"""From X to what the core trains on: units, the PCA start, and which rows judge."""
+"""From X to what the core trains on: units and the PCA start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from skae._core.held_out import Division, cross_fit, no_division, single_split
 from skae._core.model import Model
 from skae._core.networks import (
     ACTIVATIONS,
@@ -27,14 +26,6 @@ from skae._core.networks import (
 from skae._core.variational import LEAST_NOISE
 from skae._sparse_input import Array, sparse_means, sparse_rows, sparse_scale
 
-# Fewer rows than this judge nothing at all.
-_FEWEST_ROWS = 10
-# Below this many rows a tenth of them is too small a jury: folds judge instead, every row once.
-_N_FOLDS = 5
-_FOLDS_BELOW = 500
-# Below this many rows a tenth of them is missed in training: a second model, trained beside the
-# one that they judge, sees them all.
-_REFIT_BELOW = 5000
 _ROWS_AT_A_TIME = 4096
 _EXACT_UP_TO = 1000
 # Deviations below this share of the largest are rounding noise of float32.
@@ -283,18 +274,3 @@ def link_start(model: Model, largest: float) -> None:
         # Random outputs are far worse than the mean in a link's space; begin at the mean.
         decoder.silence()
     decoder.set_linear_path(shortcut, loss.link(model.mean))
-
-
-def divide(
-    n_rows: int, fraction: float, *, may_cross_fit: bool, generator: torch.Generator
-) -> Division:
-    """Choose the rows that judge: none, folds or a split, by how many rows there are."""
-    if n_rows < _FEWEST_ROWS:
-        return no_division(n_rows)
-    n_held_out = min(max(1, round(fraction * n_rows)), n_rows - 1)
-    if not may_cross_fit or n_rows >= _REFIT_BELOW:
-        return single_split(n_rows, n_held_out, generator)
-    order = torch.randperm(n_rows, generator=generator)
-    if n_rows >= _FOLDS_BELOW:
-        return cross_fit([order[:n_held_out]], n_rows)
-    return cross_fit(order.tensor_split(_N_FOLDS), n_rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -64,3 +65,18 @@ def sparse_scale(X: Any, mean: NDArray[np.float64]) -> float:
         return 1.0
     mean_square = times @ np.square(deviations / largest) / np.prod(X.shape, dtype=float)
     return largest * float(np.sqrt(mean_square))
+
+
+def sparse_hashes(X: Any) -> list[int]:
+    """Return one number a row, the same for equal rows with their entries in equal order."""
+    return [
+        hash((X.indices[start:end].tobytes(), X.data[start:end].tobytes()))
+        for start, end in pairwise(X.indptr)
+    ]
+
+
+def sparse_squared_distances(X: Any, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared distance of each row from the mean."""
+    X = X.astype(np.float64)
+    squares = np.asarray(X.multiply(X).sum(axis=1)).ravel()
+    return np.maximum(squares - 2.0 * (X @ mean) + mean @ mean, 0.0)

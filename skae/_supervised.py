@@ -26,8 +26,9 @@ from skae._core.networks import ACTIVATIONS, Network
 from skae._core.objectives import Autograd
 from skae._core.supervised import EncoderWithHead, Predictor, build_head
 from skae._core.training import History
+from skae._division import divide
 from skae._fitted import DTYPES, Array, as_tensor
-from skae._preparation import divide, standardise
+from skae._preparation import standardise
 from skae._runs import TRAINING_CONSTRAINTS, TrainingRuns
 from skae._validation import (
     StrOptions,

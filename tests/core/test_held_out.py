@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy import stats
@@ -53,10 +55,9 @@ def test_one_fold_judges_one_of_two_models():
 
 
 def test_single_split_divides_the_rows():
-    division = single_split(20, 6, seeded())
-    assert len(division.held_out) == 6
-    together = division.held_out.tolist() + division.training[0].tolist()
-    assert sorted(together) == list(range(20))
+    division = single_split(torch.tensor([4, 1]), torch.tensor([0, 2, 3]))
+    assert division.held_out[division.counted].tolist() == [4, 1]
+    assert [rows.tolist() for rows in division.training] == [[0, 2, 3]]
 
 
 def test_without_division_every_row_trains():
@@ -71,6 +72,15 @@ def test_judge_pools_the_folds():
     data = torch.arange(12.0)[:, None].expand(12, 3)
     judge = Judge(lambda z: z.mean(-1), data, division)
     assert sorted(judge().tolist()) == list(range(12))
+
+
+def test_copies_are_one_piece_of_evidence_with_the_weight_of_all():
+    data = torch.tensor([[3.0], [1.0], [3.0], [5.0], [3.0]])
+    rows = torch.arange(5)
+    division = replace(single_split(rows[:4], rows[4:]), copies=torch.tensor([0, 1, 0, 2, 0]))
+    losses = Judge(lambda part: part[:, 0], data, division)()
+    assert losses.tolist() == [6.0 * 3 / 4, 1.0 * 3 / 4, 5.0 * 3 / 4]
+    assert losses.mean() == data[:4].mean()
 
 
 def test_clearly_better_is_three_standard_errors_of_the_paired_change():
@@ -106,6 +116,16 @@ def test_one_large_gain_alone_proves_nothing():
     change[7] = -200.0
     start = torch.full_like(change, 2.0)
     assert not is_clearly_better(start + change, start)
+
+
+@pytest.mark.parametrize(("times", "expected"), [(0.45, True), (0.55, False)])
+def test_a_gain_outlasts_one_more_heavy_row_that_goes_wrong(times, expected):
+    """The heaviest row's error may treble on a further row of its weight."""
+    change = heavy_tailed_change()
+    change[11] = 0.9
+    start = torch.full_like(change, 2.0)
+    start[7] += times * -float(change.sum())
+    assert is_clearly_better(start + change, start) is expected
 
 
 def test_a_large_loss_outweighs_many_gains():

@@ -1,0 +1,125 @@
+"""Which rows judge a training: none, folds or a split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import gen_batches
+from torch import Tensor
+
+from skae._core.held_out import Division, cross_fit, no_division, single_split
+from skae._preparation import feature_means
+from skae._sparse_input import Array, entries, sparse_hashes, sparse_squared_distances
+
+# Fewer distinct rows than this judge nothing at all.
+_FEWEST_ROWS = 10
+# Below this many rows a tenth of them is too small a jury: folds judge instead, every row once.
+_N_FOLDS = 5
+_FOLDS_BELOW = 500
+# Below this many rows a tenth of them is missed in training: a second model, trained beside the
+# one that they judge, sees them all.
+_REFIT_BELOW = 5000
+# A jury holds between its share of the variance over this, and its share times this.
+_MOST_UNLIKE = 2.0
+_MOST_DRAWS = 20
+_ROWS_AT_A_TIME = 4096
+
+
+def divide(
+    n_rows: int,
+    fraction: float,
+    *,
+    may_cross_fit: bool,
+    generator: torch.Generator,
+    X: Array | None = None,
+) -> Division:
+    """Choose the rows that judge: none, folds or a split, by how many rows there are.
+
+    Parameters
+    ----------
+    n_rows : int
+    fraction : float
+        Share of the rows that judge, where a split does.
+    may_cross_fit : bool
+    generator : torch.Generator
+    X : array or sparse matrix of shape (n_rows, n_features), or None
+        The rows, of which copies stay together and rare large ones are not left to one side;
+        None where they are distinct and alike.
+    """
+    of_row = np.arange(n_rows) if X is None else number_of_distinct_row(X)
+    n_distinct = int(of_row.max()) + 1
+    if n_distinct < _FEWEST_ROWS:
+        return no_division(n_rows)
+
+    def rows_of(distinct: Tensor) -> Tensor:
+        place = torch.full((n_distinct,), -1)
+        place[distinct] = torch.arange(len(distinct))
+        place = place[torch.from_numpy(of_row)]
+        rows = (place >= 0).nonzero()[:, 0]
+        return rows[place[rows].argsort(stable=True)]
+
+    copies = None if n_distinct == n_rows else torch.from_numpy(of_row)
+    may_cross_fit = may_cross_fit and n_rows < _REFIT_BELOW
+    if may_cross_fit and n_distinct < _FOLDS_BELOW:
+        order = torch.randperm(n_distinct, generator=generator)
+        folds = [rows_of(part) for part in order.tensor_split(_N_FOLDS)]
+        return replace(cross_fit(folds, n_rows), copies=copies)
+    n_held_out = min(max(1, round(fraction * n_distinct)), n_distinct - 1)
+    weights = np.ones(n_distinct) if X is None else np.bincount(of_row, squared_distances(X))
+    order = _draw(weights.astype(np.float64), n_held_out, generator)
+    held_out = rows_of(order[:n_held_out])
+    if may_cross_fit:
+        division = cross_fit([held_out], n_rows)
+    else:
+        division = single_split(held_out, rows_of(order[n_held_out:]))
+    return replace(division, copies=copies)
+
+
+def _draw(weights: NDArray[np.float64], n_held_out: int, generator: torch.Generator) -> Tensor:
+    """Return a random order of which the first `n_held_out` hold about their share of the weight.
+
+    Where a few rows carry most of the variance, a jury without any of them would not speak of what
+    decides the error. Where one row does, no draw is good, and the least bad is taken.
+    """
+    expected = weights.mean() * n_held_out
+    best, least = None, np.inf
+    for _ in range(_MOST_DRAWS):
+        order = torch.randperm(len(weights), generator=generator)
+        held = weights[order[:n_held_out].numpy()].sum()
+        unlike = max(held, expected) / max(min(held, expected), np.finfo(float).tiny)
+        if best is None or unlike < least:
+            best, least = order, unlike
+        if least <= _MOST_UNLIKE:
+            break
+    assert best is not None
+    return best
+
+
+def number_of_distinct_row(X: Array) -> NDArray[np.int64]:
+    """Return each row's number among the distinct rows, counted as they first appear."""
+    hashes = sparse_hashes(X) if issparse(X) else [hash(row.tobytes()) for row in X]
+    _, first, numbers = np.unique(np.array(hashes), return_index=True, return_inverse=True)
+    in_order = np.empty(len(first), dtype=np.int64)
+    in_order[first.argsort()] = np.arange(len(first))
+    return in_order[numbers]
+
+
+def squared_distances(X: Array) -> NDArray[np.float64]:
+    """Return the squared distance of each row from the mean, in a unit whose squares are finite.
+
+    Missing entries (NaN) count as the mean.
+    """
+    mean = feature_means(X)
+    extremes = [ufunc.reduce(entries(X), axis=None) for ufunc in (np.fmax, np.fmin)]
+    largest = float(np.abs(extremes).max()) or 1.0
+    if issparse(X):
+        return sparse_squared_distances(X / largest, mean / largest)
+    result = np.empty(len(X))
+    for rows in gen_batches(len(X), _ROWS_AT_A_TIME):
+        deviations = (X[rows] - mean) / largest
+        result[rows] = np.nansum(np.square(deviations, out=deviations), axis=1)
+    return result

@@ -1,0 +1,97 @@
+"""Which rows judge: copies stay together, and rare large rows are on both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_matrix
+
+from skae import Autoencoder
+from skae._division import divide, number_of_distinct_row, squared_distances
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn(n_rows: int, n_features: int = 4, seed: int = 0) -> np.ndarray:
+    return np.random.RandomState(seed).randn(n_rows, n_features)
+
+
+@pytest.mark.parametrize("may_cross_fit", [True, False])
+@pytest.mark.parametrize("n_rows", [120, 1500, 6000])
+def test_no_row_judges_a_model_that_trained_on_a_copy(n_rows, may_cross_fit):
+    X = drawn(n_rows)[np.random.RandomState(1).randint(n_rows, size=n_rows)]
+    division = divide(n_rows, 0.1, may_cross_fit=may_cross_fit, generator=seeded(), X=X)
+    held_out, counted = np.atleast_2d(division.held_out), np.atleast_2d(division.counted)
+    for training, judging, counts in zip(division.training, held_out, counted, strict=True):
+        seen = set(map(tuple, X[training.numpy()]))
+        assert not any(tuple(row) in seen for row in X[judging[counts]])
+        # Nothing is lost: a row judges, or it trains.
+        assert len(training) + counts.sum() == n_rows
+
+
+@pytest.mark.parametrize("n_rows", [120, 1500, 6000])
+def test_distinct_rows_that_are_alike_are_divided_as_if_nobody_had_looked(n_rows):
+    looked, not_looked = (
+        divide(n_rows, 0.1, may_cross_fit=True, generator=seeded(), X=X)
+        for X in (drawn(n_rows), None)
+    )
+    assert looked.copies is None
+    assert torch.equal(looked.held_out, not_looked.held_out)
+    for one, other in zip(looked.training, not_looked.training, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_it_takes_ten_distinct_rows_to_judge():
+    for n_distinct, judges in ((9, False), (10, True)):
+        X = np.tile(drawn(n_distinct), (30, 1))
+        division = divide(len(X), 0.1, may_cross_fit=True, generator=seeded(), X=X)
+        assert (division.held_out is not None) is judges
+
+
+@pytest.mark.parametrize("n_rows", [700, 6000])
+def test_a_jury_holds_its_share_of_the_large_rows(n_rows):
+    X = drawn(n_rows)
+    X[: n_rows // 50] *= 30
+    for seed in range(20):
+        held_out = divide(n_rows, 0.1, may_cross_fit=True, generator=seeded(seed), X=X).held_out
+        judging = held_out[0] if held_out.ndim == 2 else held_out
+        share = squared_distances(X)[judging.numpy()].sum() / squared_distances(X).sum()
+        assert 0.05 <= share <= 0.2
+
+
+def test_one_row_that_carries_the_variance_is_no_hindrance():
+    X = drawn(700)
+    X[3] *= 1e6
+    assert len(divide(700, 0.1, may_cross_fit=False, generator=seeded(), X=X).held_out) == 70
+
+
+def test_distinct_rows_are_numbered_as_they_appear():
+    X = np.array([[0.0, 2.0], [1.0, 0.0], [0.0, 2.0], [0.0, 0.0], [1.0, 0.0], [np.nan, 0.0]])
+    assert number_of_distinct_row(X).tolist() == [0, 1, 0, 2, 1, 3]
+    assert number_of_distinct_row(csr_matrix(X)).tolist() == [0, 1, 0, 2, 1, 3]
+
+
+def test_squared_distances():
+    X = drawn(50)
+    X[X < 0] = 0.0
+    expected = np.square(X - X.mean(axis=0)).sum(axis=1)
+    for distances in (squared_distances(X), squared_distances(csr_matrix(X))):
+        np.testing.assert_allclose(distances, expected / X.max() ** 2, rtol=1e-12)
+    np.testing.assert_allclose(squared_distances(X * 1e300), squared_distances(X), rtol=1e-12)
+    X[4, 1] = np.nan
+    centred = X - np.nanmean(X, axis=0)
+    centred[4, 1] = 0.0
+    np.testing.assert_allclose(
+        squared_distances(X), np.square(centred).sum(axis=1) / np.nanmax(X) ** 2, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("times", [3, 4])
+def test_copies_of_noise_do_not_pass_for_structure(times):
+    """With copies on both sides, a network that learns rows by heart would look like one."""
+    X = np.repeat(drawn(200, 20), times, axis=0)
+    autoencoder = Autoencoder(2, random_state=0).fit(X)
+    assert autoencoder.best_iter_ == 0
