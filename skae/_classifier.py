@@ -38,7 +38,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     fine-tuning [1]_ [2]_ [3]_. It pays where rows are many and labels few.
 
     As in `sklearn.semi_supervised`, rows with ``y == -1`` have no label; the autoencoder alone
-    learns from them. Where y holds -1 and 1 and nothing else, both are classes.
+    learns from them. Labels that are strings then need the dtype object. Where y holds -1 and 1 and
+    nothing else, both are classes.
 
     Parameters
     ----------
@@ -99,16 +100,13 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
             raise ValueError(
                 f"Input y contains NaN. Mark rows without a label by {_UNLABELLED} instead."
             )
-        check_classification_targets(labels)
-        known = np.ones(len(labels), dtype=bool)
-        # Minus one and one alone are two classes, by an older convention.
-        if labels.dtype.kind in "if" and not np.array_equal(np.unique(labels), [_UNLABELLED, 1]):
-            known = labels != _UNLABELLED
+        known = _have_label(labels)
         if not known.any():
             raise ValueError(
                 f"No row has a label: every y is {_UNLABELLED}, which marks rows without one. Fit "
                 "the autoencoder alone, or give labels."
             )
+        check_classification_targets(labels[known])
         targets = np.full((len(labels), 1), np.nan)
         classes, targets[known, 0] = np.unique(labels[known], return_inverse=True)
         return targets, {"classes_": classes}
@@ -210,3 +208,25 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
         outputs = self._outputs(X)
         labels: NDArray[Any] = self.classes_[outputs.argmax(axis=1)]
         return labels
+
+
+def _have_label(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which rows have a label."""
+    names = set(labels.astype(str)) if labels.dtype.kind in "US" else set()
+    if str(_UNLABELLED) in names and names != {str(_UNLABELLED), "1"}:
+        raise ValueError(
+            f"y holds strings, {str(_UNLABELLED)!r} among them. Where that marks rows without a "
+            f"label, give y the dtype object and mark them by the number {_UNLABELLED}; a class "
+            "needs another name."
+        )
+    if labels.dtype.kind == "O":
+        is_number = np.array([not isinstance(label, str) for label in labels])
+        known = ~is_number | (labels != _UNLABELLED)
+    elif labels.dtype.kind in "if":
+        known = labels != _UNLABELLED
+    else:
+        return np.ones(len(labels), dtype=bool)
+    # Minus one and one alone are two classes, by an older convention.
+    if known.any() and (labels[known] == 1).all():
+        known[:] = True
+    return known

@@ -151,7 +151,9 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 
 SUPERVISED_PARAMETERS = """\
 autoencoder : autoencoder of skae or None, default=None
-    An instance. None is ``Autoencoder(32)``. It is cloned and fitted, unless `prefit`.
+    An instance. None is ``Autoencoder(32)``. It is cloned and fitted, unless `prefit`, or given as
+    ``sklearn.frozen.FrozenEstimator(autoencoder)``, which is taken as fitted and stays so in the
+    clones of a search or a cross-validation.
 
 prefit : bool, default=False
     Whether the autoencoder is fitted already. It is then used as it is, and not changed: its

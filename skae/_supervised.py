@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.callback import CallbackSupportMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -144,7 +145,7 @@ class BaseSupervised(
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **TRAINING_CONSTRAINTS,
-        "autoencoder": [BaseAutoencoder, None],
+        "autoencoder": [BaseAutoencoder, FrozenEstimator, None],
         "prefit": ["boolean"],
         "freeze": ["boolean", integer(0)],
         "hidden_layer_sizes": ["array-like", tuple],
@@ -225,13 +226,13 @@ class BaseSupervised(
         rows = merge_equal_rows(X_checked, targets, weights)
         targets, weights, n_outputs = self._finish_targets(rows, described)
         random = check_random_state(self.random_state)
-        if not self.prefit:
+        if not self._is_prefit():
             given = clone(given)
             if given.random_state is None:
                 given.set_params(random_state=random.randint(2**31 - 1))
         generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
         callbacks = EpochCallbacks(self, lambda history: {}, X, y)
-        if not self.prefit:
+        if not self._is_prefit():
             callbacks.fit_part(given, rows.X)
         fitted = {"autoencoder_": given, **described}
         model = given._model
@@ -269,13 +270,24 @@ class BaseSupervised(
                 )
             return Autoencoder(_DEFAULT_COMPONENTS)
         autoencoder: BaseAutoencoder = self.autoencoder
-        if self.prefit:
+        if isinstance(self.autoencoder, FrozenEstimator):
+            autoencoder = self.autoencoder.estimator
+            if not isinstance(autoencoder, BaseAutoencoder):
+                raise TypeError(
+                    "autoencoder must be an autoencoder of skae, but it is a FrozenEstimator of "
+                    f"{type(autoencoder).__name__}."
+                )
+        if self._is_prefit():
             check_is_fitted(
                 autoencoder,
                 msg="prefit=True needs a fitted autoencoder, but this %(name)s is not fitted. Call "
-                "its fit first, or set prefit=False.",
+                "its fit first, or set prefit=False. Where a search or a cross-validation clones "
+                "the estimator, pass autoencoder=FrozenEstimator(...): a clone is not fitted.",
             )
         return autoencoder
+
+    def _is_prefit(self) -> bool:
+        return self.prefit or isinstance(self.autoencoder, FrozenEstimator)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -289,7 +301,7 @@ class BaseSupervised(
 
     def _n_epochs(self) -> int:
         n_phases = 1 if self.freeze is True else 2
-        return n_phases * self.max_iter + (not self.prefit)
+        return n_phases * self.max_iter + (not self._is_prefit())
 
     def _n_frozen(self, n_layers: int) -> int:
         if isinstance(self.freeze, bool | np.bool_):

@@ -11,10 +11,12 @@ import torch
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_diabetes, load_digits, load_iris
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -193,6 +195,31 @@ def test_labels_of_any_kind(iris_data):
     assert logits.shape == (150,)
     assert binary.predict_proba(X)[:, 1] == pytest.approx(1 / (1 + np.exp(-logits)))
     assert np.exp(binary.predict_log_proba(X)) == pytest.approx(binary.predict_proba(X))
+    named = classifier().fit(X[:100], np.where(y[:100] == 0, "-1", "1"))
+    assert named.classes_.tolist() == ["-1", "1"]
+
+
+def test_names_and_minus_one_for_rows_without_a_label(iris_data):
+    X, y = iris_data
+    numbers = np.where(np.arange(len(y)) % 3 == 0, -1, y)
+    names = np.array(["setosa", "versicolor", "virginica"], dtype=object)[y]
+    names[numbers == -1] = -1
+    named, numbered = classifier().fit(X, names), classifier().fit(X, numbers)
+    assert named.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+    np.testing.assert_array_equal(named.predict_proba(X), numbered.predict_proba(X))
+
+
+def test_a_frozen_autoencoder_survives_the_clones_of_a_cross_validation(iris_data):
+    X, y = iris_data
+    autoencoder = clone(METHODS[0]).fit(X)
+    frozen = classifier(FrozenEstimator(autoencoder))
+    scores = cross_val_score(frozen, X, y, cv=2, error_score="raise")
+    assert len(scores) == 2
+    one, other = frozen.fit(X, y), classifier(autoencoder, prefit=True).fit(X, y)
+    assert one.autoencoder_ is autoencoder
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    with pytest.raises(NotFittedError, match="pass autoencoder=FrozenEstimator"):
+        cross_val_score(classifier(autoencoder, prefit=True), X, y, error_score="raise")
 
 
 def test_several_targets():
@@ -299,6 +326,16 @@ def test_pickle_and_float32(iris_data):
         (lambda X, y: classifier().fit(X, None), ValueError, "requires y to be passed"),
         (lambda X, y: classifier(freeze=3).fit(X, y), ValueError, "but the encoder has 2"),
         (lambda X, y: classifier(freeze=-1).fit(X, y), ValueError, "The 'freeze' parameter"),
+        (
+            lambda X, y: classifier().fit(X, np.where(y == 0, "-1", y.astype("U2"))),
+            ValueError,
+            "y holds strings, '-1' among them",
+        ),
+        (
+            lambda X, y: classifier(FrozenEstimator(PCA())).fit(X, y),
+            TypeError,
+            "autoencoder must be an autoencoder of skae, but it is a FrozenEstimator of PCA",
+        ),
         (
             lambda X, y: classifier(prefit=True).fit(X, y),
             NotFittedError,
