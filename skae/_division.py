@@ -15,7 +15,7 @@ from skae._core.held_out import Division, cross_fit, no_division, single_split
 from skae._preparation import feature_means
 from skae._sparse_input import Array, entries, sparse_hashes, sparse_squared_distances
 
-# Fewer distinct rows than this judge nothing at all.
+# Fewer rows than this judge nothing at all; fewer distinct ones are no jury.
 _FEWEST_ROWS = 10
 # Below this many rows a tenth of them is too small a jury: folds judge instead, every row once.
 _N_FOLDS = 5
@@ -50,10 +50,12 @@ def divide(
         The rows, of which copies stay together and rare large ones are not left to one side;
         None where they are distinct and alike.
     """
-    of_row = np.arange(n_rows) if X is None else number_of_distinct_row(X)
-    n_distinct = int(of_row.max()) + 1
-    if n_distinct < _FEWEST_ROWS:
+    if n_rows < _FEWEST_ROWS:
         return no_division(n_rows)
+    of_row = np.arange(n_rows) if X is None else number_of_distinct_row(X)
+    if of_row.max() < _FEWEST_ROWS:  # copies are then what fresh rows will be, too
+        of_row = np.arange(n_rows)
+    n_distinct = int(of_row.max()) + 1
 
     def rows_of(distinct: Tensor) -> Tensor:
         place = torch.full((n_distinct,), -1)

@@ -69,13 +69,16 @@ early_stopping : bool, default=True
     epoch. With ``shortcut="pca"`` the start, which is PCA, is kept unless training is better by
     three standard errors of the held-out change, and by a hundredth at least. Where one row gains
     more than all others, the standard error is as large as the gain; then it is enough that the
-    change passes with no row's gain counted for more than the largest loss of a row. What is
-    judged is the whole objective, a penalty or noise included. Below 5000 rows a second model,
-    which sees all rows, trains beside the one that is judged, and is the one to keep; below 500,
-    five folds judge, so that each row does once. False trains `max_iter` epochs on all rows and
-    promises nothing: the result may be worse than PCA. With fewer than 10 rows, or where PCA
-    leaves nothing over and nothing but the reconstruction is minimised, there is nothing to judge
-    or to gain: with ``shortcut="pca"`` no epoch is run and PCA stays.
+    change passes with no row's gain counted for more than the largest loss of a row, and that the
+    gain would outlast a further row as heavy as the heaviest whose loss trebles. Copies of a row
+    judge as one, and train no model that they judge; where few rows carry most of the variance,
+    some of them judge. What is judged is the whole objective, a penalty or noise included. Below
+    5000 rows a second model, which sees all rows, trains beside the one that is judged, and is the
+    one to keep; below 500 distinct ones, five folds judge, so that each row does once. False
+    trains `max_iter` epochs on all rows and promises nothing: the result may be worse than PCA.
+    With fewer than 10 rows, or where PCA leaves nothing over and nothing but the
+    reconstruction is minimised, there is nothing to judge or to gain: with ``shortcut="pca"`` no
+    epoch is run and PCA stays.
 
 validation_fraction : float, default=0.1
     Share of the rows held out under `early_stopping`, from 500 rows on.

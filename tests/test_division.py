@@ -44,11 +44,11 @@ def test_distinct_rows_that_are_alike_are_divided_as_if_nobody_had_looked(n_rows
         assert torch.equal(one, other)
 
 
-def test_it_takes_ten_distinct_rows_to_judge():
-    for n_distinct, judges in ((9, False), (10, True)):
+def test_fewer_than_ten_distinct_rows_are_taken_as_they_are():
+    for n_distinct in (9, 11):
         X = np.tile(drawn(n_distinct), (30, 1))
         division = divide(len(X), 0.1, may_cross_fit=True, generator=seeded(), X=X)
-        assert (division.held_out is not None) is judges
+        assert (division.copies is None) is (n_distinct < 10)
 
 
 @pytest.mark.parametrize("n_rows", [700, 6000])

@@ -253,12 +253,12 @@ def test_batches_of_any_size_reach_the_floor(held_out_split):
 
 
 def test_poisson_takes_counts_with_many_zeros(rng):
-    rates = np.exp(rng.normal(size=(600, 2)) @ rng.normal(size=(2, 12)) - 1)
+    rates = np.exp(rng.uniform(-2, 2, size=(600, 2)) @ rng.normal(size=(2, 12)) - 1)
     X = rng.poisson(rates).astype(float)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = make_fast(Autoencoder, 2, loss="poisson", max_iter=15).fit(X)
-    assert model.best_loss_ < 0.9  # of predicting the mean
+    assert model.best_loss_ < 0.6  # of predicting the mean
 
 
 def test_lbfgs_never_raises_the_training_loss(wine):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_type
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from typing import Any, assert_type
 
-import skae
-from skae import Autoencoder, AutoencoderClassifier
+    import numpy as np
+    from numpy.typing import NDArray
 
-X = np.zeros((3, 2))
+    import skae
+    from skae import Autoencoder, AutoencoderClassifier
 
-assert_type(Autoencoder(1).fit(X), Autoencoder)
-assert_type(Autoencoder(1).partial_fit(X).transform(X), NDArray[Any])
-assert_type(AutoencoderClassifier().fit(X, [0, 1, 0]), AutoencoderClassifier)
-skae.Autoencodr  # type: ignore[attr-defined]  # noqa: B018
+    X = np.zeros((3, 2))
+
+    assert_type(Autoencoder(1).fit(X), Autoencoder)
+    assert_type(Autoencoder(1).partial_fit(X).transform(X), NDArray[Any])
+    assert_type(AutoencoderClassifier().fit(X, [0, 1, 0]), AutoencoderClassifier)
+    skae.Autoencodr  # type: ignore[attr-defined]  # noqa: B018

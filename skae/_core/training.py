@@ -116,7 +116,7 @@ def epoch_batches(
     for rows in division.training:
         if settings.shuffle:
             rows = rows[torch.randperm(len(rows), generator=generator)]
-        orders.append(torch.cat([rows, rows[: longest - len(rows)]]))
+        orders.append(rows.repeat(-(-longest // len(rows)))[:longest])
     order = orders[0] if division.n_models is None else torch.stack(orders)
     batches_a_run = max(
         1, _GATHERED_ENTRIES // (sizes[0] * len(orders) * math.prod(data.shape[1:]))
