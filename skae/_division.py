@@ -103,8 +103,9 @@ def _draw(weights: NDArray[np.float64], n_held_out: int, generator: torch.Genera
 
 def number_of_distinct_row(X: Array) -> NDArray[np.int64]:
     """Return each row's number among the distinct rows, counted as they first appear."""
-    hashes = sparse_hashes(X) if issparse(X) else [hash(row.tobytes()) for row in X]
-    _, first, numbers = np.unique(np.array(hashes), return_index=True, return_inverse=True)
+    hashes = sparse_hashes(X) if issparse(X) else (hash(row.tobytes()) for row in X)
+    row_hashes = np.fromiter(hashes, np.int64, count=X.shape[0])
+    _, first, numbers = np.unique(row_hashes, return_index=True, return_inverse=True)
     in_order = np.empty(len(first), dtype=np.int64)
     in_order[first.argsort()] = np.arange(len(first))
     return in_order[numbers]

@@ -67,12 +67,10 @@ def sparse_scale(X: Any, mean: NDArray[np.float64]) -> float:
     return largest * float(np.sqrt(mean_square))
 
 
-def sparse_hashes(X: Any) -> list[int]:
-    """Return one number a row, the same for equal rows with their entries in equal order."""
-    return [
-        hash((X.indices[start:end].tobytes(), X.data[start:end].tobytes()))
-        for start, end in pairwise(X.indptr)
-    ]
+def sparse_hashes(X: Any) -> Iterator[int]:
+    """Yield one number a row, the same for equal rows with their entries in equal order."""
+    for start, end in pairwise(X.indptr):
+        yield hash((X.indices[start:end].tobytes(), X.data[start:end].tobytes()))
 
 
 def sparse_squared_distances(X: Any, mean: NDArray[np.float64]) -> NDArray[np.float64]:
