@@ -38,6 +38,7 @@ JOBS = (
     Job("pca", "pca", "--sets iris wine digits segmentation spambase --seeds 0"),
     Job("pca_60", "pca --training-rows 60 --name pca_60", None),
     Job("pca_200", "pca --training-rows 200 --name pca_200", None),
+    Job("hard_rows", "hard_rows", "--rows 200 --seeds 0 1"),
     Job("speed", "speed", "--quick"),
     Job("default_fit", "pca --sets iris --seeds 0 --mnist --name default_fit", None),
     Job("mnist30", "mnist30", f"{_FEW} --epochs 5"),
