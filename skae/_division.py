@@ -23,7 +23,7 @@ _FOLDS_BELOW = 500
 # Below this many rows a tenth of them is missed in training: a second model, trained beside the
 # one that they judge, sees them all.
 _REFIT_BELOW = 5000
-# A jury holds between its share of the variance over this, and its share times this.
+# A jury holds between its share of the rows and of the variance over this, and times this.
 _MOST_UNLIKE = 2.0
 _MOST_DRAWS = 20
 _ROWS_AT_A_TIME = 4096
@@ -53,7 +53,7 @@ def divide(
     if n_rows < _FEWEST_ROWS:
         return no_division(n_rows)
     of_row = np.arange(n_rows) if X is None else number_of_distinct_row(X)
-    if of_row.max() < _FEWEST_ROWS:  # copies are then what fresh rows will be, too
+    if of_row.max() + 1 < _FEWEST_ROWS:  # copies are then what fresh rows will be, too
         of_row = np.arange(n_rows)
     n_distinct = int(of_row.max()) + 1
 
@@ -71,8 +71,10 @@ def divide(
         folds = [rows_of(part) for part in order.tensor_split(_N_FOLDS)]
         return replace(cross_fit(folds, n_rows), copies=copies)
     n_held_out = min(max(1, round(fraction * n_distinct)), n_distinct - 1)
-    weights = np.ones(n_distinct) if X is None else np.bincount(of_row, squared_distances(X))
-    order = _draw(weights.astype(np.float64), n_held_out, generator)
+    weights = np.bincount(of_row).astype(np.float64)[None]
+    if X is not None:
+        weights = np.stack([weights[0], np.bincount(of_row, squared_distances(X))])
+    order = _draw(weights, n_held_out, generator)
     held_out = rows_of(order[:n_held_out])
     if may_cross_fit:
         division = cross_fit([held_out], n_rows)
@@ -82,17 +84,18 @@ def divide(
 
 
 def _draw(weights: NDArray[np.float64], n_held_out: int, generator: torch.Generator) -> Tensor:
-    """Return a random order of which the first `n_held_out` hold about their share of the weight.
+    """Return a random order of which the first `n_held_out` hold about their share of each weight.
 
     Where a few rows carry most of the variance, a jury without any of them would not speak of what
     decides the error. Where one row does, no draw is good, and the least bad is taken.
     """
-    expected = weights.mean() * n_held_out
+    expected = weights.mean(axis=1) * n_held_out
     best, least = None, np.inf
     for _ in range(_MOST_DRAWS):
-        order = torch.randperm(len(weights), generator=generator)
-        held = weights[order[:n_held_out].numpy()].sum()
-        unlike = max(held, expected) / max(min(held, expected), np.finfo(float).tiny)
+        order = torch.randperm(weights.shape[1], generator=generator)
+        held = weights[:, order[:n_held_out].numpy()].sum(axis=1)
+        low, high = np.minimum(held, expected), np.maximum(held, expected)
+        unlike = float((high / np.maximum(low, np.finfo(float).eps)).max())
         if best is None or unlike < least:
             best, least = order, unlike
         if least <= _MOST_UNLIKE:
