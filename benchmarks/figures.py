@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn.manifold import TSNE
 
 from benchmarks import record
@@ -104,13 +105,20 @@ def error_against_seconds(content: dict[str, Any]) -> Figure:
         axis.scatter(*zip(*points, strict=True), s=34, color=colour, alpha=0.8, label=label)
     axis.axhline(1, color=INK, linewidth=1)
     axis.text(0.99, 1.02, "PCA", color=INK, ha="right", transform=axis.get_yaxis_transform())
-    style = {"xytext": (5, 3), "textcoords": "offset points", "size": 7.5, "color": MUTED}
-    for row in content["rows"]:  # where there is something to see, and room for one name a set
-        if row["anchored_mean"] < 0.6 and row["k"] >= row["features"] // 2:
-            axis.annotate(row["set"], (fmean(row["seconds"]), row["anchored_mean"]), **style)
     axis.set(xscale="log", yscale="log")
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_major_formatter("{x:g}")
+    style = {"xytext": (5, 3), "textcoords": "offset points", "size": 7.5, "color": MUTED}
+    named: list[Any] = []
+    for row in content["rows"]:  # where there is something to see, and room for one name a set
+        point = fmean(row["seconds"]), row["anchored_mean"]
+        place = axis.transData.transform(point)
+        has_room = all((abs(place - other) > (90, 12)).any() for other in named)
+        if row["anchored_mean"] < 0.6 and row["k"] >= row["features"] // 2 and has_room:
+            axis.annotate(row["set"], point, **style)
+            named.append(place)
+    for one in (axis.xaxis, axis.yaxis):
+        one.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        one.set_major_formatter("{x:g}")
+        one.set_minor_formatter(NullFormatter())
     axis.set_xlabel("seconds of a fit", color=MUTED)
     axis.set_ylabel("held-out error over PCA's", color=MUTED)
     axis.legend(frameon=False, labelcolor=INK, loc="upper left")
