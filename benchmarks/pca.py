@@ -70,6 +70,12 @@ def error_ratio(error: float, pca_error: float, total: float) -> float:
     return error / pca_error
 
 
+def pca_error(train: np.ndarray, test: np.ndarray, n_components: int) -> float:
+    """Sum the squared errors of PCA's reconstruction of the test rows."""
+    pca = PCA(min(n_components, *train.shape), svd_solver="full").fit(train)
+    return float(np.square(test - pca.inverse_transform(pca.transform(test))).sum())
+
+
 def run_case(
     name: str,
     divisor: int,
@@ -90,15 +96,14 @@ def run_case(
         for seed in seeds:
             train, test = prepare(name, seed, max_rows, data_dir, training_rows)
             k = max(1, train.shape[1] // divisor)
-            pca = PCA(min(k, *train.shape), svd_solver="full").fit(train)
-            pca_error = np.square(test - pca.inverse_transform(pca.transform(test))).sum()
+            of_pca = pca_error(train, test, k)
             total = np.square(test - train.mean(axis=0)).sum()
             for method, parameters in METHODS.items():
                 start = time.perf_counter()
                 autoencoder = Autoencoder(k, random_state=seed, **parameters).fit(train)
                 seconds[method].append(time.perf_counter() - start)
                 error = autoencoder.reconstruction_error(test).sum()
-                ratios[method].append(error_ratio(float(error), float(pca_error), float(total)))
+                ratios[method].append(error_ratio(float(error), of_pca, float(total)))
                 kept_pca += method == "anchored" and autoencoder.best_iter_ == 0
     return {
         "set": name,

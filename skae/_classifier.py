@@ -219,13 +219,9 @@ def _have_label(labels: NDArray[Any]) -> NDArray[np.bool_]:
             f"label, give y the dtype object and mark them by the number {_UNLABELLED}; a class "
             "needs another name."
         )
-    if labels.dtype.kind == "O":
-        is_number = np.array([not isinstance(label, str) for label in labels])
-        known = ~is_number | (labels != _UNLABELLED)
-    elif labels.dtype.kind in "if":
-        known = labels != _UNLABELLED
-    else:
+    if labels.dtype.kind not in "ifO":
         return np.ones(len(labels), dtype=bool)
+    known: NDArray[np.bool_] = labels != _UNLABELLED  # a name is no number
     # Minus one and one alone are two classes, by an older convention.
     if known.any() and (labels[known] == 1).all():
         known[:] = True

@@ -120,8 +120,9 @@ def squared_distances(X: Array) -> NDArray[np.float64]:
     Missing entries (NaN) count as the mean.
     """
     mean = feature_means(X)
-    extremes = [ufunc.reduce(entries(X), axis=None) for ufunc in (np.fmax, np.fmin)]
-    largest = float(np.abs(extremes).max()) or 1.0
+    values = entries(X)
+    high, low = np.fmax.reduce(values, axis=None), np.fmin.reduce(values, axis=None)
+    largest = float(max(abs(high), abs(low))) or 1.0
     if issparse(X):
         return sparse_squared_distances(X / largest, mean / largest)
     result = np.empty(len(X))

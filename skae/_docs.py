@@ -76,12 +76,12 @@ early_stopping : bool, default=True
     5000 rows a second model, which sees all rows, trains beside the one that is judged, and is the
     one to keep; below 500 distinct ones, five folds judge, so that each row does once. False
     trains `max_iter` epochs on all rows and promises nothing: the result may be worse than PCA.
-    With fewer than 10 rows, or where PCA leaves nothing over and nothing but the
-    reconstruction is minimised, there is nothing to judge or to gain: with ``shortcut="pca"`` no
-    epoch is run and PCA stays.
+    With fewer than 10 rows, or where PCA leaves nothing over and nothing but the reconstruction is
+    minimised, there is nothing to judge or to gain: with ``shortcut="pca"`` no epoch is run and PCA
+    stays.
 
 validation_fraction : float, default=0.1
-    Share of the rows held out under `early_stopping`, from 500 rows on.
+    Share of the distinct rows held out under `early_stopping`, from 500 of them on.
 
 n_iter_no_change : int, default=20
     Epochs without improvement after which `early_stopping` ends the fit.
