@@ -30,7 +30,7 @@ from skae._core.networks import (
     build_network,
     select_model,
 )
-from skae._core.numerics import resting_place
+from skae._core.numerics import defaults_of_torch, resting_place
 from skae._core.objectives import Autograd, Backpropagation
 from skae._core.training import History, Objective
 from skae._division import divide
@@ -259,7 +259,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         ConvergenceWarning
             If training diverged or was interrupted; the best state so far is kept.
         """
-        with features_as_found_on_error(self, self._noted):
+        with defaults_of_torch(), features_as_found_on_error(self, self._noted):
             return self._fit(X, y)
 
     def _fit(self, X: ArrayLike, y: object) -> Self:
@@ -503,7 +503,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         -------
         self : object
         """
-        with features_as_found_on_error(self, self._noted):
+        with defaults_of_torch(), features_as_found_on_error(self, self._noted):
             return self._partial_fit(X)
 
     def _partial_fit(self, X: ArrayLike) -> Self:

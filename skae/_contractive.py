@@ -16,6 +16,7 @@ from torch import Tensor
 from skae._base import BaseAutoencoder
 from skae._core.jacobians import encoder_jacobians, relative_contraction
 from skae._core.model import Model
+from skae._core.numerics import defaults_of_torch
 from skae._docs import document
 from skae._fitted import Array, as_tensor
 from skae._generation import MixtureSampling
@@ -161,6 +162,6 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         network = model.network_in(rows.dtype)
         n_rows = max(1, _JACOBIAN_ENTRIES // (rows.shape[1] * self.n_components_))
         for chunk in rows.split(n_rows):
-            with torch.no_grad():
+            with defaults_of_torch(), torch.no_grad():
                 jacobians = encoder_jacobians(network, model.standardised(chunk))
             yield jacobians.mul_(model.code_unit / model.scale).cpu()

@@ -24,6 +24,7 @@ from skae._callbacks import EpochCallbacks
 from skae._core.held_out import Division, Judge, no_division
 from skae._core.model import Model
 from skae._core.networks import ACTIVATIONS, Network
+from skae._core.numerics import defaults_of_torch
 from skae._core.objectives import Autograd
 from skae._core.supervised import EncoderWithHead, Predictor, build_head
 from skae._core.training import History
@@ -196,7 +197,7 @@ class BaseSupervised(
         ValueError, TypeError
             If a parameter, X or y is not as documented.
         """
-        with features_as_found_on_error(self):
+        with defaults_of_torch(), features_as_found_on_error(self):
             return self._fit(X, y, sample_weight)
 
     def _fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Self:
@@ -277,12 +278,17 @@ class BaseSupervised(
                     "autoencoder must be an autoencoder of skae, but it is a FrozenEstimator of "
                     f"{type(autoencoder).__name__}."
                 )
-        if self._is_prefit():
+        unfitted = "needs a fitted autoencoder, but this %(name)s is not fitted. Call its fit first"
+        if isinstance(self.autoencoder, FrozenEstimator):
+            check_is_fitted(
+                autoencoder, msg=f"FrozenEstimator {unfitted}, or pass it without FrozenEstimator."
+            )
+        elif self.prefit:
             check_is_fitted(
                 autoencoder,
-                msg="prefit=True needs a fitted autoencoder, but this %(name)s is not fitted. Call "
-                "its fit first, or set prefit=False. Where a search or a cross-validation clones "
-                "the estimator, pass autoencoder=FrozenEstimator(...): a clone is not fitted.",
+                msg=f"prefit=True {unfitted}, or set prefit=False. Where a search or a "
+                "cross-validation clones the estimator, pass autoencoder=FrozenEstimator(...): a "
+                "clone is not fitted.",
             )
         return autoencoder
 

@@ -23,6 +23,7 @@ from skae._core.networks import (
     VariationalArchitecture,
     VariationalNetwork,
 )
+from skae._core.numerics import defaults_of_torch
 from skae._core.variational import (
     LEAST_NOISE,
     bounds,
@@ -286,6 +287,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         """
         return self._encode(self._validate_rows(X))
 
+    @defaults_of_torch()
     def encode_distribution(self, X: ArrayLike) -> tuple[Array, Array]:
         """Distribution of the code of each row.
 
@@ -387,6 +389,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         """
         return float(self.score_samples(X).mean(dtype=np.float64))
 
+    @defaults_of_torch()
     def _bounds(
         self, X: ArrayLike, n_importance: int, random_state: int | np.random.RandomState | None
     ) -> tuple[Array, Array]:

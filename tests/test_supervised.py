@@ -342,6 +342,11 @@ def test_pickle_and_float32(iris_data):
             "prefit=True needs a fitted autoencoder, but this Autoencoder is not fitted",
         ),
         (
+            lambda X, y: classifier(FrozenEstimator(Autoencoder())).fit(X, y),
+            NotFittedError,
+            "FrozenEstimator needs a fitted autoencoder, but this Autoencoder is not fitted",
+        ),
+        (
             lambda X, y: AutoencoderClassifier(prefit=True).fit(X, y),
             ValueError,
             "but autoencoder is None",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skae._core.losses import ReconstructionLoss
 from skae._core.networks import AutoencoderNetwork, Network
+from skae._core.numerics import defaults_of_torch
 
 _CHUNK = 8192
 
@@ -137,6 +138,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
             with torch.no_grad():
                 yield network.encode(chunk.to(self.device)).mul_(self.code_unit).cpu()
 
+    @defaults_of_torch()
     @torch.no_grad()
     def codes_of(self, x: Tensor) -> Tensor:
         """Rows in the units of X to codes, in the precision of x."""
@@ -148,6 +150,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
             ]
         )
 
+    @defaults_of_torch()
     @torch.no_grad()
     def rows_of(self, codes: Tensor) -> Tensor:
         """Codes to rows in the units of X, in the precision of the codes."""

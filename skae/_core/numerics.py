@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -36,6 +36,27 @@ def _denormals_are_flushed() -> bool:
     # torch has no getter. Half of the smallest normal double is denormal.
     smallest = torch.tensor(torch.finfo(torch.float64).tiny, dtype=torch.float64)
     return bool(smallest * 0.5 == 0.0)
+
+
+@contextmanager
+def defaults_of_torch() -> Iterator[None]:
+    """Set aside what the caller has told torch to do by default; put it back on the way out.
+
+    A fit is then the same, to the last bit, under another default precision or device, autocast
+    or inference mode. It also serves as a decorator.
+    """
+    dtype = torch.get_default_dtype()
+    with ExitStack() as aside:
+        if torch.is_inference_mode_enabled():
+            aside.enter_context(torch.inference_mode(False))
+        for device_type in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device_type):
+                aside.enter_context(torch.autocast(device_type, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            aside.enter_context(torch.device("cpu"))
+        aside.callback(torch.set_default_dtype, dtype)
+        torch.set_default_dtype(torch.float32)
+        yield
 
 
 @contextmanager

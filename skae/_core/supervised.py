@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from skae._core.model import Model, NetworkInUnits
 from skae._core.networks import AutoencoderNetwork, Dense, Network, Perceptron
-from skae._core.numerics import resting_place
+from skae._core.numerics import defaults_of_torch, resting_place
 
 _CHUNK = 8192
 
@@ -120,6 +120,7 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
         network.network.restore_linear_paths()
         return cls(network.eval(), model.mean, model.scale)
 
+    @defaults_of_torch()
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """Return the outputs of rows in the units of X, in the precision of x."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skae._core.model import Model
 from skae._core.networks import Corruption
+from skae._core.numerics import defaults_of_torch
 
 _CHUNK = 8192
 _ASTRAY = 1e6  # in standard deviations
@@ -53,6 +54,7 @@ class Walkback:
             counts += errors.isfinite().sum(0).cpu()
         return cls(corruption, knows_corrupted, (squares / counts.clamp_min(1)).sqrt().to(z.dtype))
 
+    @defaults_of_torch()
     @torch.no_grad()
     def sample(
         self,
