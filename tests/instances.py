@@ -23,7 +23,12 @@ def make_fast(estimator_class: type, *positional: object, **changes: object) -> 
     names = estimator_class().get_params()
     fast = {name: value for name, value in _FAST.items() if name in names}
     if "autoencoder" in names:
-        fast = {"autoencoder": skae.Autoencoder(**_FAST), "random_state": 0}
+        fast = {
+            "autoencoder": skae.Autoencoder(**_FAST),
+            "learning_rate_init": 0.01,
+            "max_iter": 30,
+            "random_state": 0,
+        }
     return estimator_class(*positional, **(fast | changes))
 
 
