@@ -228,7 +228,7 @@ def _linear_path(
     if network.decoder.layers[0].transposed:
         decode, offset = encode.T, torch.zeros_like(centre)
     else:
-        inputs = torch.cat([codes, torch.ones(len(codes), 1)], 1).double()
+        inputs = torch.cat([codes, codes.new_ones(len(codes), 1)], 1).double()
         # A driver that allows collinear codes: components may outnumber the rank.
         solution = torch.linalg.lstsq(inputs, z.double(), driver="gelsd").solution
         decode, offset = solution[:-1], solution[-1]
@@ -243,7 +243,9 @@ def loss_of_mean(model: Model, z: Tensor, missing: Tensor | None) -> float:
     `missing`, a mask, tells which entries of z are only filled in, and have no loss.
     """
     loss, total = model.loss, 0.0
-    guess = torch.zeros(z.shape[1:]) if loss.link is None else loss.link(model.mean).float()
+    guess = torch.zeros(z.shape[1:], dtype=torch.float32)
+    if loss.link is not None:
+        guess = loss.link(model.mean).float()
     start = 0
     for chunk in z.split(_ROWS_AT_A_TIME):  # fewer, where sparse rows are wide
         target = model.target(chunk, chunk)

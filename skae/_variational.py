@@ -172,7 +172,8 @@ class VariationalAutoencoder(BaseAutoencoder):
             network.noise_variance = None
         elif network.noise_variance is None:
             n_models = division.n_models
-            network.noise_variance = torch.ones((1,) if n_models is None else (n_models, 1))
+            shape = (1,) if n_models is None else (n_models, 1)
+            network.noise_variance = torch.ones(shape, dtype=torch.float32)
         return model, left_over
 
     def _terms(self, model: Model, z: Tensor) -> dict[str, Tensor]:

@@ -370,21 +370,21 @@ class Weights:
 
     def bias(self, n_out: int) -> Tensor:
         """Return the zeros that biases start at."""
-        return torch.zeros(n_out) if self.n_models is None else torch.zeros(self.n_models, 1, n_out)
+        shape = (n_out,) if self.n_models is None else (self.n_models, 1, n_out)
+        return torch.zeros(shape, dtype=torch.float32)
 
     def dense(self, n_in: int, n_out: int, gain: float = 1.0) -> Dense:
         """Make a layer that multiplies the variance of a signal by the gain."""
-        weight = torch.empty(n_in, n_out)
+        weight = torch.empty(n_in, n_out, dtype=torch.float32)
         return self._dense(weight.normal_(0.0, math.sqrt(gain / n_in), generator=self.generator))
 
     def chain(self, sizes: Sequence[int], gain: float) -> list[Dense]:
         """Make layers from size to size, of which the last has a gain of 1."""
         *inner, last = pairwise(sizes)
         layers = [self.dense(n_in, n_out, gain) for n_in, n_out in inner]
-        return [
-            *layers,
-            self._dense(torch.zeros(last)) if self.start_at_zero else self.dense(*last),
-        ]
+        if self.start_at_zero:
+            return [*layers, self._dense(torch.zeros(last, dtype=torch.float32))]
+        return [*layers, self.dense(*last)]
 
     def _dense(self, weight: Tensor) -> Dense:
         batch = () if self.n_models is None else (self.n_models,)

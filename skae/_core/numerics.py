@@ -42,10 +42,10 @@ def _denormals_are_flushed() -> bool:
 def defaults_of_torch() -> Iterator[None]:
     """Set aside what the caller has told torch to do by default; put it back on the way out.
 
-    A fit is then the same, to the last bit, under another default precision or device, autocast
-    or inference mode. It also serves as a decorator.
+    A fit is then the same, to the last bit, under another default device, autocast or inference
+    mode. (The default precision belongs to all threads, so it is left alone; no tensor here relies
+    on it.) It also serves as a decorator.
     """
-    dtype = torch.get_default_dtype()
     with ExitStack() as aside:
         if torch.is_inference_mode_enabled():
             aside.enter_context(torch.inference_mode(False))
@@ -54,8 +54,6 @@ def defaults_of_torch() -> Iterator[None]:
                 aside.enter_context(torch.autocast(device_type, enabled=False))
         if torch.get_default_device().type != "cpu":
             aside.enter_context(torch.device("cpu"))
-        aside.callback(torch.set_default_dtype, dtype)
-        torch.set_default_dtype(torch.float32)
         yield
 
 

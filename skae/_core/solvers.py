@@ -82,7 +82,7 @@ class AdamW(Solver):
         self.values, self.gradients = [parameters.values], [parameters.gradients]
         self.means = [torch.zeros_like(parameters.values)]
         self.squares = [torch.zeros_like(parameters.values)]
-        self.steps = [torch.zeros((), device=parameters.values.device)]
+        self.steps = [parameters.values.new_zeros(())]
 
     def step(self, closure: Closure, learning_rate: float) -> None:
         closure()

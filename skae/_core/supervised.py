@@ -77,10 +77,10 @@ def build_head(sizes: Sequence[int], activation: str, generator: torch.Generator
     """Make a perceptron whose outputs start at 0."""
     layers = []
     for i, (n_in, n_out) in enumerate(pairwise(sizes)):
-        weight = torch.zeros(n_in, n_out)
+        weight = torch.zeros(n_in, n_out, dtype=torch.float32)
         if i < len(sizes) - 2:
             weight.normal_(0.0, math.sqrt(2.0 / n_in), generator=generator)
-        layers.append(Dense(weight, torch.zeros(n_out)))
+        layers.append(Dense(weight, weight.new_zeros(n_out)))
     return Perceptron(layers, activation)
 
 

@@ -66,7 +66,8 @@ class Walkback:
         return_mean: bool,
     ) -> Tensor:
         """Draw rows, in the units of X, float64."""
-        z = torch.zeros(n_samples, len(self.residual_deviations), device=model.device)
+        shape = n_samples, len(self.residual_deviations)
+        z = torch.zeros(shape, dtype=torch.float32, device=model.device)
         _, z = self._draw(model, z, generator)
         for _ in range(n_steps):
             seen = self.corruption(z, generator)
