@@ -117,7 +117,11 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
     # -- what a variant may override -------------------------------------------------------------
 
     def _terms(self, model: Model, z: Tensor) -> dict[str, Tensor]:
-        """Return the named terms of the objective on a batch, each a mean over its rows."""
+        """Return the named terms of the objective on a batch, each a mean over its rows.
+
+        With a model axis, a term is a number a model; only the reconstruction may be their mean,
+        as rows are judged by its `row_losses`.
+        """
         return {"reconstruction": model.reconstruction(model.network(z), z)}
 
     def _is_plain(self) -> bool:
@@ -155,7 +159,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         losses = model.row_losses(network(z), z)
         if not self._is_plain():
             terms = self._terms(model, z)
-            losses = losses + sum(terms[name] for name in terms if name != "reconstruction")
+            losses = losses + sum(
+                term[..., None] for name, term in terms.items() if name != "reconstruction"
+            )
         network.train()
         return losses
 

@@ -202,9 +202,10 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
     def _terms(self, model: Model, z: Tensor) -> dict[str, Tensor]:
         network = model.network
         code = network.encode(z)
-        reconstruction = model.reconstruction(network.decode(code), z)
+        output = network.decode(code)
+        reconstruction = model.reconstruction(output, z)
         if self.penalty == "topk":
-            revival = self._revival(model, code, z, reconstruction.detach())
+            revival = self._revival(model, code, z, output.detach())
             return {"reconstruction": reconstruction, "revival": revival}
         if self.penalty == "kl":
             penalty = bernoulli_divergence(code, self.sparsity)
@@ -212,14 +213,15 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
             penalty = PRIORS[self.penalty](code * unit_gains(network.decoder))
         return {"reconstruction": reconstruction, "sparsity": self.alpha * penalty}
 
-    def _revival(self, model: Model, code: Tensor, z: Tensor, reconstruction: Tensor) -> Tensor:
+    def _revival(self, model: Model, code: Tensor, z: Tensor, output: Tensor) -> Tensor:
         """Loss of a reconstruction that unused units help with, less that without them."""
         n_revived = min(_REVIVED * self.n_active, code.shape[-1])
         unused = unused_largest(model.network.units(z), code, n_revived)
         if unused is None:
-            return torch.zeros_like(reconstruction)
-        output = model.network.decode(code.detach() + unused)
-        return _AUXILIARY * (model.reconstruction(output, z) - reconstruction)
+            return z.new_zeros(())
+        helped = model.network.decode(code.detach() + unused)
+        change = model.row_losses(helped, z) - model.row_losses(output, z)
+        return _AUXILIARY * change.mean(-1)
 
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         n_components = model.network.encoder.layers[-1].bias.shape[-1]

@@ -75,16 +75,21 @@ def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Division:
     """
     everything = torch.arange(n_rows)
     longest = max(len(fold) for fold in folds)
-    held_out = everything.new_zeros(len(folds) + 1, longest)
+    # Rows that do not count are real ones all the same: what a batch's mean decides needs them.
+    held_out = torch.stack([repeated(fold, longest) for fold in [*folds, folds[0]]])
     counted = torch.zeros_like(held_out, dtype=torch.bool)
     training = []
     for i, fold in enumerate(folds):
-        held_out[i, : len(fold)] = fold
         counted[i, : len(fold)] = True
         kept = torch.ones(n_rows, dtype=torch.bool)
         kept[fold] = False
         training.append(everything[kept])
     return Division([*training, everything], held_out, counted)
+
+
+def repeated(rows: Tensor, length: int) -> Tensor:
+    """Return the rows, begun again until there are so many."""
+    return rows.repeat(-(-length // len(rows)))[:length]
 
 
 def _as_measured(measured: Tensor, counted: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ def contraction(
     n_probes: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Mean over rows of the squared Frobenius norm of the encoder's Jacobian.
+    """Mean over rows of the squared Frobenius norm of the encoder's Jacobian; one number a model.
 
     One layer: a closed form that costs next to nothing (Rifai et al. 2011). Deeper: exact for
     about ``min(k, d)`` times the cost of encoding, by the mode that starts from the smaller side.
@@ -147,7 +147,7 @@ def contraction(
     total = z.new_zeros(())
     for chunk in z.split(n_rows, -2):
         squares = _squared_norms(EncoderChain(network, chunk), n_features, n_probes, generator)
-        total = total + squares.mean() * (chunk.shape[-2] / z.shape[-2])
+        total = total + squares.mean(-1) * (chunk.shape[-2] / z.shape[-2])
     return total
 
 

@@ -25,7 +25,7 @@ class Autograd:
     ----------
     parameters : FlatParameters
     terms : callable
-        A batch to named terms, each a mean over its rows (and models).
+        A batch to named terms, each a mean over its rows.
     n_models : int
     """
 
@@ -39,10 +39,12 @@ class Autograd:
     def __call__(self, batch: Tensor) -> Terms:
         self.gradients.zero_()
         with torch.enable_grad():
-            terms = self.terms(batch)
+            terms = {
+                name: term.mean() if term.ndim else term for name, term in self.terms(batch).items()
+            }
             first, *others = terms.values()
             loss = sum(others, start=first)
-            # Terms are means over models too; each model's gradient must be as if it were alone.
+            # The means are over models too; each model's gradient must be as if it were alone.
             (loss if self.n_models == 1 else loss * self.n_models).backward()
         return {name: term.detach() for name, term in terms.items()}
 

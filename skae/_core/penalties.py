@@ -1,4 +1,4 @@
-"""Penalties on a code: pure functions, summed over code units and averaged over rows.
+"""Penalties on a code: summed over code units and averaged over rows; one number a model.
 
 `size` is what a unit adds to the reconstruction: the code times `unit_gains` of the decoder.
 Measured by the code alone, a network escapes a penalty by a small code and a large decoder; the
@@ -52,17 +52,17 @@ def _row_norms(weight: Tensor) -> Tensor:
 
 def l1(size: Tensor) -> Tensor:
     """Sum |h|, the negative log of a Laplace prior."""
-    return size.abs().sum(-1).mean()
+    return size.abs().sum(-1).mean(-1)
 
 
 def l2(size: Tensor) -> Tensor:
     """Sum h^2, the negative log of a normal prior."""
-    return size.square().sum(-1).mean()
+    return size.square().sum(-1).mean(-1)
 
 
 def student_t(size: Tensor) -> Tensor:
     """Sum log(1 + h^2), the negative log of a Student t prior (Olshausen & Field 1996)."""
-    return size.square().log1p().sum(-1).mean()
+    return size.square().log1p().sum(-1).mean(-1)
 
 
 def bernoulli_divergence(code: Tensor, rate: float) -> Tensor:
@@ -70,7 +70,7 @@ def bernoulli_divergence(code: Tensor, rate: float) -> Tensor:
     active = code.mean(-2).clamp(_SMALLEST_RATE, 1.0 - _SMALLEST_RATE)
     divergence = rate * (math.log(rate) - active.log())
     divergence = divergence + (1.0 - rate) * (math.log1p(-rate) - torch.log1p(-active))
-    return divergence.sum(-1).mean()
+    return divergence.sum(-1)
 
 
 def unused_largest(units: Tensor, code: Tensor, n_largest: int) -> Tensor | None:

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from skae._core.held_out import Division, Judge, is_clearly_better
+from skae._core.held_out import Division, Judge, is_clearly_better, repeated
 from skae._core.solvers import FlatParameters, Solver
 
 # A batch of rows to named terms, each a mean over the rows (and models), with the gradient of their
@@ -116,7 +116,7 @@ def epoch_batches(
     for rows in division.training:
         if settings.shuffle:
             rows = rows[torch.randperm(len(rows), generator=generator)]
-        orders.append(rows.repeat(-(-longest // len(rows)))[:longest])
+        orders.append(repeated(rows, longest))
     order = orders[0] if division.n_models is None else torch.stack(orders)
     batches_a_run = max(
         1, _GATHERED_ENTRIES // (sizes[0] * len(orders) * math.prod(data.shape[1:]))
