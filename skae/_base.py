@@ -297,7 +297,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         callbacks = EpochCallbacks(
             self,
             lambda history: self._describe(copy.deepcopy(model), history, division, data),
-            rows,
+            X,
             y,
         )
         pretrained: dict[str, Any] = {}

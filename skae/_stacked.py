@@ -183,7 +183,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
                 phase = hidden_model(network, model.network.encoder.activation, inputs)
             history = self._train_layer(phase, inputs, rows, generator, callbacks)
             phases.append(history.terms)
-            if history.stopped_by == "interrupt":
+            if history.was_cancelled:
                 return {"phases_": phases}, False
             inputs = layer_output(network, inputs)
         return {"phases_": phases}, self.fine_tune

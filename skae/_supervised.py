@@ -362,7 +362,7 @@ class BaseSupervised(
             losses += history.losses
             phase_scores = [self._as_score(loss) for loss in history.validation]
             scores += phase_scores[1:] if scores else phase_scores
-            if history.stopped_by == "interrupt":
+            if history.was_cancelled:
                 break
         return {
             "n_iter_": len(losses),

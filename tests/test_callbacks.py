@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
-from instances import make_fast
+from instances import ESTIMATORS, make_fast
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -33,7 +36,7 @@ class StopAt:
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         self.events.append(f"end {context.task_name}")
         self.fitted.append(fitted_estimator)
-        return context.task_name == "epoch" and context.task_id + 1 == self.epoch
+        return context.task_name == "epoch" and self.events.count("end epoch") == self.epoch
 
 
 def autoencoder(**changes) -> Autoencoder:
@@ -56,6 +59,22 @@ def test_a_callback_that_returns_true_stops_the_fit(iris, epoch):
     model = autoencoder().set_callbacks(StopAt(epoch)).fit(iris)
     assert model.n_iter_ == epoch
     assert model.transform(iris).shape == (150, 2)
+
+
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_nothing_is_trained_after_a_callback_stopped_the_fit(estimator_class, iris):
+    callback = StopAt(2)
+    make_fast(estimator_class).set_callbacks(callback).fit(iris, np.arange(len(iris)) % 3)
+    assert callback.events.count("end epoch") == 2
+
+
+def test_a_monitor_sees_the_features_names(iris):
+    frame = pd.DataFrame(iris, columns=list("abcd"))
+    monitor = new_monitor()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        autoencoder().set_callbacks(monitor).fit(frame)
+    assert len(epoch_rows(monitor)) == MAX_ITER
 
 
 def test_teardown_runs_also_after_an_error(iris):

@@ -66,6 +66,11 @@ class History:
         """Number of epochs that ended."""
         return max((len(values) for values in self.terms.values()), default=0)
 
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether somebody asked for the end: nothing is to be trained after it."""
+        return self.stopped_by in ("callback", "interrupt")
+
     def beats_start(self, unit: float | None = None) -> bool:
         """Whether the best epoch is better than the start beyond doubt."""
         assert self.best_rows is not None
