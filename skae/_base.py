@@ -32,6 +32,7 @@ from skae._core.networks import (
 )
 from skae._core.numerics import defaults_of_torch, resting_place
 from skae._core.objectives import Autograd, Backpropagation
+from skae._core.solvers import SOLVERS
 from skae._core.training import History, Objective
 from skae._division import divide
 from skae._fitted import Array, FittedMethods
@@ -145,7 +146,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
     ) -> tuple[dict[str, Any], bool]:
         """Prepare a fresh network for its training.
 
-        Returns fitted attributes, and whether the training itself is to follow.
+        Returns fitted attributes, and whether anything is to be trained after it.
         """
         return {}, True
 
@@ -196,6 +197,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         """Return a method's own fitted attributes; data is all rows, in training units."""
         return {}
+
+    def _max_epochs(self) -> int:
+        """Return the most epochs of the whole network's training."""
+        return self.max_iter
 
     def _architecture(self, n_features: int, n_components: int) -> Architecture:
         """Return the shape of the network."""
@@ -291,12 +296,14 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             model, left_over = self._new_model(rows, division, generator)
         else:
             model = copy.deepcopy(continued)
-            for perceptron in model.network.perceptrons:
-                perceptron.dropout = self.dropout
+            self._use_dropout(model)
+        starts_at_pca = continued is None and self.shortcut == "pca"
         data = self._training_data(rows, model, device)
         callbacks = EpochCallbacks(
             self,
-            lambda history: self._describe(copy.deepcopy(model), history, division, data),
+            lambda history: self._describe(
+                copy.deepcopy(model), history, division, data, started_at_pca=starts_at_pca
+            ),
             X,
             y,
         )
@@ -305,8 +312,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         if continued is None:
             pretrained, goes_on = self._pretrain(model, data, division, generator, callbacks)
         corruption = self._corruption(model, data)
-        max_epochs = self.max_iter if goes_on else 0
-        if anchored and continued is None:
+        max_epochs = self._max_epochs() if goes_on else 0
+        if anchored and starts_at_pca:
             nothing_to_gain = left_over < _NOTHING_LEFT and corruption is None and self._is_plain()
             if nothing_to_gain or division.held_out is None:
                 max_epochs = 0  # nothing to gain, or nobody to tell whether anything was gained
@@ -327,12 +334,12 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         run.parameters.release()
         if judge is not None:
             self._settle(judge)
-        if anchored and continued is None and history.best_epoch == 0:
+        if anchored and starts_at_pca and history.best_epoch == 0:
             # PCA stays: that of all rows, the held-out ones too.
             everything = no_division(rows.shape[0])
             model, _ = self._new_model(rows, everything, generator)
             division, data = everything, self._in_training_units(rows, model)
-        fitted = self._describe(model, history, division, data)
+        fitted = self._describe(model, history, division, data, started_at_pca=starts_at_pca)
         fitted["mean_"] = self._centre(model, rows)
         fitted |= pretrained
         callbacks.end_fit(fitted)
@@ -364,13 +371,18 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         return torch.Generator().manual_seed(seed)
 
+    def _use_dropout(self, model: Model) -> None:
+        for perceptron in model.network.perceptrons:
+            perceptron.dropout = self.dropout
+
     def _continues(self, model: Model, X: Array) -> bool:
-        """Whether a warm start can go on from this model."""
-        network = model.network
-        code = network.architecture.n_components
-        wanted = self._architecture(
-            X.shape[1], code if isinstance(self.n_components, float) else self.n_components
-        )
+        """Whether a training can go on from this model."""
+        network, n_components = model.network, self.n_components
+        if isinstance(n_components, float):
+            if n_components != self._components_asked_for:
+                return False
+            n_components = network.architecture.n_components
+        wanted = self._architecture(X.shape[1], n_components)
         return (
             replace(network.architecture, dropout=self.dropout) == wanted
             and model.loss == LOSSES[self.loss]
@@ -450,6 +462,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         division: Division,
         data: Tensor,
         *,
+        started_at_pca: bool = False,
         turn: bool = True,
     ) -> dict[str, Any]:
         """Turn the code to its axes and describe it: the fitted attributes."""
@@ -461,13 +474,14 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         network.fills_missing = self._allows_missing
         self._calibrate(model, data if turn else None)
         axes = self._axes() if turn else Axes.AS_TRAINED
-        if axes is Axes.PRINCIPAL and history.best_epoch == 0 and self.shortcut == "pca":
+        if axes is Axes.PRINCIPAL and history.best_epoch == 0 and started_at_pca:
             axes = Axes.AS_TRAINED  # a start at PCA is on its principal axes already
         code = describe(model, data, axes)
         network.to(resting_place(device))
         carried = code.carried / code.carried.sum().clamp_min(1e-30)
         fitted: dict[str, Any] = {
             "_model": model,
+            "_components_asked_for": self.n_components,
             "n_components_": len(carried),
             "mean_": model.mean.numpy(),
             "components_": code.components.numpy() * (model.scale / model.code_unit),
@@ -492,13 +506,14 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train for one pass over X, a part of the data.
 
-        The first call sets the units, the PCA start and all parameters, so give it a part that is
-        like the whole and has at least as many rows as the code has columns. The learning rate is
-        `learning_rate_init` throughout, which may be set anew between calls; nothing is held out,
-        so nothing is promised against PCA. The fitted attributes describe the last part, and the
-        code's axes stay those of the first. `weight_decay` counts a call as one of `max_iter`
-        epochs. The solver's moments are not pickled: a copy goes on from the same weights with
-        fresh ones.
+        The first call sets the units, the PCA start and the network, so give it a part that is like
+        the whole and has at least as many rows as the code has columns. Parameters that do not
+        shape the network or its loss may be set anew between calls. The learning rate is
+        `learning_rate_init` throughout; nothing is printed, and callbacks are not called; nothing
+        is held out, so nothing is promised against PCA. The fitted attributes describe the last
+        part, and the code's axes stay those of the first. `weight_decay` counts a call as one of
+        `max_iter` epochs. The solver's moments are not pickled: a copy goes on from the same
+        weights with fresh ones.
 
         Parameters
         ----------
@@ -508,6 +523,11 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is not as documented, or the network would be another one.
         """
         with defaults_of_torch(), features_as_found_on_error(self, self._noted):
             return self._partial_fit(X)
@@ -518,10 +538,19 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         rows = self._validate_training_rows(X, reset=first)
         device = resolve_device(self.device)
         division = no_division(rows.shape[0])
+        if not first and not self._continues(self._model, rows):
+            raise ValueError(
+                "partial_fit goes on with the network of its first call, so n_components, "
+                "hidden_layer_sizes, activation, code_activation, tied_weights, shortcut and loss "
+                "must stay as they were. Set them back, or begin anew with a clone."
+            )
         unfinished: tuple[Model, Run] | None = getattr(self, "_unfinished", None)
+        if unfinished is not None and type(unfinished[1].solver) is not SOLVERS[self.solver]:
+            unfinished = None  # another solver has moments of its own
         pretrained: dict[str, Any] = {}
         if unfinished is not None:
             model, run = unfinished
+            self._use_dropout(model)
             data = self._training_data(rows, model, device)
             # Parts differ in their rows, and a caller may have a schedule of the learning rate.
             run.settings, run.solver.shrinkage, run.operations = self._pace(
@@ -537,6 +566,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
                 model = self._new_model(rows, division, generator)[0]
             else:
                 model = copy.deepcopy(self._model)
+                self._use_dropout(model)
             data = self._training_data(rows, model, device)
             if first:
                 pretrained, _ = self._pretrain(model, data, division, generator, None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from skae._base import BaseAutoencoder
@@ -78,7 +79,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         with the variance of each phase's input in place of that of X.
 
     fine_tune : bool, default=True
-        Whether the whole network is trained after the phases.
+        Whether the whole network is trained after the phases, and by a warm start.
 
     Attributes
     ----------
@@ -134,7 +135,18 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
 
     def _n_epochs(self) -> int:
         n_layers = len(tuple(self.hidden_layer_sizes)) + 1
-        return n_layers * self.pretraining_iter + self.max_iter * self.fine_tune
+        return n_layers * self.pretraining_iter + self._max_epochs()
+
+    def _max_epochs(self) -> int:
+        return self.max_iter * self.fine_tune
+
+    def _partial_fit(self, X: ArrayLike) -> Self:
+        if not self.fine_tune:
+            raise ValueError(
+                "partial_fit trains the whole network, which fine_tune=False leaves as its phases "
+                "made it. Set fine_tune=True, or use fit."
+            )
+        return super()._partial_fit(X)
 
     def _may_cross_fit(self) -> bool:
         return False
@@ -186,7 +198,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
             if history.was_cancelled:
                 return {"phases_": phases}, False
             inputs = layer_output(network, inputs)
-        return {"phases_": phases}, self.fine_tune
+        return {"phases_": phases}, True
 
     def _train_layer(
         self,

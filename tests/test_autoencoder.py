@@ -414,6 +414,45 @@ def test_warm_start_with_another_shape_begins_anew(iris):
     np.testing.assert_array_equal(model.transform(iris), fast(3).fit(iris).transform(iris))
 
 
+def test_warm_start_with_another_share_of_variance_begins_anew(digits):
+    X = digits[:300]
+    model = fast(0.95, warm_start=True).fit(X)
+    begun_anew = fast(0.5).fit(X).n_components_
+    assert begun_anew < model.n_components_
+    assert model.fit(X).n_components_ > begun_anew
+    assert model.set_params(n_components=0.5).fit(X).n_components_ == begun_anew
+
+
+def test_a_linear_code_is_on_its_axes_after_a_warm_start_that_gained_nothing(digits):
+    model = fast(6, warm_start=True, hidden_layer_sizes=(32,), learning_rate_init=1e-2)
+    for part in np.array_split(digits, 3):
+        model.partial_fit(part)
+    model.set_params(learning_rate_init=1e-9).fit(digits)
+    assert model.best_iter_ == 0
+    code = model.transform(digits)
+    correlation = np.corrcoef(code.T)
+    assert np.abs(code.mean(axis=0) / code.std(axis=0)).max() < 1e-6
+    assert np.abs(correlation - np.eye(6)).max() < 1e-6
+
+
+def test_partial_fit_with_another_solver_begins_with_fresh_moments(digits):
+    model = fast(4).partial_fit(digits)
+    fresh = pickle.loads(pickle.dumps(model))  # which holds no moments
+    for going_on in (model, fresh):
+        going_on.set_params(solver="sgd", dropout=0.1).partial_fit(digits)
+    assert going_on._model.network.encoder.dropout == 0.1
+    np.testing.assert_array_equal(model.transform(digits), fresh.transform(digits))
+
+
+@pytest.mark.parametrize(
+    "change", [{"loss": "huber"}, {"hidden_layer_sizes": (3,)}, {"n_components": 3}]
+)
+def test_partial_fit_refuses_another_network(iris, change):
+    model = fast(2).partial_fit(iris)
+    with pytest.raises(ValueError, match="must stay as they were"):
+        model.set_params(**change).partial_fit(iris)
+
+
 def test_partial_fit_learns(digits):
     model = fast(4, hidden_layer_sizes=(32,), learning_rate_init=5e-3, max_iter=60)
     for _ in range(15):

@@ -178,6 +178,15 @@ def test_warm_start_and_partial_fit_pretrain_once(digits):
     assert model.n_iter_ == 2
 
 
+def test_without_fine_tuning_nothing_goes_on(digits):
+    model = stacked(warm_start=True, fine_tune=False).fit(digits)
+    code = model.transform(digits)
+    assert model.fit(digits).n_iter_ == 0
+    np.testing.assert_allclose(model.transform(digits), code, atol=1e-5)
+    with pytest.raises(ValueError, match="which fine_tune=False leaves"):
+        model.partial_fit(digits)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
