@@ -40,30 +40,47 @@ Decoder = Callable[[Tensor], Tensor]
 def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
     """Jacobian of the decoder at each code, transposed: ``(rows, components, outputs)``.
 
-    Forward mode by two reverse passes: the derivative by v of ``v^T J u`` is ``J u``. torch's own
-    forward mode would import its compiler, which takes seconds.
+    Reverse mode where the code is wider than the output, else forward mode.
     """
     n_rows, n_components = codes.shape
+    n_outputs = decode(codes[:1]).numel()
+    if n_outputs < n_components:
+        directions = torch.eye(n_outputs, dtype=codes.dtype).repeat(n_rows, 1)
+        with torch.enable_grad():
+            points = codes.repeat_interleave(n_outputs, 0).requires_grad_()
+            outputs = decode(points).flatten(1)
+            (pulled_back,) = torch.autograd.grad(outputs, points, directions)
+        return pulled_back.view(n_rows, n_outputs, n_components).mT
     directions = torch.eye(n_components, dtype=codes.dtype).repeat(n_rows, 1)
     with torch.enable_grad():
         points = codes.repeat_interleave(n_components, 0).requires_grad_()
         outputs = decode(points)
+        # Two reverse passes: the derivative by v of v^T J u is J u. torch's own forward mode would
+        # import its compiler, which takes seconds.
         weights = torch.zeros_like(outputs, requires_grad=True)
         (pulled_back,) = torch.autograd.grad(outputs, points, weights, create_graph=True)
         (pushed,) = torch.autograd.grad(pulled_back, weights, directions)
     return pushed.view(n_rows, n_components, -1)
 
 
-def sensitivity(decode: Decoder, codes: Tensor, n_outputs: int, n_products: int = 0) -> Tensor:
+def sensitivity(
+    decode: Decoder, codes: Tensor, n_outputs: int, n_products: int = 0, *, is_linear: bool = False
+) -> Tensor:
     """Mean of J^T J, J the decoder's Jacobian, over evenly spaced rows; ``(k, k)``.
 
-    `n_products` is about how many multiplications a row takes; fewer rows do where it is large.
+    `n_products` is about how many multiplications a row takes; fewer rows do where it is large, and
+    one does where the decoder is linear.
     """
-    n_rows = min(256, _JACOBIAN_ENTRIES // (n_outputs * codes.shape[1]))
-    n_rows = max(16, min(n_rows, _JACOBIAN_PRODUCTS // max(1, n_products * codes.shape[1])))
-    sample = codes[:: math.ceil(len(codes) / n_rows)].double()
-    jacobians = decoder_jacobians(decode, sample).transpose(0, 1).flatten(1)
-    return jacobians @ jacobians.T / len(sample)
+    n_components = codes.shape[1]
+    entries_of_a_row = n_outputs * n_components
+    n_rows = min(256, _JACOBIAN_ENTRIES // entries_of_a_row)
+    n_rows = max(16, min(n_rows, _JACOBIAN_PRODUCTS // max(1, n_products * n_components)))
+    sample = codes[:: math.ceil(len(codes) / n_rows)][: 1 if is_linear else None].double()
+    total = sample.new_zeros(n_components, n_components)
+    for chunk in sample.split(max(1, _JACOBIAN_ENTRIES // entries_of_a_row)):
+        jacobians = decoder_jacobians(decode, chunk).transpose(0, 1).flatten(1)
+        total.addmm_(jacobians, jacobians.T)
+    return total / len(sample)
 
 
 def largest_loading_signs(components: Tensor) -> Tensor:
@@ -139,7 +156,8 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
         return model.decode(code)
 
     n_outputs = math.prod(z.shape[1:])
-    metric = sensitivity(decode, codes, n_outputs, network.n_products())
+    is_linear = len(network.decoder.all_layers()) == 1 and model.loss.link is None
+    metric = sensitivity(decode, codes, n_outputs, network.n_products(), is_linear=is_linear)
     mean = codes.mean(0, dtype=torch.float64)
     tied = network.decoder.layers[0].transposed
     if axes is Axes.SCALED and not tied:  # a change of scale would tear tied weights apart
@@ -147,7 +165,8 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
         scales = torch.where(scales > 0, scales, torch.ones_like(scales))
         forward, inverse = torch.diag(scales), torch.diag(1.0 / scales)
         apply_map(network, forward, inverse, torch.zeros_like(scales))
-        codes, mean, metric = codes.mul_(scales), mean * scales, inverse @ metric @ inverse
+        codes, mean = codes.mul_(scales), mean * scales
+        metric = metric / torch.outer(scales, scales)
     if axes is Axes.PRINCIPAL:
         forward, inverse, mean = canonical_map(codes, None if tied else metric)
         apply_map(network, forward, inverse, mean)

@@ -126,8 +126,24 @@ def test_jacobians_are_the_slopes(n_components):
 
 def test_sensitivity_of_a_linear_decoder_is_its_gram_matrix():
     weight = randn(K, 5, seed=1)
-    result = sensitivity(lambda code: code @ weight, randn(40, K, seed=2), 5)
-    torch.testing.assert_close(result, weight @ weight.T)
+    for is_linear in (False, True):
+        result = sensitivity(
+            lambda code: code @ weight, randn(40, K, seed=2), 5, is_linear=is_linear
+        )
+        torch.testing.assert_close(result, weight @ weight.T)
+
+
+@pytest.mark.parametrize("n_components", [2, 9])
+def test_sensitivity_a_few_rows_at_a_time_is_the_mean_over_all(n_components, monkeypatch):
+    weight, codes = randn(n_components, 5, seed=1), randn(16, n_components, seed=2)
+
+    def decode(code):
+        return torch.tanh(code @ weight)
+
+    jacobians = decoder_jacobians(decode, codes)
+    monkeypatch.setattr("skae._core.canonical._JACOBIAN_ENTRIES", 3 * 5 * n_components)
+    expected = (jacobians @ jacobians.mT).mean(0)
+    torch.testing.assert_close(sensitivity(decode, codes, 5), expected)
 
 
 def test_signs_make_the_largest_loading_positive():
