@@ -133,17 +133,23 @@ class Muon(Solver):
         matrices: list[Tensor] = []
         rest: list[Tensor] = []
         for p in parameters.tensors:
-            # A model axis holds one matrix a model; biases are vectors, also with that axis.
-            is_bias = p.ndim == 1 or (p.ndim == 3 and p.shape[1] == 1 and p.shape[0] > 1)
+            # A model axis holds one matrix a model. One row or column, of a bias or not, has
+            # nothing to be orthogonal to.
             for values, gradients in _models(p.detach(), p.grad):
                 values.grad = gradients
-                (rest if is_bias or values.ndim < 2 else matrices).append(values)
-        self.muon = torch.optim.Muon(matrices, lr=1.0, adjust_lr_fn="match_rms_adamw")
-        self.adamw = torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.99), foreach=True)
+                is_matrix = values.ndim >= 2 and min(values.shape) > 1
+                (matrices if is_matrix else rest).append(values)
+        self.optimizers: list[torch.optim.Optimizer] = []
+        if matrices:
+            muon = torch.optim.Muon(matrices, lr=1.0, adjust_lr_fn="match_rms_adamw")
+            self.optimizers.append(muon)
+        if rest:
+            adamw = torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.99), foreach=True)
+            self.optimizers.append(adamw)
 
     def step(self, closure: Closure, learning_rate: float) -> None:
         closure()
-        for optimizer in (self.muon, self.adamw):
+        for optimizer in self.optimizers:
             optimizer.param_groups[0].update(lr=learning_rate, weight_decay=self.shrinkage)
             optimizer.step()
 

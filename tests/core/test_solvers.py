@@ -164,9 +164,10 @@ def test_first_step_of_muon_is_orthogonal():
     assert singular_values.max() / singular_values.min() < 2  # 20 in the gradient
 
 
-def test_muon_moves_each_model_of_an_axis_as_if_alone():
-    start = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(4))
-    directions = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(5))
+@pytest.mark.parametrize("n_inputs", [1, 6])
+def test_muon_moves_each_model_of_an_axis_as_if_alone(n_inputs):
+    start = torch.randn(3, n_inputs, 4, generator=torch.Generator().manual_seed(4))
+    directions = torch.randn(3, n_inputs, 4, generator=torch.Generator().manual_seed(5))
 
     def moved(values, slopes):
         holder = nn.Module()
