@@ -194,7 +194,10 @@ def _to_probabilistic_pca(network: VariationalNetwork, starts: Sequence[Principa
     encoding, decoding, log_variances = by_model
     if len(starts) == 1:
         encoding, decoding, log_variances = encoding[0], decoding[0], log_variances[0]
-    (encode, _), (decode, offset) = network.encoder._exact, network.decoder._exact
+    (encode, _), (decode, offset) = (
+        network.encoder.exact_linear_path,
+        network.decoder.exact_linear_path,
+    )
     assert encode is not None
     assert decode is not None
     network.encoder.set_linear_path(encode * encoding[..., None, :], None)

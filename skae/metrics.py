@@ -2,8 +2,8 @@
 
 A code at least as wide as the data can copy it: plain reconstruction, scored on held-out rows, then
 always prefers no regularisation. `hidden_entries_score`, `denoising_score` and
-`trustworthiness_score` ask for something that a copy does not give; missing entries (NaN) go to
-the estimator as they are and are not scored. `prior_match_score`, `interpolation_score` and
+`trustworthiness_score` ask for something that a copy does not give; to the first two, missing
+entries (NaN) go as they are and are not scored. `prior_match_score`, `interpolation_score` and
 `separability_score` say what a code is like: whether it has the distribution that codes are drawn
 from, whether points between codes are like data, whether it keeps classes apart. A code that tells
 nothing does well by the first two of these, so read them beside a score of reconstruction.

@@ -31,7 +31,7 @@ def shallow_networks(network: AutoencoderNetwork) -> list[AutoencoderNetwork]:
         )
         for (coding, decoding), code in zip(pairs, codes, strict=True)
     ]
-    shallow[0].decoder.set_linear_path(*decoder._exact)
+    shallow[0].decoder.set_linear_path(*decoder.exact_linear_path)
     return shallow
 
 

@@ -99,14 +99,14 @@ class Perceptron(nn.Module):
         # and the start stays PCA to the last bit. A trained linear path reached the same errors.
         self.register_buffer("shortcut", None)
         self.register_buffer("offset", None)
-        self._exact: tuple[Tensor | None, Tensor | None] = (None, None)
+        self.exact_linear_path: tuple[Tensor | None, Tensor | None] = (None, None)
 
     def set_linear_path(self, shortcut: Tensor | None, offset: Tensor | None) -> None:
         """Lay ``x shortcut + offset`` beside the layers; both float64, on any device."""
-        self._exact = (shortcut, offset)
+        self.exact_linear_path = (shortcut, offset)
         device = next(self.parameters()).device
         self.shortcut, self.offset = (
-            None if part is None else part.to(device) for part in self._exact
+            None if part is None else part.to(device) for part in self.exact_linear_path
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -247,7 +247,7 @@ class AutoencoderNetwork(Network):
     def restore_linear_paths(self) -> None:
         """Undo the rounding of the linear paths to the precision of the training."""
         for perceptron in self.perceptrons:
-            perceptron.set_linear_path(*perceptron._exact)
+            perceptron.set_linear_path(*perceptron.exact_linear_path)
 
     def set_generator(self, generator: torch.Generator | None) -> None:
         self.generator = generator
@@ -445,7 +445,7 @@ def select_model(network: AutoencoderNetwork, model: int) -> AutoencoderNetwork:
                 kept[old] = nn.Parameter(value.detach().clone())
             setattr(module, name, kept[old])
     for perceptron in network.perceptrons:
-        shortcut, offset = perceptron._exact
+        shortcut, offset = perceptron.exact_linear_path
         if shortcut is not None and shortcut.ndim == 3:
             shortcut = shortcut[model]
         if offset is not None and offset.ndim == 3:

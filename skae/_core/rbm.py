@@ -76,13 +76,6 @@ class BoltzmannMachine:
             return mean + torch.empty_like(mean).normal_(generator=self.generator)
         return torch.bernoulli(mean, generator=self.generator)
 
-    def free_energy(self, visible: Tensor) -> Tensor:
-        """-log of the sum of exp(-E) over all h; ``(rows,)``, up to a constant."""
-        inputs = torch.addmm(self.coding.bias, visible, self.coding.weight)
-        by_hidden = 0.5 * inputs.square() if self.hidden_is_normal else F.softplus(inputs)
-        energy = -visible @ self.decoding.bias - by_hidden.sum(-1)
-        return energy + 0.5 * visible.square().sum(-1) if self.visible_is_normal else energy
-
     @torch.no_grad()
     def __call__(self, visible: Tensor) -> dict[str, Tensor]:
         """Leave the gradient of contrastive divergence with one step (CD-1) in the parameters.
