@@ -16,7 +16,7 @@ class EpochCallbacks:
     estimator : object
         One that is trained in epochs, see `skae._runs.TrainingRuns`, and supports callbacks.
     attributes : callable
-        History to the fitted attributes, as if the fit had stopped there. Only called where a
+        History to the fitted attributes that the present weights would leave. Only called where a
         callback asks for the fitted estimator.
     X, y : training data, as given to `fit`
     """

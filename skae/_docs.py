@@ -74,14 +74,15 @@ early_stopping : bool, default=True
     judge as one, and train no model that they judge; where few rows carry most of the variance,
     some of them judge. What is judged is the whole objective, a penalty or noise included. Below
     5000 rows a second model, which sees all rows, trains beside the one that is judged, and is the
-    one to keep; below 500 distinct ones, five folds judge, so that each row does once. False
+    one to keep; below 500 distinct ones, five folds judge, so that each row does once. (A warm
+    start has one split at any size, and rows that judge it may have trained the fit before.) False
     trains `max_iter` epochs on all rows and promises nothing: the result may be worse than PCA.
     With fewer than 10 rows, or where PCA leaves nothing over and nothing but the reconstruction is
     minimised, there is nothing to judge or to gain: with ``shortcut="pca"`` no epoch is run and PCA
     stays.
 
 validation_fraction : float, default=0.1
-    Share of the distinct rows held out under `early_stopping`, from 500 of them on.
+    Share of the distinct rows held out under `early_stopping` where no folds judge.
 
 n_iter_no_change : int, default=20
     Epochs without improvement after which `early_stopping` ends the fit.
@@ -194,7 +195,8 @@ tol : float, default=1e-4
     An epoch counts as an improvement where it lowers the held-out loss by this share.
 
 early_stopping : bool, default=False
-    Hold rows out, stop after `n_iter_no_change` epochs without improvement and keep the best.
+    Hold rows out, stop after `n_iter_no_change` epochs without improvement and keep the best. With
+    fewer than 10 labels none is held out, and all epochs are run.
 
 validation_fraction : float, default=0.1
     Share of the rows with labels that is held out under `early_stopping`.
