@@ -313,7 +313,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             pretrained, goes_on = self._pretrain(model, data, division, generator, callbacks)
         corruption = self._corruption(model, data)
         max_epochs = self._max_epochs() if goes_on else 0
-        if anchored and starts_at_pca:
+        if anchored:
             nothing_to_gain = left_over < _NOTHING_LEFT and corruption is None and self._is_plain()
             if nothing_to_gain or division.held_out is None:
                 max_epochs = 0  # nothing to gain, or nobody to tell whether anything was gained
@@ -332,7 +332,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             run, objective, data, division, judge, callbacks, must_beat_start=anchored
         )
         run.parameters.release()
-        if judge is not None:
+        if continued is not None and history.best_epoch == 0:
+            model = self._as_it_was(continued, device)
+        elif judge is not None:
             self._settle(judge)
         if anchored and starts_at_pca and history.best_epoch == 0:
             # PCA stays: that of all rows, the held-out ones too.
@@ -374,6 +376,13 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
     def _use_dropout(self, model: Model) -> None:
         for perceptron in model.network.perceptrons:
             perceptron.dropout = self.dropout
+
+    @staticmethod
+    def _as_it_was(model: Model, device: torch.device) -> Model:
+        """Return a model whose training came to nothing, with all that training updates."""
+        copied = copy.deepcopy(model)
+        copied.network.float().to(device)
+        return copied
 
     def _continues(self, model: Model, X: Array) -> bool:
         """Whether a training can go on from this model."""
@@ -576,9 +585,11 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         model.network.corruption = self._corruption(model, data)
         model.network.train()
         objective = self._objective(model, run, None)
+        start = copy.deepcopy(model) if first else self._model
         history = self._train(run, objective, data, division)
+        kept = model if history.best_epoch else start
         # The axes stay as they are: codes of before and after a call must be comparable.
-        fitted = self._describe(copy.deepcopy(model), history, division, data, turn=False)
+        fitted = self._describe(self._as_it_was(kept, device), history, division, data, turn=False)
         if rows.shape[0] == 1 and not first:  # one row has no variance to explain
             del fitted["explained_variance_ratio_"]
         for name in ("n_iter_", "best_iter_", "loss_curve_"):

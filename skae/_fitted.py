@@ -164,8 +164,9 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             return errors.sum(axis=1)
         n_observed = np.count_nonzero(~np.isnan(rows), axis=1)
         # A row without any entry has no error: NaN.
+        observed = np.where(np.isnan(rows), 0.0, errors)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.nansum(errors, axis=1) * (rows.shape[1] / n_observed).astype(rows.dtype)
+            return observed.sum(axis=1) * (rows.shape[1] / n_observed).astype(rows.dtype)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Share of the variance of X about `mean_` that the reconstruction explains (R2).
@@ -188,7 +189,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         for part in dense_parts(rows):
             total += float(np.nansum(np.square((part - self.mean_) / scale)))
             rest = (part - self._reconstruct(part)) / np.float64(scale)
-            error += float(np.nansum(np.square(rest)))
+            error += float(np.square(rest).sum(where=~np.isnan(part)))
         if total == 0:
             if not issparse(rows) and np.isnan(rows).all():
                 return np.nan

@@ -435,6 +435,31 @@ def test_a_linear_code_is_on_its_axes_after_a_warm_start_that_gained_nothing(dig
     assert np.abs(correlation - np.eye(6)).max() < 1e-6
 
 
+@pytest.mark.parametrize("n_rows", [2, 9])
+def test_a_warm_start_that_nobody_can_judge_changes_nothing(iris, n_rows):
+    model = fast(2, warm_start=True).fit(iris)
+    before = model.reconstruct(iris)
+    assert model.fit(iris[:n_rows]).n_iter_ == 0
+    np.testing.assert_allclose(model.reconstruct(iris), before, atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "poisson", "multinomial"])
+def test_a_decoder_that_ignores_its_code_reconstructs_the_mean(loss):
+    X = (np.random.default_rng(0).random((40, 100)) < 0.5).astype(float)
+    model = Autoencoder(2, loss=loss, shortcut=None, random_state=0).fit(X)
+    assert model.best_iter_ == 0
+    assert np.isfinite(model.transform(X)).all()
+    np.testing.assert_allclose(model.reconstruct(X), np.tile(X.mean(axis=0), (40, 1)), rtol=1e-5)
+
+
+def test_a_reconstruction_that_is_no_number_has_no_score(iris):
+    model = fast(2).fit(iris)
+    with torch.no_grad():
+        model._model.network.decoder.layers[0].weight.fill_(torch.nan)
+    assert np.isnan(model.score(iris))
+    assert np.isnan(model.reconstruction_error(iris)).all()
+
+
 def test_partial_fit_with_another_solver_begins_with_fresh_moments(digits):
     model = fast(4).partial_fit(digits)
     fresh = pickle.loads(pickle.dumps(model))  # which holds no moments

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.sparse import csc_array, csr_array, csr_matrix, random_array
 from sklearn.datasets import load_digits
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
@@ -113,6 +113,16 @@ def test_warm_start_goes_on(digits):
     fitted = fast(**options).fit(X)
     first = fitted.loss_curve_
     assert fitted.set_params(noise_level=3.0).fit(X).loss_curve_[0] < first[0] - 0.05
+
+
+def test_a_part_that_diverged_leaves_the_thresholds_as_they_were(digits):
+    hashing = fast(max_iter=5).fit(digits)
+    before = hashing.thresholds_
+    astray = digits.copy()
+    astray[0, 0] = 1e38
+    with pytest.warns(ConvergenceWarning, match="the state of the start is kept"):
+        hashing.partial_fit(astray)
+    np.testing.assert_allclose(hashing.thresholds_, before, atol=1e-6)
 
 
 def test_partial_fit_keeps_bits_balanced_and_bears_a_part_of_one_row(digits):

@@ -280,6 +280,14 @@ def test_warm_start_goes_on(iris):
     assert model.fit(iris).loss_curve_[0] < first - 0.5
 
 
+def test_a_warm_start_that_gained_nothing_changes_nothing(iris):
+    model = fit(iris, warm_start=True)
+    before = model.noise_variance_, model.score(iris)
+    model.set_params(learning_rate_init=1e-12).fit(iris)
+    assert model.best_iter_ == 0
+    assert (model.noise_variance_, model.score(iris)) == pytest.approx(before, rel=1e-6)
+
+
 def test_partial_fit_takes_a_new_learning_rate(binary):
     """Binarised anew each time, with a rate that falls; at a rate of next to 0 nothing moves."""
     model = VariationalAutoencoder(4, likelihood="bernoulli", learning_rate_init=0.003)

@@ -33,6 +33,8 @@ from skae._core.networks import AutoencoderNetwork
 _JACOBIAN_ENTRIES = 2**23
 _JACOBIAN_PRODUCTS = 2**32
 _CHUNK = 8192
+# Squared sensitivity, in training units, below which a decoder ignores its code.
+_NO_SENSITIVITY = 1e-20
 
 Decoder = Callable[[Tensor], Tensor]
 
@@ -105,17 +107,17 @@ def canonical_map(codes: Tensor, metric: Tensor | None) -> tuple[Tensor, Tensor,
     ----------
     codes : Tensor of shape (n, k), float64
     metric : Tensor of shape (k, k), float64, or None
-        The decoder's sensitivity. None keeps lengths (a pure rotation), as tied weights need.
+        The decoder's sensitivity. None keeps lengths (a pure rotation), as tied weights need; so
+        does a decoder that ignores the code.
     """
     mean = codes.mean(0)
     centred = codes - mean
     covariance = centred.T @ centred / max(1, len(codes) - 1)
-    if metric is None:
+    if metric is None or metric.diagonal().max() < _NO_SENSITIVITY:
         metric = torch.eye(len(covariance), dtype=codes.dtype, device=codes.device)
     squares, axes = torch.linalg.eigh(metric)
     # A direction that the decoder ignores has no scale of its own.
-    largest = squares[-1].clamp_min(torch.finfo(codes.dtype).tiny)
-    roots = squares.clamp_min(largest * 1e-8).sqrt()
+    roots = squares.clamp_min(squares[-1] * 1e-8).sqrt()
     root, inverse_root = (axes * roots) @ axes.T, (axes / roots) @ axes.T
     _, rotation = torch.linalg.eigh(root @ covariance @ root)
     rotation = rotation.flip(1)
@@ -191,8 +193,9 @@ def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
     centre = z.nanmean(0)
     for chunk in z.split(_CHUNK):
         code = model.network.encode(chunk)
-        # Missing entries are NaN and do not count.
-        error += float((model.decode(code) - chunk).square().nansum())
+        # Missing entries are NaN and do not count; a reconstruction that is NaN does.
+        squares = (model.decode(code) - chunk).square()
+        error += float(squares.masked_fill(chunk.isnan(), 0.0).sum())
         total += float((chunk - centre).square().nansum())
         codes.append(code.cpu().double() if linear else code.cpu())
     return torch.cat(codes), 1.0 - error / max(total, 1e-30)

@@ -164,6 +164,7 @@ def train(
     if history.validation:
         lowest = history.validation[0]
     first_loss = 1.0
+    earlier = start.clone() if judge is None else start
     step, n_steps = 0, len(batch_sizes(division, settings)) * settings.max_epochs
     recorded: dict[int, dict[str, Tensor]] = {}
 
@@ -187,10 +188,17 @@ def train(
             for name in recorded[step]:
                 mean = float(torch.stack([terms[name] for terms in recorded.values()]).mean())
                 history.terms.setdefault(name, []).append(mean)
-            if not history.losses[-1] < first_loss + _DIVERGED * max(1.0, abs(first_loss)):
+            limit = first_loss + _DIVERGED * max(1.0, abs(first_loss))
+            is_finite = judge is not None or bool(parameters.values.isfinite().all())
+            if not (history.losses[-1] < limit and is_finite):
                 history.stopped_by = "divergence"
+                first_of_epoch = float(sum(next(iter(recorded.values())).values()))
+                if judge is None and not first_of_epoch < limit:
+                    # It was the last epoch's steps that led astray; its mean loss is from before.
+                    best, history.best_epoch = earlier, max(0, epoch - 2)
                 break
             if judge is None:
+                earlier.copy_(best)
                 best.copy_(parameters.values)
                 history.best_epoch = epoch
             else:

@@ -13,7 +13,7 @@ from skae._core.held_out import Division, cross_fit, no_division
 from skae._core.networks import Architecture, build_network, select_model
 from skae._core.objectives import Autograd
 from skae._core.solvers import SOLVERS, AdamW, FlatParameters
-from skae._core.training import Settings, epoch_batches, schedule, train
+from skae._core.training import Settings, batch_sizes, epoch_batches, schedule, train
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -95,6 +95,28 @@ def scripted_judge(means, spread=0.0, n_rows=50):
         return rows
 
     return judge
+
+
+def test_the_state_that_the_last_steps_of_an_epoch_led_astray_is_not_kept():
+    setup = Setup(no_division(N_ROWS))
+    step, n_steps = setup.solver.step, 0
+    n_batches = len(batch_sizes(setup.division, setup.settings))
+    good = []
+
+    def astray(closure, learning_rate):
+        nonlocal n_steps
+        step(closure, learning_rate)
+        n_steps += 1
+        if n_steps == n_batches:
+            good.append(setup.values())
+        if n_steps == 2 * n_batches:
+            setup.parameters.values.mul_(1e6)
+
+    setup.solver.step = astray
+    history = setup.train()
+    assert history.stopped_by == "divergence"
+    assert history.best_epoch == 1
+    assert torch.equal(setup.values(), good[0])
 
 
 # -- models trained together --------------------------------------------------------------------
@@ -258,19 +280,25 @@ def test_interrupt_keeps_the_best_state(judged):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9])
-def test_divergence_keeps_the_last_good_state(bad):
+@pytest.mark.parametrize(("batch_of_epoch", "last_good"), [(1, 2), (2, 3)])
+def test_divergence_keeps_the_last_good_state(bad, batch_of_epoch, last_good):
+    """Where the first batch of an epoch is bad already, the state of the epoch before was."""
     setup = Setup(no_division(N_ROWS))
     recorder = Recorder(setup)
+    n_batches = 0
 
     def objective(batch):
-        factor = bad if len(recorder.states) == 4 else 1.0  # in the fourth epoch
+        nonlocal n_batches
+        in_fourth_epoch = len(recorder.states) == 4
+        n_batches += in_fourth_epoch
+        factor = bad if in_fourth_epoch and n_batches >= batch_of_epoch else 1.0
         return {"reconstruction": setup.objective(batch)["reconstruction"] * factor}
 
     history = setup.train(objective, hooks=recorder)
     assert history.stopped_by == "divergence"
     assert history.n_epochs == 4
-    assert history.best_epoch == 3
-    assert torch.equal(setup.values(), recorder.states[3])
+    assert history.best_epoch == last_good
+    assert torch.equal(setup.values(), recorder.states[last_good])
 
 
 def test_patience_counts_epochs_without_improvement():
