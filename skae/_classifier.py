@@ -148,6 +148,11 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
                     f"{labels}."
                 )
             factors = np.array([self.class_weight.get(label, 1.0) for label in labels])
+            if (factors < 0).any() or not factors.any():
+                raise ValueError(
+                    f"class_weight={self.class_weight!r} must have no weight below 0 and one "
+                    "above it."
+                )
         return factors[numbers]
 
     def decision_function(self, X: ArrayLike) -> Array:

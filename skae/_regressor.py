@@ -75,8 +75,12 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
         self, rows: LabelledRows, described: dict[str, Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
         mean = np.average(rows.targets, axis=0, weights=rows.weights)
-        variance = np.average(np.square(rows.targets - mean), axis=0, weights=rows.weights)
-        unit = np.where(variance > 0, np.sqrt(variance), 1.0)
+        deviations = rows.targets - mean
+        # Squares relative to the largest neither overflow nor vanish.
+        largest = np.abs(deviations).max(axis=0)
+        largest = np.where(largest > 0, largest, 1.0)
+        variance = np.average(np.square(deviations / largest), axis=0, weights=rows.weights)
+        unit = np.where(variance > 0, largest * np.sqrt(variance), 1.0)
         described |= {"_target_mean": mean, "_target_unit": unit}
         return (rows.targets - mean) / unit, rows.weights, len(mean)
 

@@ -230,7 +230,7 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
             total += codes.sum(0, dtype=torch.float64).numpy()
             n_zeros += (codes == 0).sum(0).numpy()
         return {
-            "activity_": total / len(data),
+            "activity_": total * model.code_unit / len(data),
             "zero_fraction_": float(n_zeros.mean() / len(data)),
             "dead_units_": np.flatnonzero(n_zeros == len(data)),
         }

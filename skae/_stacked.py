@@ -20,6 +20,7 @@ from skae._core.model import Model
 from skae._core.networks import ACTIVATIONS
 from skae._core.objectives import Autograd, Backpropagation
 from skae._core.rbm import BoltzmannMachine
+from skae._core.solvers import SOLVERS
 from skae._core.training import History, Objective
 from skae._docs import document
 from skae._fitted import Array
@@ -159,6 +160,12 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
             raise ValueError(
                 "pretraining='rbm' has logistic hidden units, but activation="
                 f"{self.activation!r}. Use activation='auto', or another pretraining."
+            )
+        if SOLVERS[self.solver].full_batch:
+            raise ValueError(
+                "pretraining='rbm' follows the gradient of no function, so a line search has "
+                f"nothing to go by, but solver={self.solver!r}. Use another solver, or another "
+                "pretraining."
             )
         if self.code_activation not in ("identity", "logistic"):
             raise ValueError(

@@ -225,6 +225,8 @@ class BaseSupervised(
             )
         weights = check_sample_weight(sample_weight, X_checked)
         rows = merge_equal_rows(X_checked, targets, weights)
+        if self._is_prefit():
+            given._validate_rows(X)  # it must be given the features that it was fitted to
         targets, weights, n_outputs = self._finish_targets(rows, described)
         random = check_random_state(self.random_state)
         if not self._is_prefit():
@@ -235,15 +237,12 @@ class BaseSupervised(
         callbacks = EpochCallbacks(self, lambda history: {}, X, y)
         if not self._is_prefit():
             callbacks.fit_part(given, rows.X)
+            if hasattr(self, "feature_names_in_"):
+                given.feature_names_in_ = self.feature_names_in_
         fitted = {"autoencoder_": given, **described}
         model = given._model
-        if len(model.mean) != rows.X.shape[1]:
-            raise ValueError(
-                f"X has {rows.X.shape[1]} features, but the prefit autoencoder was fitted with "
-                f"{len(model.mean)}."
-            )
         z = torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale))
-        codes = torch.cat(list(model.encoded_chunks(z))).div_(model.code_unit)
+        codes = torch.cat(list(model.encoded_chunks(z)))
         network = self._new_network(model, codes, n_outputs, generator)
         labelled = torch.from_numpy(rows.labelled)
         inputs = codes[labelled], z[labelled]

@@ -239,6 +239,39 @@ def test_samples_have_the_distribution_of_the_loss(loss, rng):
         assert set(np.round(rows).ravel()) == {0.0, 1.0}
 
 
+def test_a_masked_entry_at_the_mean_is_drawn_anew(rng):
+    X = rng.poisson(3.0, (400, 8)).astype(float)
+    X[:, 2] = np.repeat([1.0, 2.0, 3.0, 6.0], 100)  # of mean 3
+    model = DenoisingAutoencoder(
+        4, hidden_layer_sizes=(32,), loss="poisson", max_iter=10, random_state=0
+    ).fit(X)
+    rows = model.sample(300, n_steps=60, random_state=0)
+    assert (rows[:, 2] == 3.0).mean() < 0.5
+    assert rows[:, 2].std() > 0.5 * X[:, 2].std()
+
+
+@pytest.mark.parametrize("loss", ["poisson", "log_loss"])
+def test_draws_of_counts_are_counts_and_of_bits_are_bits(loss, rng):
+    X = rng.poisson(1.5, (300, 6)).astype(float)
+    X = np.minimum(X, 1.0) if loss == "log_loss" else X
+    model = DenoisingAutoencoder(
+        4, hidden_layer_sizes=(32,), loss=loss, max_iter=5, random_state=0
+    ).fit(X)
+    rows = model.sample(200, n_steps=5, random_state=0)
+    np.testing.assert_array_equal(rows, rows.round())
+    assert rows.min() >= 0
+    model.partial_fit(rows)
+
+
+def test_a_feature_whose_values_are_all_held_out_has_its_units_from_them(rng):
+    X = rng.normal(size=(5000, 5))
+    X[:, 4] = np.nan
+    X[17, 4] = 1.0
+    for seed in range(10):
+        model = DenoisingAutoencoder(2, hidden_layer_sizes=(8,), max_iter=1, random_state=seed)
+        assert model.fit(X).mean_[4] == 1.0
+
+
 def test_a_chain_that_leaves_the_data_is_an_error(two_gaussians):
     """A network that blows every row up stands for one whose chain runs away."""
     model = copy.deepcopy(two_gaussians[2])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import make_sparse_coded_signal
 from sklearn.decomposition import DictionaryLearning, sparse_encode
 
@@ -24,6 +27,15 @@ def cost(model, X, code) -> float:
 @pytest.fixture(scope="module")
 def model(digits):
     return fast(80).fit(digits[:1200])
+
+
+def test_a_threshold_below_zero_finds_its_way_back(model, digits):
+    network = copy.deepcopy(model._model.network)
+    with torch.no_grad():
+        network.thresholds.fill_(-0.1)
+    z = torch.from_numpy(digits[:50] - model.mean_).float() / model._model.scale
+    network.encode(z).abs().sum().backward()
+    assert (network.thresholds.grad < 0).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -76,6 +76,14 @@ def test_alpha_means_the_same_on_scaled_data(default, digits, factor):
     assert scaled.activity_.sum() == pytest.approx(factor * default.activity_.sum(), rel=0.02)
 
 
+@pytest.mark.parametrize("factor", [2.0**-500, 2.0**500])
+def test_the_code_is_described_in_units_that_float32_does_not_have(digits, factor):
+    model, scaled = (fit(X, max_iter=3) for X in (digits, digits * factor))
+    np.testing.assert_array_equal(scaled.dead_units_, model.dead_units_)
+    assert scaled.zero_fraction_ == model.zero_fraction_
+    np.testing.assert_allclose(scaled.activity_ / factor, model.activity_, rtol=1e-6)
+
+
 def test_alpha_means_the_same_on_more_columns(digits):
     one, many = (fit(np.tile(digits, (1, n)), max_iter=20, alpha=0.1) for n in (1, 8))
     assert many.zero_fraction_ == pytest.approx(one.zero_fraction_, abs=0.06)

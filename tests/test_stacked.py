@@ -197,6 +197,7 @@ def test_without_fine_tuning_nothing_goes_on(digits):
             {"pretraining": "rbm", "loss": "log_loss", "tied_weights": True},
             "needs tied_weights=False",
         ),
+        ({"pretraining": "rbm", "solver": "lbfgs"}, "a line search has nothing to go by"),
         ({"pretraining": "dbm"}, "The 'pretraining' parameter"),
         ({"pretraining_iter": 0}, "The 'pretraining_iter' parameter"),
         ({"noise_level": 1.0}, "The 'noise_level' parameter"),
@@ -209,6 +210,8 @@ def test_bad_input(parameters, message):
         stacked(**parameters).fit(X)
 
 
-def test_divergence_in_a_phase_is_warned_of(digits):
+@pytest.mark.parametrize("parameters", [{}, {"pretraining": "rbm", "solver": "sgd"}])
+def test_divergence_in_a_phase_is_warned_of(digits, parameters):
     with pytest.warns(ConvergenceWarning, match="Training diverged"):
-        stacked(learning_rate_init=1e6).fit(digits)
+        model = stacked(learning_rate_init=1e6, **parameters).fit(digits)
+    assert np.isfinite(model.reconstruct(digits)).all()

@@ -6,6 +6,7 @@ import pickle
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -26,6 +27,7 @@ from skae import (
     AutoencoderRegressor,
     ContractiveAutoencoder,
     DenoisingAutoencoder,
+    PredictiveSparseDecomposition,
     SparseAutoencoder,
     StackedAutoencoder,
     VariationalAutoencoder,
@@ -222,6 +224,38 @@ def test_a_frozen_autoencoder_survives_the_clones_of_a_cross_validation(iris_dat
         cross_val_score(classifier(autoencoder, prefit=True), X, y, error_score="raise")
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_fitted_autoencoder_is_given_the_features_in_its_order(iris_data, frozen):
+    X, y = iris_data
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    autoencoder = clone(METHODS[0]).fit(frame)
+    model = classifier(FrozenEstimator(autoencoder) if frozen else autoencoder, prefit=not frozen)
+    with pytest.raises(ValueError, match="must be in the same order"):
+        model.fit(frame[list("dcba")], y)
+    fitted = classifier().fit(frame, y)
+    assert fitted.autoencoder_.feature_names_in_.tolist() == list("abcd")
+
+
+@pytest.mark.parametrize("factor", [2.0**-500, 2.0**500])
+def test_scales_of_x_and_y_that_float32_does_not_have(iris_data, factor):
+    X, y = iris_data
+    np.testing.assert_array_equal(
+        classifier().fit(X * factor, y).predict(X * factor), classifier().fit(X, y).predict(X)
+    )
+    regressor = AutoencoderRegressor(Autoencoder(2, **SMALL), random_state=0)
+    expected = regressor.fit(X[:, :3], X[:, 3]).predict(X[:, :3])
+    targets = X[:, 3] * factor * factor**0.1
+    scaled = clone(regressor).fit(X[:, :3], targets).predict(X[:, :3])
+    np.testing.assert_allclose(scaled / (factor * factor**0.1), expected, rtol=1e-4)
+
+
+def test_all_of_an_encoder_is_trained_on_labels(iris_data):
+    X, y = iris_data
+    model = classifier(PredictiveSparseDecomposition(5, max_iter=5, random_state=0)).fit(X, y)
+    before = model.autoencoder_._model.network.thresholds
+    assert not torch.equal(model._predictor.network.network.thresholds, before)
+
+
 def test_several_targets():
     X, y = load_diabetes(return_X_y=True)
     Y = np.column_stack([y, 1e6 - 1000 * y])
@@ -354,7 +388,17 @@ def test_pickle_and_float32(iris_data):
         (
             lambda X, y: classifier(METHODS[0].fit(X[:, :3]), prefit=True).fit(X, y),
             ValueError,
-            "X has 4 features, but the prefit autoencoder was fitted with 3",
+            "X has 4 features, but Autoencoder is expecting 3 features",
+        ),
+        (
+            lambda X, y: classifier(class_weight={0: -1.0}).fit(X, y),
+            ValueError,
+            "class_weight={0: -1.0} must have no weight below 0",
+        ),
+        (
+            lambda X, y: classifier(class_weight={0: 0, 1: 0, 2: 0}).fit(X, y),
+            ValueError,
+            "must have no weight below 0 and one above it",
         ),
         (
             lambda X, y: classifier(class_weight={7: 1.0}).fit(X, y),

@@ -132,11 +132,14 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         return (self.response(output) - self.mean_like(output)) / self.scale
 
     def encoded_chunks(self, z: Tensor) -> Iterator[Tensor]:
-        """Yield the codes of a part of the rows after another; z in training units."""
+        """Yield the codes of a part of the rows after another, in training units as z is.
+
+        In the units of X, float32 might overflow.
+        """
         network = self.network_in(z.dtype)
         for chunk in z.split(_CHUNK):
             with torch.no_grad():
-                yield network.encode(chunk.to(self.device)).mul_(self.code_unit).cpu()
+                yield network.encode(chunk.to(self.device)).cpu()
 
     @defaults_of_torch()
     @torch.no_grad()

@@ -100,7 +100,9 @@ class PredictiveNetwork(AutoencoderNetwork):
         self.thresholds = nn.Parameter(torch.zeros_like(encoder.layers[-1].bias))
 
     def encode(self, x: Tensor) -> Tensor:
-        return shrink(self.encoder(x), self.thresholds.clamp_min(0.0))
+        # With the derivative of the identity: a threshold below 0 must find its way back.
+        below = (self.thresholds.clamp_min(0.0) - self.thresholds).detach()
+        return shrink(self.encoder(x), self.thresholds + below)
 
     def atoms(self) -> Tensor:
         """Return the dictionary, ``(k, features)``."""

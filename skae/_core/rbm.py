@@ -74,7 +74,8 @@ class BoltzmannMachine:
         """Draw h from its distribution given v, whose mean this is."""
         if self.hidden_is_normal:
             return mean + torch.empty_like(mean).normal_(generator=self.generator)
-        return torch.bernoulli(mean, generator=self.generator)
+        # A machine that diverged has no probabilities; its error, which is none either, tells.
+        return torch.bernoulli(mean.nan_to_num(nan=0.0), generator=self.generator)
 
     @torch.no_grad()
     def __call__(self, visible: Tensor) -> dict[str, Tensor]:

@@ -55,6 +55,8 @@ class EncoderWithHead(Network):
         for layer in layers[n_layers:]:
             layer.requires_grad_(True)
         self.head_alone = n_layers >= len(layers)
+        for parameter in self.network.parameters(recurse=False):  # of the code itself
+            parameter.requires_grad_(not self.head_alone)
 
     @property
     def n_inputs(self) -> int:

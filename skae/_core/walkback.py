@@ -46,10 +46,9 @@ class Walkback:
         for rows in z.split(_CHUNK):
             chunk = rows.to(model.device)
             filled = network.filled(chunk)
-            seen = corruption(filled, generator)
+            seen, is_drawn = _corrupted(corruption, knows_corrupted, filled, generator)
             errors = (model.decode(network.encode(seen), network) - chunk).square()
-            if knows_corrupted:
-                errors = errors.masked_fill(seen == filled, torch.nan)
+            errors = errors.masked_fill(~is_drawn, torch.nan)
             squares += errors.nansum(0).cpu().double()
             counts += errors.isfinite().sum(0).cpu()
         return cls(corruption, knows_corrupted, (squares / counts.clamp_min(1)).sqrt().to(z.dtype))
@@ -70,16 +69,18 @@ class Walkback:
         z = torch.zeros(shape, dtype=torch.float32, device=model.device)
         _, z = self._draw(model, z, generator)
         for _ in range(n_steps):
-            seen = self.corruption(z, generator)
+            seen, is_drawn = _corrupted(self.corruption, self.knows_corrupted, z, generator)
             mean, drawn = self._draw(model, seen, generator)
-            z = torch.where(seen == z, z, drawn) if self.knows_corrupted else drawn
+            z = torch.where(is_drawn, drawn, z)
         rows = mean if return_mean else z
         if not rows.abs().max() < _ASTRAY:
             raise ValueError(
                 "The chain left the data: its values grew without bound, as an exponential "
                 "output's may. Train longer or with a higher noise_level, or take fewer n_steps."
             )
-        return rows.cpu().double().mul_(model.scale).add_(model.mean)
+        rows = rows.cpu().double().mul_(model.scale).add_(model.mean)
+        # Counts and bits, but for the rounding of the units that the chain runs in.
+        return rows if model.loss.draw is None or return_mean else rows.round_()
 
     def _draw(
         self, model: Model, seen: Tensor, generator: torch.Generator
@@ -93,3 +94,14 @@ class Walkback:
         x = model.response(output)
         mean = model.mean_like(x)
         return (x - mean) / model.scale, (model.loss.draw(x, generator) - mean) / model.scale
+
+
+def _corrupted(
+    corruption: Corruption, knows_corrupted: bool, z: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Corrupt rows; also tell which entries are to be drawn anew."""
+    if not knows_corrupted:
+        return corruption(z, generator), torch.ones_like(z, dtype=torch.bool)
+    # Not by what changes: an entry at the mean, which is 0, stays as it is when it is masked.
+    kept = corruption(torch.ones_like(z), generator) != 0
+    return z * kept, ~kept
