@@ -333,7 +333,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         )
         run.parameters.release()
         if continued is not None and history.best_epoch == 0:
-            model = self._as_it_was(continued, device)
+            # With all that training updates besides the weights.
+            model = self._copy_on(continued, device)
         elif judge is not None:
             self._settle(judge)
         if anchored and starts_at_pca and history.best_epoch == 0:
@@ -378,8 +379,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             perceptron.dropout = self.dropout
 
     @staticmethod
-    def _as_it_was(model: Model, device: torch.device) -> Model:
-        """Return a model whose training came to nothing, with all that training updates."""
+    def _copy_on(model: Model, device: torch.device) -> Model:
+        """Copy a model that is to be described, to the device of the data."""
         copied = copy.deepcopy(model)
         copied.network.float().to(device)
         return copied
@@ -587,11 +588,11 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         model.network.corruption = self._corruption(model, data)
         model.network.train()
         objective = self._objective(model, run, None)
-        start = copy.deepcopy(model) if first else self._model
+        start = copy.deepcopy(model) if first else self._model  # with all that training updates
         history = self._train(run, objective, data, division)
         kept = model if history.best_epoch else start
         # The axes stay as they are: codes of before and after a call must be comparable.
-        fitted = self._describe(self._as_it_was(kept, device), history, division, data, turn=False)
+        fitted = self._describe(self._copy_on(kept, device), history, division, data, turn=False)
         if rows.shape[0] == 1 and not first:  # one row has no variance to explain
             del fitted["explained_variance_ratio_"]
         for name in ("n_iter_", "best_iter_", "loss_curve_"):
