@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -60,19 +61,31 @@ def sparse_codes(
     else:
         codes = prediction
         matches = matches + prediction_weight * prediction
-    ahead, momentum = codes, 1.0
+    ahead = codes
+    pulls = _pulls(n_steps).to(codes)
+    # Steps since the momentum began; models side by side begin anew each on its own.
+    age = torch.full((*codes.shape[:-2], 1, 1), -1, device=codes.device)
     for _ in range(n_steps):
         slope = ahead @ gram - matches
         if prediction_weight:
             slope = slope + prediction_weight * ahead
         new = shrink(ahead - slope / curvature, 0.5 * alpha / curvature)
         change = new - codes
-        if bool(((ahead - new) * change).sum() > 0):
-            momentum = 1.0
-        grown = 0.5 * (1.0 + (1.0 + 4.0 * momentum * momentum) ** 0.5)
-        ahead = torch.add(new, change, alpha=(momentum - 1.0) / grown)
-        codes, momentum = new, grown
+        uphill = ((ahead - new) * change).sum((-2, -1), keepdim=True) > 0
+        age = (age + 1).masked_fill_(uphill, 0)
+        ahead = torch.addcmul(new, change, pulls[age])
+        codes = new
     return codes
+
+
+def _pulls(n_steps: int) -> Tensor:
+    """How far, in units of the last step, to go ahead at each step since the momentum began."""
+    pulls, momentum = [], 1.0
+    for _ in range(n_steps):
+        grown = 0.5 * (1.0 + math.sqrt(1.0 + 4.0 * momentum * momentum))
+        pulls.append((momentum - 1.0) / grown)
+        momentum = grown
+    return torch.tensor(pulls, dtype=torch.float64)
 
 
 class UnitAtoms(Dense):

@@ -56,13 +56,14 @@ def test_prediction_is_one_more_observation():
     torch.testing.assert_close(codes, sparse_codes(wide_z, wide_atoms, 0.5, n_steps=5000))
 
 
-def test_models_side_by_side():
+@pytest.mark.parametrize("n_steps", [5, 20, 3000])
+def test_models_side_by_side(n_steps):
     z, atoms = torch.stack([randn(5, 8), randn(5, 8, seed=3)]), atoms_of(6, 8)
     both = torch.stack([atoms, 1.5 * atoms.flip(0)])
-    together = sparse_codes(z, both, 0.5, n_steps=3000)
+    together = sparse_codes(z, both, 0.5, n_steps=n_steps)
     for i in range(2):
-        alone = sparse_codes(z[i], both[i], 0.5, n_steps=3000)
-        torch.testing.assert_close(together[i], alone, atol=1e-6, rtol=0)
+        alone = sparse_codes(z[i], both[i], 0.5, n_steps=n_steps)
+        torch.testing.assert_close(together[i], alone, atol=1e-9, rtol=0)
 
 
 def test_atoms_have_norm_1_and_one_model_can_be_kept():
