@@ -178,6 +178,16 @@ def test_warm_start_and_partial_fit_pretrain_once(digits):
     assert model.n_iter_ == 2
 
 
+@pytest.mark.parametrize("pretraining", ["autoencoder", "rbm"])
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_a_feature_that_never_varied_does_not_move_the_code(digits, pretraining, loss):
+    X = np.column_stack([digits[:300] / 16, np.ones(300)])
+    model = stacked(pretraining=pretraining, loss=loss, fine_tune=False).fit(X)
+    changed = X.copy()
+    changed[:, -1] = 0.0
+    np.testing.assert_allclose(model.transform(changed), model.transform(X), atol=1e-9)
+
+
 def test_without_fine_tuning_nothing_goes_on(digits):
     model = stacked(warm_start=True, fine_tune=False).fit(digits)
     code = model.transform(digits)
