@@ -16,6 +16,12 @@ from sklearn.svm import LinearSVC
 from skae import Autoencoder as PCA  # noqa: N814 (the swap that this file is about)
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """As many a script is, at its top: what was PCA has no `random_state` set."""
+    np.random.seed(0)  # noqa: NPY002 (the generator that random_state=None stands for)
+
+
 def test_choosing_the_number_of_components_before_a_classifier():
     """As plot_digits_pipe does."""
     X, y = datasets.load_digits(return_X_y=True)
