@@ -412,7 +412,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         # The last model is the one to keep; X gives it its units.
         everything = len(division.training[-1]) == X.shape[0]
         X_kept = X if everything else X[division.training[-1].numpy()]
-        if self._allows_missing and np.isnan(X_kept).all(axis=0).any():
+        may_lack_values = self._allows_missing and not everything
+        if may_lack_values and np.isnan(np.fmax.reduce(X_kept, axis=0)).any():
             X_kept = X  # a feature whose few values are all held out has its units from them
         mean, scale = mean_and_scale(X_kept)
         z = training_rows(X_kept, mean, scale)

@@ -222,6 +222,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         if self.pretraining == "rbm":
             is_normal = phase.loss.response is not torch.sigmoid
             objective = machine = BoltzmannMachine(phase, visible_is_normal=is_normal)
+            never_varies = ~inputs.any(0)
             inputs = machine.visible_units(inputs)
         elif self.pretraining == "denoising" and self.noise_level:
             network.corruption = partial(masking, share=self.noise_level)
@@ -233,6 +234,8 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         network.corruption = None
         if machine is not None:
             machine.unroll()
+            # Units of X other than 0 did teach these weights, though all rows have the same.
+            network.encoder.ignore(never_varies)
         return history
 
     def _contracted(self, phase: Model, variance: float, inputs: Tensor) -> dict[str, Tensor]:

@@ -7,10 +7,9 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 import torch
+from instances import FAST_INSTANCES
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-
-from tests.instances import FAST_INSTANCES
 
 
 @pytest.fixture(scope="module")

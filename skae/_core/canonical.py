@@ -46,17 +46,14 @@ def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
     """
     n_rows, n_components = codes.shape
     n_outputs = decode(codes[:1]).numel()
-    if n_outputs < n_components:
-        directions = torch.eye(n_outputs, dtype=codes.dtype).repeat(n_rows, 1)
-        with torch.enable_grad():
-            points = codes.repeat_interleave(n_outputs, 0).requires_grad_()
-            outputs = decode(points).flatten(1)
-            (pulled_back,) = torch.autograd.grad(outputs, points, directions)
-        return pulled_back.view(n_rows, n_outputs, n_components).mT
-    directions = torch.eye(n_components, dtype=codes.dtype).repeat(n_rows, 1)
+    n_directions = min(n_outputs, n_components)
+    directions = torch.eye(n_directions, dtype=codes.dtype).repeat(n_rows, 1)
     with torch.enable_grad():
-        points = codes.repeat_interleave(n_components, 0).requires_grad_()
+        points = codes.repeat_interleave(n_directions, 0).requires_grad_()
         outputs = decode(points)
+        if n_outputs < n_components:
+            (pulled_back,) = torch.autograd.grad(outputs, points, directions.view_as(outputs))
+            return pulled_back.view(n_rows, n_outputs, n_components).mT
         # Two reverse passes: the derivative by v of v^T J u is J u. torch's own forward mode would
         # import its compiler, which takes seconds.
         weights = torch.zeros_like(outputs, requires_grad=True)

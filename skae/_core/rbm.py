@@ -46,8 +46,7 @@ class BoltzmannMachine:
             self.decoding.bias.data.add_(self.offset)
 
     def visible_units(self, z: Tensor) -> Tensor:
-        """All rows, in training units, to what the visible units take."""
-        self.never_varies = (z == z[0]).all(0)
+        """Rows in training units to what the visible units take."""
         return torch.add(self.mean, z, alpha=self.scale) if self.sees_units else z
 
     @torch.no_grad()
@@ -60,8 +59,6 @@ class BoltzmannMachine:
         if self.sees_units:
             self.coding.bias.add_(self.mean @ self.coding.weight)
             self.coding.weight.mul_(self.scale)
-        if not self.decoding.transposed:  # what never varied has taught its weights nothing
-            self.coding.weight[self.never_varies] = 0.0
 
     def hidden_mean(self, visible: Tensor) -> Tensor:
         """E[h|v]."""

@@ -164,7 +164,7 @@ def train(
     if history.validation:
         lowest = history.validation[0]
     first_loss = 1.0
-    earlier = start.clone() if judge is None else start
+    earlier = start
     step, n_steps = 0, len(batch_sizes(division, settings)) * settings.max_epochs
     recorded: dict[int, dict[str, Tensor]] = {}
 
@@ -198,8 +198,7 @@ def train(
                     best, history.best_epoch = earlier, max(0, epoch - 2)
                 break
             if judge is None:
-                earlier.copy_(best)
-                best.copy_(parameters.values)
+                earlier, best = best, parameters.values.clone()
                 history.best_epoch = epoch
             else:
                 rows = judge()

@@ -105,6 +105,7 @@ def test_unrolled_network_is_the_machine(loss, code_activation):
         phase.network.decoder.set_linear_path(None, offset)
     machine = BoltzmannMachine(phase, visible_is_normal=loss == "squared_error")
     z = torch.rand(7, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    z[:, 0] = 0.7  # as a hidden unit that is the same for all rows: it counts
     visible = machine.visible_units(z)
     hidden = machine.hidden_mean(visible)
     restored = machine.visible_mean(hidden)
