@@ -176,6 +176,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
     def _settle(self, judge: Judge) -> None:
         """Do what is to be done once the best parameters are back in place."""
 
+    def _settle_unjudged(self, model: Model, data: Tensor, *, is_part: bool) -> None:
+        """Do the same by the training rows, where there was no judge; of all, or of a part."""
+
     def _calibrate(self, model: Model, data: Tensor | None) -> None:
         """Set what training leaves open, on the one network to keep.
 
@@ -296,9 +299,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             model, left_over = self._new_model(rows, division, generator)
         else:
             model = copy.deepcopy(continued)
-            self._use_dropout(model)
         starts_at_pca = continued is None and self.shortcut == "pca"
         data = self._training_data(rows, model, device)
+        if continued is not None:
+            self._adapt(model, data)
         callbacks = EpochCallbacks(
             self,
             lambda history: self._describe(
@@ -374,9 +378,11 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         return torch.Generator().manual_seed(seed)
 
-    def _use_dropout(self, model: Model) -> None:
+    def _adapt(self, model: Model, data: Tensor) -> None:
+        """Let a model that was trained before learn from what is new."""
         for perceptron in model.network.perceptrons:
             perceptron.dropout = self.dropout
+        model.network.encoder.heed(data.any(0))
 
     @staticmethod
     def _copy_on(model: Model, device: torch.device) -> Model:
@@ -485,6 +491,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         network.set_generator(None)
         network.corruption = None
         network.fills_missing = self._allows_missing
+        if turn and history.best_epoch and division.held_out is None:
+            self._settle_unjudged(model, data, is_part=False)
         self._calibrate(model, data if turn else None)
         axes = self._axes() if turn else Axes.AS_TRAINED
         if axes is Axes.PRINCIPAL and history.best_epoch == 0 and started_at_pca:
@@ -553,9 +561,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         division = no_division(rows.shape[0])
         if not first and not self._continues(self._model, rows):
             raise ValueError(
-                "partial_fit goes on with the network of its first call, so n_components, "
-                "hidden_layer_sizes, activation, code_activation, tied_weights, shortcut and loss "
-                "must stay as they were. Set them back, or begin anew with a clone."
+                "partial_fit goes on with the network of its first call, so parameters that shape "
+                "it or its loss (n_components, hidden_layer_sizes, activation, code_activation, "
+                "tied_weights, shortcut, loss and the like) must stay as they were. Set them back, "
+                "or begin anew with a clone."
             )
         unfinished: tuple[Model, Run] | None = getattr(self, "_unfinished", None)
         if unfinished is not None and type(unfinished[1].solver) is not SOLVERS[self.solver]:
@@ -563,7 +572,6 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         pretrained: dict[str, Any] = {}
         if unfinished is not None:
             model, run = unfinished
-            self._use_dropout(model)
             data = self._training_data(rows, model, device)
             # Parts differ in their rows, and a caller may have a schedule of the learning rate.
             run.settings, run.solver.shrinkage, run.operations = self._pace(
@@ -579,19 +587,22 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
                 model = self._new_model(rows, division, generator)[0]
             else:
                 model = copy.deepcopy(self._model)
-                self._use_dropout(model)
             data = self._training_data(rows, model, device)
             if first:
                 pretrained, _ = self._pretrain(model, data, division, generator, None)
             run = self._open_run(
                 model.network, division, generator, device, 1, constant_learning_rate=True
             )
+        if not first:
+            self._adapt(model, data)
         model.network.corruption = self._corruption(model, data)
         model.network.train()
         objective = self._objective(model, run, None)
         start = copy.deepcopy(model) if first else self._model  # with all that training updates
         history = self._train(run, objective, data, division)
         kept = model if history.best_epoch else start
+        if history.best_epoch:
+            self._settle_unjudged(model, data, is_part=True)
         # The axes stay as they are: codes of before and after a call must be comparable.
         fitted = self._describe(self._copy_on(kept, device), history, division, data, turn=False)
         if rows.shape[0] == 1 and not first:  # one row has no variance to explain

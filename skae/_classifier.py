@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
+from torch import Tensor
 
+from skae._core.held_out import Division
 from skae._core.supervised import class_losses
+from skae._division import stratified_split
 from skae._docs import document_supervised
 from skae._fitted import Array
 from skae._supervised import BaseSupervised, LabelledRows
@@ -131,6 +136,9 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
             len(classes),
         )
 
+    def _divide(self, known: Tensor, generator: torch.Generator) -> Division:
+        return stratified_split(known[:, 0], self.validation_fraction, generator)
+
     def _by_class(
         self, classes: NDArray[Any], numbers: NDArray[Any], weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -147,12 +155,14 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
                     f"class_weight has weights of {unknown}, which are not among the classes "
                     f"{labels}."
                 )
-            factors = np.array([self.class_weight.get(label, 1.0) for label in labels])
-            if (factors < 0).any() or not factors.any():
+            given = [self.class_weight.get(label, 1.0) for label in labels]
+            are_weights = all(isinstance(w, Real) and 0 <= w < np.inf for w in given)
+            if not (are_weights and any(given)):
                 raise ValueError(
-                    f"class_weight={self.class_weight!r} must have no weight below 0 and one "
-                    "above it."
+                    f"class_weight={self.class_weight!r} must have finite numbers, none below 0 "
+                    "and one above it."
                 )
+            factors = np.array(given, dtype=float)
         return factors[numbers]
 
     def decision_function(self, X: ArrayLike) -> Array:

@@ -104,7 +104,11 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
             )
         return ConvolutionalArchitecture(
             **vars(super()._architecture(n_features, n_components)),
-            image_shape=self.image_shape_,
+            image_shape=(
+                self.image_shape_
+                if self.image_shape is None
+                else self._resolve_shape(None, n_features)
+            ),
             channels=channels,
         )
 

@@ -83,6 +83,32 @@ def divide(
     return replace(division, copies=copies)
 
 
+def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator) -> Division:
+    """Hold out this share of the rows, of each class alike and never the last row of one.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (n_rows,)
+    fraction : float
+    generator : torch.Generator
+    """
+    n_rows = len(labels)
+    order = torch.randperm(n_rows, generator=generator)
+    order = order[labels[order].argsort(stable=True)]
+    is_first = torch.ones(n_rows, dtype=torch.bool)
+    is_first[1:] = labels[order].diff() != 0
+    candidates = order[~is_first]
+    n_held_out = min(max(1, round(fraction * n_rows)), len(candidates))
+    if n_rows < _FEWEST_ROWS or not n_held_out:
+        return no_division(n_rows)
+    # At even distances along the classes, one after another.
+    start = torch.rand((), generator=generator, dtype=torch.float64)
+    places = (torch.arange(n_held_out) + start) * (len(candidates) / n_held_out)
+    held_out = torch.zeros(n_rows, dtype=torch.bool)
+    held_out[candidates[places.long().clamp_max(len(candidates) - 1)]] = True
+    return single_split(*(part.nonzero()[:, 0] for part in (held_out, ~held_out)))
+
+
 def _draw(weights: NDArray[np.float64], n_held_out: int, generator: torch.Generator) -> Tensor:
     """Return a random order of which the first `n_held_out` hold about their share of each weight.
 
@@ -106,7 +132,9 @@ def _draw(weights: NDArray[np.float64], n_held_out: int, generator: torch.Genera
 
 def number_of_distinct_row(X: Array) -> NDArray[np.int64]:
     """Return each row's number among the distinct rows, counted as they first appear."""
-    hashes = sparse_hashes(X) if issparse(X) else (hash(row.tobytes()) for row in X)
+    # Adding 0 makes a zero of -0.0, which has other bytes.
+    zero = X.dtype.type(0)
+    hashes = sparse_hashes(X) if issparse(X) else (hash((row + zero).tobytes()) for row in X)
     row_hashes = np.fromiter(hashes, np.int64, count=X.shape[0])
     _, first, numbers = np.unique(row_hashes, return_index=True, return_inverse=True)
     in_order = np.empty(len(first), dtype=np.int64)

@@ -174,15 +174,15 @@ activation : {"gelu", "relu", "silu", "tanh", "logistic", "identity"}, default="
     Activation of the head's hidden layers.
 
 weight_decay : float, default=1.5
-    As in `Autoencoder`: a weight without gradient shrinks by ``exp(-weight_decay)`` in the course
-    of the fit.
+    As in `Autoencoder`: a weight without gradient shrinks by ``exp(-weight_decay)`` while the head
+    is trained alone, and as much again while all is.
 
 solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
     As in `Autoencoder`.
 
 learning_rate_init : float or "auto", default="auto"
-    As in `Autoencoder`; "auto" is a third of that, and ten times that where the head is trained
-    alone.
+    As in `Autoencoder`, but "auto" is ten times its rate while the head is trained alone, and a
+    third of it after that.
 
 batch_size : int or "auto", default="auto"
     Rows in a step. "auto" is a 25th of the rows with labels, but at least 16 and at most 512.
@@ -196,7 +196,8 @@ tol : float, default=1e-4
 
 early_stopping : bool, default=False
     Hold rows out, stop after `n_iter_no_change` epochs without improvement and keep the best. With
-    fewer than 10 labels none is held out, and all epochs are run.
+    fewer than 10 labels none is held out, and all epochs are run. A classifier holds out of each
+    class alike, and never the last row of one.
 
 validation_fraction : float, default=0.1
     Share of the rows with labels that is held out under `early_stopping`.

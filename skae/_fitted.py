@@ -68,9 +68,10 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             ensure_min_samples=ensure_min_samples,
             ensure_all_finite="allow-nan" if self._allows_missing else True,
         )
-        if issparse(rows) and not rows.has_canonical_format:
+        if issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
             rows = rows.copy()
             rows.sum_duplicates()
+            rows.eliminate_zeros()  # a stored one does not make a row another
         return rows
 
     def _encode(self, rows: Array) -> Array:

@@ -42,7 +42,7 @@ class MixtureSampling(FittedMethods):
             None is ``GaussianMixture(10)``, with fewer components for fewer rows. A copy is
             fitted, to codes divided by their standard deviation over all columns.
         random_state : int, RandomState instance or None, default=None
-            Of the mixture's fit and of the draws.
+            Of the mixture's fit and of the draws. None is that of `mixture`, if it has one.
 
         Returns
         -------
@@ -55,6 +55,8 @@ class MixtureSampling(FittedMethods):
         """
         rows = self._validate_rows(X)
         check_count("n_samples", n_samples)
+        if random_state is None:
+            random_state = getattr(mixture, "random_state", None)
         random = check_random_state(random_state)
         density = GaussianMixture(min(10, len(rows))) if mixture is None else clone(mixture)
         if "random_state" in density.get_params():
@@ -62,9 +64,9 @@ class MixtureSampling(FittedMethods):
         # A mixture draws by its own seed, a kernel density by one that `sample` takes.
         takes_seed = "random_state" in inspect.signature(density.sample).parameters
         seed = {"random_state": random.randint(2**31 - 1)} if takes_seed else {}
-        codes = self._encode(rows)
-        unit = float(np.sqrt(codes.var(axis=0, dtype=np.float64).mean())) or 1.0
-        drawn = density.fit(codes / codes.dtype.type(unit)).sample(n_samples, **seed)
+        codes = self._encode(rows).astype(np.float64)  # where a mixture adds 1e-6 to covariances
+        unit = float(np.sqrt(codes.var(axis=0).mean())) or 1.0
+        drawn = density.fit(codes / unit).sample(n_samples, **seed)
         new_codes = drawn[0] if isinstance(drawn, tuple) else drawn
         # A mixture's draws come component by component.
         new_codes = new_codes[random.permutation(n_samples)] * unit

@@ -168,6 +168,14 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         return {"alpha_": 0.5 * self.alpha * model.scale * math.sqrt(data.shape[1])}
 
+    def _of_silent_code(self) -> str | None:
+        if any(self.history_["sparsity"][-1:]):
+            return None
+        return (
+            "No row has a code: every optimised code is 0, so the dictionary has learned nothing. "
+            f"Lower alpha (now {self.alpha:g})."
+        )
+
     def sparse_code(self, X: ArrayLike) -> Array:
         """Optimise the code of each row, without regard to the prediction.
 

@@ -51,7 +51,8 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
     rate [1]_, or with no penalty but only the `n_active` largest units of each row kept [2]_.
 
     Predicting the mean scores 1 in the first term, and in :math:`h` all of the data has variance
-    1, so one `alpha` means the same on X and on 1000 X, on 10 columns and on 1000. A unit is
+    1, so one `alpha` means the same on X and on 1000 X, on 10 columns and on 1000. (Under other
+    losses, :math:`h` is in units of the decoder's output: logits or logarithms.) A unit is
     measured by what it adds to the reconstruction, its activation times the norm of its atom
     :math:`d_j` (its row of the decoder's weights) [3]_: a small code with a large decoder gains
     nothing. With hidden layers, the norm is that of the decoder's first layer times the root mean

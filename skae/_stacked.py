@@ -58,10 +58,15 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         Activation of the hidden layers. "auto" is "gelu"; "logistic" for ``pretraining="rbm"``,
         which has no other.
 
+    dropout : float, default=0.0
+        Probability with which each hidden unit is set to 0 in a step of the fine-tuning, in [0, 1).
+        The phases have none.
+
     early_stopping : bool, default=True
         Hold rows out, stop fine-tuning after `n_iter_no_change` epochs without improvement and keep
         the best epoch. One split judges, whatever the number of rows; the layers are not trained on
-        its rows either.
+        its rows either. Without `fine_tune` they choose nothing, and `validation_scores_` holds
+        their score of the stack.
 
     pretraining : {"autoencoder", "denoising", "contractive", "rbm"}, default="autoencoder"
         What each layer is trained as. "denoising" [3]_ corrupts the input of each phase by masking,

@@ -82,8 +82,8 @@ def merge_equal_rows(
     kept = weights > 0
     if not kept.all():
         X, targets, weights = X[kept], targets[kept], weights[kept]
-    # Bytes compare fast, and NaN equals itself.
-    rows = np.ascontiguousarray(X)
+    # Bytes compare fast, and NaN equals itself. Adding 0 makes a zero of -0.0.
+    rows = np.ascontiguousarray(X + X.dtype.type(0))
     keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
     by_row = np.unique(keys, return_inverse=True)[1]
     labels = np.nan_to_num(targets, nan=np.inf)
@@ -166,6 +166,12 @@ class BaseSupervised(
         self, rows: LabelledRows, described: dict[str, Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
         """Return targets and weights of the labelled rows, and the number of outputs."""
+
+    def _divide(self, known: Tensor, generator: torch.Generator) -> Division:
+        """Hold labelled rows out; known has their targets and weights."""
+        return divide(
+            len(known), self.validation_fraction, may_cross_fit=False, generator=generator
+        )
 
     @staticmethod
     @abstractmethod
@@ -305,7 +311,8 @@ class BaseSupervised(
         return rate * (_ALONE if network.head_alone else _FINE)
 
     def _n_epochs(self) -> int:
-        n_phases = 1 if self.freeze is True else 2
+        trains_head_alone = isinstance(self.freeze, bool | np.bool_) and self.freeze
+        n_phases = 1 if trains_head_alone else 2
         return n_phases * self.max_iter + (not self._is_prefit())
 
     def _n_frozen(self, n_layers: int) -> int:
@@ -341,9 +348,7 @@ class BaseSupervised(
         codes, z = inputs
         division = no_division(len(known))
         if self.early_stopping:
-            division = divide(
-                len(known), self.validation_fraction, may_cross_fit=False, generator=generator
-            )
+            division = self._divide(known.cpu(), generator)
         n_layers = len(network.network.encoder.all_layers())
         n_frozen = self._n_frozen(n_layers)
         # The head first: its first steps, from 0, would spoil what the encoder has learned.
@@ -395,7 +400,9 @@ class BaseSupervised(
         objective = Autograd(run.parameters, lambda b: {self._loss_name: row_losses(b).mean()}, 1)
         judge = None
         if division.held_out is not None:
-            judge = Judge(held_out_losses, data, division)
+            # Weights have mean 1 over all rows, not over those that judge.
+            mean_weight = data[division.held_out.to(data.device), -1].mean()
+            judge = Judge(lambda rows: held_out_losses(rows) / mean_weight, data, division)
         history = self._train(run, objective, data, division, judge, callbacks)
         run.parameters.release()
         return history

@@ -40,6 +40,8 @@ _LOSSES = {"gaussian": "squared_error", "bernoulli": "log_loss"}
 # Variance of the posterior mean over the data, above which a unit of code tells rows apart
 # (Burda, Grosse & Salakhutdinov 2016).
 _ACTIVE = 0.01
+# As this many rows counts the noise before, so that a part of one row does not decide on it.
+_ROWS_OF_NOISE_BEFORE = 10
 _ROWS_AT_A_TIME = 4096
 _BINARY = (
     "likelihood='bernoulli'",
@@ -63,11 +65,11 @@ class VariationalAutoencoder(BaseAutoencoder):
     both terms in nats, a mean over rows. The likelihood is normal, with one noise variance that
     maximises it, or Bernoulli.
 
-    With ``shortcut="pca"`` training starts at probabilistic PCA, whose bound is its exact
-    log-likelihood (that of `PCA.score`, as long as PCA leaves a millionth of the variance), and
-    stays there unless held-out rows show that training raised the bound. No unit that PCA uses is
-    then lost at the start of the training, when the divergence would otherwise switch most of them
-    off.
+    With ``shortcut="pca"`` training starts at probabilistic PCA, whose bound under the normal
+    likelihood is its exact log-likelihood (that of `PCA.score`, as long as PCA leaves a millionth
+    of the variance), and stays there unless held-out rows show that training raised the bound. No
+    unit that PCA uses is then lost at the start of the training, when the divergence would
+    otherwise switch most of them off.
 
     Parameters
     ----------
@@ -105,8 +107,9 @@ class VariationalAutoencoder(BaseAutoencoder):
     noise_variance_ : float or None
         Variance of the noise of a feature given the code, in squared units of X: that of
         probabilistic PCA where it stays, else the mean squared residual of held-out rows, or of
-        training rows where none were held out. At least a millionth of the variance of X. None
-        for ``likelihood="bernoulli"``.
+        training rows where none were held out; after `partial_fit` of the last part, with the noise
+        before counted as ten more rows. At least a millionth of the variance of X. None for
+        ``likelihood="bernoulli"``.
 
     active_units_ : ndarray of int
         Indices of the columns of the code whose posterior mean varies over the training rows, by a
@@ -181,10 +184,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         mean, log_variance = network.posterior(z)
         code = draw_code(mean, log_variance, network.generator)
         errors = model.entry_losses(network.decode(code), z)
-        noise_variance = None
-        if network.noise_variance is not None:
-            noise_variance = likeliest_noise(errors)
-            network.track_noise(noise_variance)
+        noise_variance = None if network.noise_variance is None else likeliest_noise(errors)
         nats = negative_log_likelihood(errors.sum(-1), errors.shape[-1], noise_variance)
         divergence = divergence_from_prior(mean, log_variance).mean()
         return {"reconstruction": nats.mean() + _unit(model), "divergence": self.beta * divergence}
@@ -205,12 +205,12 @@ class VariationalAutoencoder(BaseAutoencoder):
             network.noise_variance = noise.clamp_min(LEAST_NOISE)
         return self._row_losses(model, network, errors, divergence)
 
+    @torch.no_grad()
     def _loss_of_start(self, model: Model, data: Tensor, r2: float) -> float:
         network, losses = _variational(model, data.dtype), []
-        with torch.no_grad():
-            for z in data.split(_ROWS_AT_A_TIME):
-                errors, divergence = self._error_sums(model, network, z)
-                losses.append(self._row_losses(model, network, errors, divergence))
+        for z in data.split(_ROWS_AT_A_TIME):
+            errors, divergence = self._error_sums(model, network, z.to(model.device))
+            losses.append(self._row_losses(model, network, errors, divergence))
         return float(torch.cat(losses).mean())
 
     def _error_sums(
@@ -231,6 +231,19 @@ class VariationalAutoencoder(BaseAutoencoder):
 
     def _settle(self, judge: Judge) -> None:
         judge()  # leaves the noise of the held-out rows under the parameters that were kept
+
+    @torch.no_grad()
+    def _settle_unjudged(self, model: Model, data: Tensor, *, is_part: bool) -> None:
+        network = _variational(model).eval()
+        before = network.noise_variance
+        if before is None:
+            return
+        errors = torch.cat(
+            [self._error_sums(model, network, z)[0] for z in data.split(_ROWS_AT_A_TIME)]
+        )
+        noise = errors.mean(0, keepdim=True) / len(model.mean)
+        share = len(data) / (len(data) + _ROWS_OF_NOISE_BEFORE) if is_part else 1.0
+        network.noise_variance = before.lerp(noise.clamp_min(LEAST_NOISE), share)
 
     def _loss_unit(self, network: Network) -> float | None:
         # A change of a hundredth in the squared error changes the loss by this, over a hundred.

@@ -103,6 +103,24 @@ def test_linear_code_is_canonical(digits):
     assert np.abs(fitted.transform(X).mean(axis=0)).max() < 1e-5 * np.sqrt(variances[0])
 
 
+@pytest.mark.parametrize("shortcut", ["pca", None])
+def test_a_step_of_1_moves_the_reconstruction_by_1(digits, shortcut):
+    """Over all rows: the decoder is not linear, so one row does not speak for the others."""
+    X = digits[:600]
+    X = np.concatenate([np.full((1, 64), -100.0), X])
+    fitted = fast(6, shortcut=shortcut, early_stopping=False, max_iter=8).fit(X)
+    code, step = fitted.transform(X), 1e-4
+    ahead, behind = (
+        np.stack([fitted.inverse_transform(code + s * row) for row in np.eye(6)])
+        for s in (step, -step)
+    )
+    slopes = np.square((ahead - behind) / (2 * step)).sum(axis=2).mean(axis=1)
+    np.testing.assert_allclose(slopes, 1.0, atol=0.1)
+    carried = code.var(axis=0) * slopes
+    shares = fitted.explained_variance_ratio_ / fitted.explained_variance_ratio_.sum()
+    np.testing.assert_allclose(shares, carried / carried.sum(), atol=0.02)
+
+
 def test_components_are_the_slope_of_inverse_transform(model):
     step = 1e-4
     centre = np.zeros((1, 4))
@@ -139,6 +157,26 @@ def test_constant_pixels_do_not_reach_the_code(digits):
     fitted = fast().fit(X)
     changed = X + 100.0 * constant
     np.testing.assert_allclose(fitted.transform(changed), fitted.transform(X), atol=1e-9)
+
+
+@pytest.mark.parametrize("shortcut", ["pca", None])
+def test_pixels_that_begin_to_vary_are_learned(digits, shortcut):
+    X = digits[:600]
+    edge = np.arange(64) % 8 == 7
+    first, later = np.where(edge, 0.0, X), np.where(edge, X[:, ::-1], X)
+    fitted = fast(shortcut=shortcut).partial_fit(first)
+    changed = first + 5.0 * edge
+    np.testing.assert_allclose(fitted.transform(changed), fitted.transform(first), atol=1e-9)
+    fitted.partial_fit(later)
+    assert np.abs(fitted.transform(changed) - fitted.transform(first)).max() > 1e-3
+
+
+def test_partial_fit_does_not_take_another_shape(digits):
+    fitted = fast().partial_fit(digits[:600])
+    with pytest.raises(ValueError, match="must stay as they were"):
+        fitted.set_params(image_shape=(4, 16)).partial_fit(digits[:600])
+    fitted.set_params(image_shape=None).partial_fit(digits[:600])
+    assert fitted.image_shape_ == (1, 8, 8)
 
 
 def test_pickle_pipeline_and_warm_start(digits, model):

@@ -8,7 +8,12 @@ import torch
 from scipy.sparse import csr_matrix
 
 from skae import Autoencoder
-from skae._division import divide, number_of_distinct_row, squared_distances
+from skae._division import (
+    divide,
+    number_of_distinct_row,
+    squared_distances,
+    stratified_split,
+)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -80,6 +85,25 @@ def test_distinct_rows_are_numbered_as_they_appear():
     X = np.array([[0.0, 2.0], [1.0, 0.0], [0.0, 2.0], [0.0, 0.0], [1.0, 0.0], [np.nan, 0.0]])
     assert number_of_distinct_row(X).tolist() == [0, 1, 0, 2, 1, 3]
     assert number_of_distinct_row(csr_matrix(X)).tolist() == [0, 1, 0, 2, 1, 3]
+    assert number_of_distinct_row(np.array([[0.0, 1.0], [-0.0, 1.0]])).tolist() == [0, 0]
+
+
+def test_a_stratified_split_holds_out_of_each_class_alike():
+    labels = torch.arange(1000) % 4
+    division = stratified_split(labels, 0.1, seeded())
+    assert labels[division.held_out].bincount().tolist() == [25, 25, 25, 25]
+    assert sorted([*division.held_out.tolist(), *division.training[0].tolist()]) == [*range(1000)]
+    assert not torch.equal(stratified_split(labels, 0.1, seeded(1)).held_out, division.held_out)
+
+
+def test_a_stratified_split_leaves_a_row_of_each_class_to_train():
+    labels = torch.tensor([0] * 30 + [1, 1, 2])
+    for seed in range(30):
+        division = stratified_split(labels, 0.1, seeded(seed))
+        assert len(division.held_out) == 3
+        assert labels[division.training[0]].unique().tolist() == [0, 1, 2]
+    assert stratified_split(torch.arange(20), 0.1, seeded()).held_out is None
+    assert stratified_split(labels[:9], 0.1, seeded()).held_out is None
 
 
 def test_squared_distances():

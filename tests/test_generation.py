@@ -50,6 +50,25 @@ def test_any_density_serves_and_is_not_changed(iris, model, mixture):
     assert not hasattr(mixture, "weights_")
 
 
+def test_a_density_that_has_a_seed_keeps_it(iris, model):
+    one, same, other = (
+        model.sample(50, X=iris, mixture=GaussianMixture(3, random_state=seed))
+        for seed in (0, 0, 1)
+    )
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_wide_codes_of_float32_have_a_mixture(digits):
+    """Of many units that hardly vary, which rounding to float32 would make a singular matrix."""
+    X = digits.astype(np.float32)
+    settings = {"hidden_layer_sizes": (), "max_iter": 20, "random_state": 0}
+    wide = SparseAutoencoder(200, **settings).fit(X)
+    samples = wide.sample(20, X=X, random_state=0)
+    assert samples.dtype == np.float32
+    assert np.isfinite(samples).all()
+
+
 def test_bad_input(iris, model):
     with pytest.raises(ValueError, match="n_samples=0 must be"):
         model.sample(0, X=iris)

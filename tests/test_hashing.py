@@ -224,6 +224,17 @@ def test_duplicate_entries_are_added_up_and_x_is_left_alone():
     assert np.array_equal(fitted.transform(X), fitted.transform(summed))
 
 
+def test_a_stored_zero_is_a_zero():
+    counts, _ = topics(60)
+    X = csr_array(np.c_[np.tile(counts, (2, 1)), np.zeros(120)])
+    stored = csr_array(np.c_[np.tile(counts, (2, 1)), np.repeat([0.0, 1.0], 60)])
+    stored.data[stored.indptr[61:] - 1] = 0  # the last entries of what are copies
+    assert stored.nnz == X.nnz + 60
+    one, other = fast(4, max_iter=2).fit(stored), fast(4, max_iter=2).fit(X)
+    assert one.loss_curve_ == other.loss_curve_
+    assert np.array_equal(one.hashes_, other.hashes_)
+
+
 def test_float32_counts_are_summed_in_float64():
     values = np.full((100_000, 2), 1000.3, dtype=np.float32)
     values[:, 1] += np.random.default_rng(0).random(100_000, dtype=np.float32)

@@ -107,6 +107,12 @@ def test_zeros_rise_with_alpha(digits):
     assert zeros[1] + 0.03 < zeros[2]
 
 
+def test_a_code_of_zeros_is_warned_of(digits):
+    with pytest.warns(UserWarning, match=r"every optimised code is 0.*Lower alpha \(now 30\)"):
+        model = fast(alpha=30.0).fit(digits)
+    assert not model.sparse_code(digits).any()
+
+
 def test_a_heavier_prediction_weight_makes_codes_easier_to_predict(digits):
     X = digits[:1200]
     distances = []

@@ -284,6 +284,16 @@ def test_early_stopping_keeps_the_best(iris_data):
     assert classifier().fit(X, y).validation_scores_ is None
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_held_out_scores_do_not_depend_on_who_judges(iris_data, seed):
+    """A head that is 0 gives both classes the same probability, whatever their weights."""
+    X, y = iris_data[0][:100], iris_data[1][:100]
+    weights = np.where(np.arange(100) < 50, 1.0, 9.0)
+    settings = {"early_stopping": True, "random_state": seed, "max_iter": 1}
+    model = classifier(class_weight={0: 1.0, 1: 20.0}, **settings).fit(X, y, weights)
+    assert model.validation_scores_[0] == pytest.approx(np.log(0.5), abs=1e-6)
+
+
 def test_grid_search_reaches_the_autoencoder(iris_data):
     pipeline = make_pipeline(StandardScaler(), classifier())
     grid = {
@@ -393,12 +403,22 @@ def test_pickle_and_float32(iris_data):
         (
             lambda X, y: classifier(class_weight={0: -1.0}).fit(X, y),
             ValueError,
-            "class_weight={0: -1.0} must have no weight below 0",
+            "class_weight={0: -1.0} must have finite numbers, none below 0",
         ),
         (
             lambda X, y: classifier(class_weight={0: 0, 1: 0, 2: 0}).fit(X, y),
             ValueError,
-            "must have no weight below 0 and one above it",
+            "none below 0 and one above it",
+        ),
+        (
+            lambda X, y: classifier(class_weight={0: np.nan}).fit(X, y),
+            ValueError,
+            "class_weight={0: nan} must have finite numbers",
+        ),
+        (
+            lambda X, y: classifier(class_weight={0: "heavy"}).fit(X, y),
+            ValueError,
+            "class_weight={0: 'heavy'} must have finite numbers",
         ),
         (
             lambda X, y: classifier(class_weight={7: 1.0}).fit(X, y),

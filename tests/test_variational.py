@@ -414,6 +414,23 @@ def test_noise_after_many_parts_is_not_that_of_the_last(iris):
     assert model.partial_fit(iris[:1]).noise_variance_ == pytest.approx(before, rel=0.15)
 
 
+@pytest.mark.parametrize("shortcut", ["pca", None])
+@pytest.mark.parametrize("by_parts", [False, True])
+def test_without_a_judge_the_noise_is_that_of_the_rows(digits, shortcut, by_parts):
+    settings = {"shortcut": shortcut, "batch_size": 300, "max_iter": 12, "early_stopping": False}
+    model = VariationalAutoencoder(4, random_state=0, **settings)
+    if by_parts:
+        for _ in range(12):
+            model.partial_fit(digits)
+    else:
+        model.fit(digits)
+    assert model.best_iter_ == 12
+    mean, deviation = model.encode_distribution(digits)
+    drawn = mean + deviation * np.random.default_rng(0).normal(size=mean.shape)
+    residual = np.square(digits - model.inverse_transform(drawn)).mean()
+    assert model.noise_variance_ == pytest.approx(residual, rel=0.02)
+
+
 def test_the_noise_is_that_of_all_held_out_rows(factor_model, monkeypatch):
     """However many of them are encoded at a time."""
     X = factor_model[0]

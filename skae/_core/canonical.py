@@ -155,7 +155,7 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
         return model.decode(code)
 
     n_outputs = math.prod(z.shape[1:])
-    is_linear = len(network.decoder.all_layers()) == 1 and model.loss.link is None
+    is_linear = network.decoder.is_linear and model.loss.link is None
     metric = sensitivity(decode, codes, n_outputs, network.n_products(), is_linear=is_linear)
     mean = codes.mean(0, dtype=torch.float64)
     tied = network.decoder.layers[0].transposed
@@ -212,7 +212,7 @@ def apply_map(network: AutoencoderNetwork, forward: Tensor, inverse: Tensor, mea
         first.bias.add_(mean @ first.weight)
         first.weight.copy_(inverse @ first.weight)
     last.weight.copy_(last.weight @ forward)
-    last.bias.copy_((last.bias - mean / encoder.scale) @ forward)
+    last.bias.copy_((last.bias - mean) @ forward)
     if encoder.shortcut is not None:
         assert encoder.offset is None
         encoder.set_linear_path(encoder.shortcut @ forward, None)

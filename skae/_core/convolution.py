@@ -109,6 +109,10 @@ class ConvolutionalHalf(Perceptron):
         self.shape = shape
         self.register_buffer("ignored", None)
 
+    @property
+    def is_linear(self) -> bool:
+        return False
+
 
 class ConvolutionalEncoder(ConvolutionalHalf):
     """Convolutions of images of `shape`, then dense layers."""
@@ -127,6 +131,10 @@ class ConvolutionalEncoder(ConvolutionalHalf):
     def ignore(self, inputs: Tensor) -> None:
         """Take these inputs for 0; no single weight belongs to one."""
         self.ignored = inputs if inputs.any() else None
+
+    def heed(self, inputs: Tensor) -> None:
+        if self.ignored is not None:
+            self.ignore(self.ignored & ~inputs.to(self.ignored.device))
 
 
 class ConvolutionalDecoder(ConvolutionalHalf):

@@ -56,8 +56,6 @@ class EncoderChain:
     def __init__(self, network: AutoencoderNetwork, z: Tensor) -> None:
         encoder = network.encoder
         self.weights: list[Tensor] = [layer.weight for layer in encoder.layers]
-        if encoder.scale != 1.0:
-            self.weights[-1] = self.weights[-1] * encoder.scale
         self.shortcut = encoder.shortcut
         if len(self.weights) == 1 and self.shortcut is not None:
             self.weights, self.shortcut = [self.weights[0] + self.shortcut], None
@@ -69,8 +67,6 @@ class EncoderChain:
             y = ACTIVATIONS[encoder.activation](before)
         before = encoder.add_linear_path(encoder.layers[-1](y), x)
         self.code_slope = SLOPES[network.code_activation](before)
-        if network.n_active is not None:
-            self.code_slope = self.code_slope * (network.encode(z) != 0)
 
     def pull_back(self, directions: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Reverse mode, short of the first layer.

@@ -45,9 +45,6 @@ SCALES_WITH_DATA = frozenset({"identity", "relu"})
 # layer: 2 where half of the signal is cut off (He et al. 2015), 1 elsewhere (LeCun et al. 1998).
 GAIN = {"relu": 2.0, "gelu": 2.0, "silu": 2.0}
 
-# Share of a batch in the running mean of the noise.
-_NOISE_MOMENTUM = 0.1
-
 
 class Dense(nn.Module):
     """``x W + b``, or ``x W^T + b`` where `transposed` (a tied decoder layer).
@@ -116,10 +113,18 @@ class Perceptron(nn.Module):
         """Return whatever has weights, from the input on."""
         return list(self.layers)
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether the output is a linear function of the input."""
+        return len(self.layers) == 1
+
     @torch.no_grad()
     def ignore(self, inputs: Tensor) -> None:
         """Give no weight to these inputs, a mask."""
         self.layers[0].weight[..., inputs, :] = 0.0
+
+    def heed(self, inputs: Tensor) -> None:
+        """Ignore these inputs no longer, a mask. A weight of 0 learns without being told."""
 
     @torch.no_grad()
     def silence(self) -> None:
@@ -264,7 +269,7 @@ class VariationalNetwork(AutoencoderNetwork):
         Last hidden layer of the encoder to the log-variances of the code.
     noise_variance : Tensor of shape (1,) or (n_models, 1), or None
         Of a normal likelihood, in training units: that of the held-out rows where there are any,
-        else a running mean over the batches.
+        else of all rows, once training is over.
     """
 
     noise_variance: Tensor | None
@@ -282,14 +287,6 @@ class VariationalNetwork(AutoencoderNetwork):
     @property
     def perceptrons(self) -> list[Perceptron]:
         return [*super().perceptrons, self.spread]
-
-    @torch.no_grad()
-    def track_noise(self, variance: Tensor) -> None:
-        """Take a batch's noise variance into the running mean."""
-        assert self.noise_variance is not None
-        mean = self.noise_variance.lerp(variance, _NOISE_MOMENTUM)
-        # A batch on which training diverges is not kept, so neither is its noise.
-        self.noise_variance = torch.where(mean.isfinite(), mean, self.noise_variance)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the code of each row."""

@@ -21,9 +21,10 @@ _SMALLEST_RATE = 1e-6
 def unit_gains(decoder: Perceptron) -> Tensor:
     """How far a step of 1 along each code unit moves the reconstruction; ``(k,)``.
 
-    In units in which all of the data has variance 1. For a decoder of one layer that is the norm
-    of the unit's atom (Conerly et al. 2024 weight the L1 penalty so). A deeper layer counts by its
-    root mean square gain, ``||W||_F / sqrt(width)``.
+    In units in which all of the data has variance 1; under a loss with a link, in those of the
+    decoder's output. For a decoder of one layer that is the norm of the unit's atom (Conerly et al.
+    2024 weight the L1 penalty so). A deeper layer counts by its root mean square gain,
+    ``||W||_F / sqrt(width)``.
     """
     first, *others = (
         layer.weight.mT if layer.transposed else layer.weight for layer in decoder.layers

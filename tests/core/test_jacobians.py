@@ -19,9 +19,8 @@ def build(
     *,
     shortcut=True,
     n_models=None,
-    top=None,
 ):
-    architecture = Architecture(D, k, hidden, activation, code, n_active=top)
+    architecture = Architecture(D, k, hidden, activation, code)
     generator = torch.Generator().manual_seed(0)
     network = build_network(architecture, generator=generator, n_models=n_models).double()
     with torch.no_grad():
@@ -47,7 +46,6 @@ SHAPES = [
     {"hidden": (7, 4), "k": 9},
     {"hidden": (2,), "k": 2},  # narrow enough for the trace of the Gram matrix
     {"hidden": (2, 3), "k": 2, "shortcut": False},
-    {"hidden": (7,), "k": 5, "code": "identity", "top": 2},
 ]
 
 
