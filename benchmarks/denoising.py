@@ -82,9 +82,12 @@ def imputation(seed: int, directory: str | None) -> list[dict[str, Any]]:
         X = load(name, directory)[0]
         rng = np.random.default_rng(seed)
         X = X[rng.permutation(len(X))[:MOST_ROWS]]
-        X = StandardScaler().fit_transform(X[:, X.std(axis=0) > 0])
+        X = X[:, X.std(axis=0) > 0]
         n_training = int(0.7 * len(X))
-        holes = np.where(rng.random(X.shape) < MISSING, np.nan, X)
+        is_missing = rng.random(X.shape) < MISSING
+        scaler = StandardScaler().fit(np.where(is_missing, np.nan, X)[:n_training])
+        X = scaler.transform(X)
+        holes = np.where(is_missing, np.nan, X)
         train, test, truth = holes[:n_training], holes[n_training:], X[n_training:]
         missing = np.isnan(test)
         methods = {

@@ -79,7 +79,7 @@ def retrieval(
         print(rows[-1], flush=True)
 
     exact = NearestNeighbors(n_neighbors=N_NEIGHBORS, metric="cosine", algorithm="brute")
-    nothing = dict.fromkeys(("least_ones", "most_ones", "fit_seconds"))
+    nothing = dict.fromkeys(("least_ones", "most_ones", "seconds"))
     add("exact cosine", exact.fit(train).kneighbors(test, return_distance=False), **nothing)
     for n_bits in bits:
         ways = baselines(train, test, n_bits, seed)
@@ -104,7 +104,7 @@ def retrieval(
             indices = nearest(pack(test_code), pack(code), N_NEIGHBORS)[1]
             shares = test_code.mean(axis=0)
             balance = {"least_ones": float(shares.min()), "most_ones": float(shares.max())}
-            add(method, indices, n_bits=n_bits, **balance, fit_seconds=seconds)
+            add(method, indices, n_bits=n_bits, **balance, seconds=seconds)
     return rows
 
 

@@ -42,8 +42,8 @@ _SEEDS_WITH_ALL = 1
 
 
 def random_weights(X: NDArray[np.float32]) -> BaseAutoencoder:
-    """Return the network as it was before any training."""
-    return Autoencoder(**NETWORK, learning_rate_init=1e-12, max_iter=1).fit(X[:1000])
+    """Return the network before any training: its steps are too short to move a weight."""
+    return Autoencoder(**NETWORK, learning_rate_init=1e-30, max_iter=1).fit(X)
 
 
 def draw_labels(y: NDArray[np.int64], n_labels: int, seed: int) -> NDArray[np.int64]:

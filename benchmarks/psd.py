@@ -17,19 +17,18 @@ from skae import PredictiveSparseDecomposition
 
 IMAGE = record.PICTURES / "dictionary.png"
 PATCH = (12, 12)
+_TEST_FACES = 80  # the last eight persons, whom no training sees
+_TEST_ROWS = 3000
 SETTINGS = {"n_components": 144, "alpha": 0.05, "max_iter": 50}
 PUBLISHED_SPEED_UP = 100
 
 
-def patches(n_rows: int, seed: int, directory: str | None) -> np.ndarray:
+def patches(faces: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
     """Return patches of mean 0 and variance 1; flat ones are left out."""
-    faces = load("olivetti", directory)[0].reshape(-1, 64, 64)
     random = np.random.RandomState(seed)
+    n_each = -(-4 * n_rows // (3 * len(faces)))
     found = np.concatenate(
-        [
-            extract_patches_2d(face, PATCH, max_patches=n_rows // 300, random_state=random)
-            for face in faces
-        ]
+        [extract_patches_2d(face, PATCH, max_patches=n_each, random_state=random) for face in faces]
     ).reshape(-1, PATCH[0] * PATCH[1])
     found -= found.mean(axis=1, keepdims=True)
     deviations = found.std(axis=1, keepdims=True)
@@ -89,8 +88,9 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--name", default="psd")
     arguments = parser.parse_args()
-    X = patches(arguments.rows + 3000, arguments.seed, arguments.data_dir)
-    X, test = X[:-3000], X[-3000:]
+    faces = load("olivetti", arguments.data_dir)[0].reshape(-1, 64, 64)
+    X = patches(faces[:-_TEST_FACES], arguments.rows, arguments.seed)
+    test = patches(faces[-_TEST_FACES:], _TEST_ROWS, arguments.seed)
     rows: list[dict[str, Any]] = []
     dictionaries = {}
     for hidden in ((), (512,)):

@@ -481,7 +481,7 @@ def hashing_section(content: Content) -> str:
         "precision": "precision at 100",
         "least_ones": "rarest bit",
         "most_ones": "commonest bit",
-        "fit_seconds": "fit, s",
+        "seconds": "fit and codes, s",
     }
     times = {
         "set": "",
@@ -546,9 +546,9 @@ def psd_section(content: Content) -> str:
     height, width = settings["patch"]
     return "\n\n".join(
         [
-            f"{settings['training_rows']} patches of {height} x {width} pixels of Olivetti faces, "
-            f"{settings['n_components']} atoms, alpha {settings['alpha']}; "
-            f"{settings['test_rows']} test patches.",
+            f"{settings['training_rows']} patches of {height} x {width} pixels of the faces of 32 "
+            f"persons (Olivetti), {settings['n_components']} atoms, alpha {settings['alpha']}; "
+            f"{settings['test_rows']} test patches of 8 others.",
             _part(content, "codes", codes),
             f"Published: over {published} times faster than optimising.",
             _part(content, "speed", speeds),
