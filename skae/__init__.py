@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from skae import metrics as metrics
     from skae._estimators import *  # noqa: F403
 else:
 
     def __getattr__(name: str) -> object:
         # Loaded on first use, so that `skae._core` can be imported without scikit-learn.
+        if name == "metrics":
+            return importlib.import_module("skae.metrics")
         if name == "__all__" or not name.startswith("_"):
             estimators = importlib.import_module("skae._estimators")
             public = {key: value for key, value in vars(estimators).items() if key[0] != "_"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 
 import pytest
 from instances import ESTIMATORS
@@ -39,3 +41,11 @@ def test_every_exported_name_exists():
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Autoencodr'"):
         _ = skae.Autoencodr
+
+
+def test_metrics_come_with_the_package():
+    program = "import skae; print(skae.metrics.hidden_entries_score.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "hidden_entries_score"
