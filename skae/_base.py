@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -290,6 +291,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
                 self.validation_fraction,
                 # The folds' models would have to start from rows that are to judge them.
                 may_cross_fit=continued is None and self._may_cross_fit(),
+                n_weights=self._n_weights(rows),
                 generator=generator,
                 X=rows,
             )
@@ -348,6 +350,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             division, data = everything, self._in_training_units(rows, model)
         fitted = self._describe(model, history, division, data, started_at_pca=starts_at_pca)
         fitted["mean_"] = self._centre(model, rows)
+        fitted["_was_cancelled"] = history.was_cancelled or not goes_on
         fitted |= pretrained
         callbacks.end_fit(fitted)
         # All fitted attributes appear at once: nothing half-fitted looks fitted.
@@ -462,6 +465,12 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         linear = network.code_activation == "identity" and network.n_active is None
         judged_by_pca = self.shortcut == "pca" and linear and self.loss == "squared_error"
         return model, starts[-1].residual if judged_by_pca else 1.0
+
+    def _n_weights(self, X: Array) -> int:
+        """Return about how many weights a network for X has."""
+        n_components = int(self.n_components) if self.n_components >= 1 else min(X.shape)
+        sizes = [X.shape[1], *widths("hidden_layer_sizes", self.hidden_layer_sizes), n_components]
+        return 2 * sum(n_in * n_out for n_in, n_out in pairwise(sizes))
 
     def _objective(self, model: Model, run: Run, n_models: int | None) -> Objective:
         plain = self._is_plain()
@@ -607,8 +616,12 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         fitted = self._describe(self._copy_on(kept, device), history, division, data, turn=False)
         if rows.shape[0] == 1 and not first:  # one row has no variance to explain
             del fitted["explained_variance_ratio_"]
-        for name in ("n_iter_", "best_iter_", "loss_curve_"):
-            fitted[name] = getattr(self, name, type(fitted[name])()) + fitted[name]
+        n_before = getattr(self, "n_iter_", 0)
+        fitted["best_iter_"] = (
+            n_before + history.best_epoch if history.best_epoch else getattr(self, "best_iter_", 0)
+        )
+        fitted["n_iter_"] += n_before
+        fitted["loss_curve_"] = getattr(self, "loss_curve_", []) + fitted["loss_curve_"]
         before = getattr(self, "history_", {})
         fitted["history_"] = {
             name: before.get(name, []) + values for name, values in fitted["history_"].items()

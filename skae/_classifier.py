@@ -121,7 +121,13 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
         targets, weights = rows.targets[rows.labelled], rows.weights[rows.labelled]
         used, numbers = np.unique(targets[:, 0].astype(int), return_inverse=True)
-        classes = described["classes_"] = described["classes_"][used]
+        given = described["classes_"]
+        classes = described["classes_"] = given[used]
+        if len(classes) < 2 <= len(given):
+            raise ValueError(
+                "A classifier needs labels of two classes or more, but sample_weight is 0 for all "
+                f"of {given.tolist()} except {classes.tolist()}."
+            )
         if len(classes) < 2:
             hint = ""
             if not rows.labelled.all():

@@ -53,7 +53,8 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
 
     n_probes : int or None, default=None
         Number of random directions that estimate the norm of the Jacobian in each step
-        (Hutchinson's estimate), for wide codes. None computes it exactly.
+        (Hutchinson's estimate), for wide codes. None computes it exactly, as is done, too, where
+        they are no fewer than the columns of code or X.
 
     Attributes
     ----------

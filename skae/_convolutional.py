@@ -93,6 +93,7 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
     }
 
     _largest_batch: ClassVar[int] = 128
+    _largest_sgd_rate: ClassVar[float] = 0.01
     _noted: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._noted, "image_shape_")
 
     def _architecture(self, n_features: int, n_components: int) -> Architecture:

@@ -20,6 +20,9 @@ _FEWEST_ROWS = 10
 # Below this many rows a tenth of them is too small a jury: folds judge instead, every row once.
 _N_FOLDS = 5
 _FOLDS_BELOW = 500
+# Of all models side by side. More weights than these, with their gradients, the solver's moments
+# and the best so far, take gigabytes; fewer folds then judge.
+_MOST_WEIGHTS = 2**25
 # Below this many rows a tenth of them is missed in training: a second model, trained beside the
 # one that they judge, sees them all.
 _REFIT_BELOW = 5000
@@ -36,6 +39,7 @@ def divide(
     may_cross_fit: bool,
     generator: torch.Generator,
     X: Array | None = None,
+    n_weights: int = 0,
 ) -> Division:
     """Choose the rows that judge: none, folds or a split, by how many rows there are.
 
@@ -49,6 +53,8 @@ def divide(
     X : array or sparse matrix of shape (n_rows, n_features), or None
         The rows, of which copies stay together and rare large ones are not left to one side;
         None where they are distinct and alike.
+    n_weights : int
+        Of one model. Where models are large, fewer are trained side by side.
     """
     if n_rows < _FEWEST_ROWS:
         return no_division(n_rows)
@@ -69,7 +75,8 @@ def divide(
     if may_cross_fit and n_distinct < _FOLDS_BELOW:
         order = torch.randperm(n_distinct, generator=generator)
         folds = [rows_of(part) for part in order.tensor_split(_N_FOLDS)]
-        return replace(cross_fit(folds, n_rows), copies=copies)
+        n_judged = max(1, _MOST_WEIGHTS // max(1, n_weights) - 1)
+        return replace(cross_fit(folds[:n_judged], n_rows), copies=copies)
     n_held_out = min(max(1, round(fraction * n_distinct)), n_distinct - 1)
     weights = np.bincount(of_row).astype(np.float64)[None]
     if X is not None:

@@ -128,6 +128,7 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
     10
     """
 
+    n_components: int | float = 64
     _: KW_ONLY
     hidden_layer_sizes: Sequence[int] = ()
     code_activation: str = "auto"

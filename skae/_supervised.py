@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -251,16 +253,27 @@ class BaseSupervised(
         codes = torch.cat(list(model.encoded_chunks(z)))
         network = self._new_network(model, codes, n_outputs, generator)
         labelled = torch.from_numpy(rows.labelled)
-        inputs = codes[labelled], z[labelled]
+        codes, z = codes[labelled], z[labelled]
         known = torch.from_numpy(np.column_stack([targets, weights / weights.mean()])).float()
-        del rows, z, codes  # those without a label are not needed any more
+        del rows  # those without a label are not needed any more
         # Where a callback asks: the fitted attributes as if the fit had stopped there.
         callbacks.attributes = lambda history: {
             **fitted,
             "_predictor": Predictor.of(copy.deepcopy(network), model),
         }
         device = resolve_device(given.device)
-        fitted |= self._train_network(network, inputs, known.to(device), generator, callbacks)
+        n_layers = len(network.network.encoder.all_layers())
+        n_frozen = self._n_frozen(n_layers)
+        # The head first: its first steps, from 0, would spoil what the encoder has learned.
+        phases = [(n_layers, codes)] if n_frozen == n_layers else [(n_layers, codes), (n_frozen, z)]
+        if not self._is_prefit() and given._was_cancelled:
+            warnings.warn(
+                "The autoencoder's training was stopped, so the head was not trained.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+            phases = []
+        fitted |= self._train_phases(network, phases, known.to(device), generator, callbacks)
         fitted["_predictor"] = Predictor.of(network, model)
         callbacks.end_fit(fitted)
         # All at once: nothing half-fitted looks fitted.
@@ -333,26 +346,22 @@ class BaseSupervised(
         head = build_head([codes.shape[1], *head_sizes, n_outputs], self.activation, generator)
         return EncoderWithHead(copy.deepcopy(model.network).float(), head, codes)
 
-    def _train_network(
+    def _train_phases(
         self,
         network: EncoderWithHead,
-        inputs: tuple[Tensor, Tensor],
+        phases: list[tuple[int, Tensor]],
         known: Tensor,
         generator: torch.Generator,
         callbacks: EpochCallbacks,
     ) -> dict[str, Any]:
-        """Train the head, then what is not frozen; return the attributes that this leaves.
+        """Train what is not frozen in each phase; return the attributes that this leaves.
 
-        The inputs are the codes and the rows with labels, `known` their targets and weights.
+        A phase is the number of layers that are frozen and what is then the input of the others;
+        `known` are targets and weights.
         """
-        codes, z = inputs
         division = no_division(len(known))
         if self.early_stopping:
             division = self._divide(known.cpu(), generator)
-        n_layers = len(network.network.encoder.all_layers())
-        n_frozen = self._n_frozen(n_layers)
-        # The head first: its first steps, from 0, would spoil what the encoder has learned.
-        phases = [(n_layers, codes)] if n_frozen == n_layers else [(n_layers, codes), (n_frozen, z)]
         losses: list[float] = []
         scores: list[float] = []
         best = 0

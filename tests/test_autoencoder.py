@@ -487,6 +487,15 @@ def test_partial_fit_learns(digits):
     assert model.loss_curve_[-1] < 0.9 * model.loss_curve_[0]
 
 
+def test_partial_fit_counts_epochs_on(digits):
+    X = digits[:300]
+    model = fast(max_iter=5, learning_rate_init=1e-12).fit(X)
+    assert (model.n_iter_, model.best_iter_) == (5, 0)
+    model.partial_fit(X).partial_fit(X)
+    assert (model.n_iter_, model.best_iter_) == (7, 7)
+    assert len(model.loss_curve_) == 7
+
+
 def test_partial_fit_keeps_the_first_units(digits):
     model = fast(4).partial_fit(digits[:300])
     mean = model.mean_

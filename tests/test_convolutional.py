@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -140,6 +141,12 @@ def test_scale_and_shift_of_x_change_nothing(digits):
 def test_every_solver_learns(digits, solver):
     losses = fast(early_stopping=False, solver=solver, max_iter=8).fit(digits[:600]).loss_curve_
     assert losses[-1] < losses[0]
+
+
+def test_the_rate_of_sgd_does_not_lead_astray(digits):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fast(2, channels=(32, 64), solver="sgd", max_iter=10).fit(digits)
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "poisson", "huber"])

@@ -88,6 +88,18 @@ def test_distinct_rows_are_numbered_as_they_appear():
     assert number_of_distinct_row(np.array([[0.0, 1.0], [-0.0, 1.0]])).tolist() == [0, 0]
 
 
+def test_fewer_models_are_trained_side_by_side_where_they_are_large():
+    """Up to 2 ** 25 weights in all; rows that judge are then those of fewer folds."""
+    X = drawn(100)
+    for n_weights, n_models in ((2**20, 6), (2**23, 4), (2**30, 2)):
+        division = divide(
+            100, 0.1, may_cross_fit=True, generator=seeded(), X=X, n_weights=n_weights
+        )
+        assert division.n_models == n_models
+        assert division.held_out.shape == (n_models, 20)
+        assert len(division.training[-1]) == 100
+
+
 def test_a_stratified_split_holds_out_of_each_class_alike():
     labels = torch.arange(1000) % 4
     division = stratified_split(labels, 0.1, seeded())

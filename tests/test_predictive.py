@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -111,6 +112,9 @@ def test_a_code_of_zeros_is_warned_of(digits):
     with pytest.warns(UserWarning, match=r"every optimised code is 0.*Lower alpha \(now 30\)"):
         model = fast(alpha=30.0).fit(digits)
     assert not model.sparse_code(digits).any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fast(alpha=0.0, max_iter=2).fit(digits)  # codes without a penalty are not 0
 
 
 def test_a_heavier_prediction_weight_makes_codes_easier_to_predict(digits):

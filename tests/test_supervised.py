@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.decomposition import PCA
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss
@@ -431,6 +431,34 @@ def test_pickle_and_float32(iris_data):
 def test_bad_input(iris_data, call, error, message):
     with pytest.raises(error, match=message):
         call(*iris_data)
+
+
+def test_labels_whose_rows_weigh_nothing(iris_data):
+    X, y = iris_data
+    with pytest.raises(ValueError, match=r"sample_weight is 0 for all of \[0, 1, 2\] except \[1\]"):
+        classifier().fit(X, y, sample_weight=(y == 1) * 1.0)
+
+
+def test_an_interrupt_of_the_autoencoder_ends_the_fit(iris_data, monkeypatch):
+    X, y = iris_data
+    train, n_runs = Autoencoder._train, []
+
+    def interrupted(self, *args, **settings):
+        history = train(self, *args, **settings)
+        n_runs.append(type(self))
+        history.stopped_by = "interrupt"
+        return history
+
+    monkeypatch.setattr(Autoencoder, "_train", interrupted)
+    with pytest.warns(ConvergenceWarning, match="stopped, so the head was not trained"):
+        model = classifier(Autoencoder(2, **SMALL)).fit(X, y)
+    assert n_runs == [Autoencoder]
+    assert model.n_iter_ == 0
+    np.testing.assert_allclose(model.predict_proba(X), 1 / 3)
+    n_runs.clear()
+    monkeypatch.undo()
+    prefit = classifier(model.autoencoder_, prefit=True).fit(X, y)
+    assert prefit.n_iter_ > 0
 
 
 def test_a_failed_fit_leaves_nothing_behind(iris_data):

@@ -133,13 +133,17 @@ def contraction(
     z : Tensor of shape (..., n, d)
     n_probes : int or None
         Estimate by this many random directions instead: ``E ||v^T J||^2 = ||J||_F^2`` for random
-        signs v (Hutchinson 1990). Costs `n_probes` times the encoding.
+        signs v (Hutchinson 1990). Costs `n_probes` times the encoding; as many as the smaller side
+        or more are not worth it, and the norm is exact.
     generator : torch.Generator or None
         Draws the directions.
     """
     n_components, n_features = network.encoder.layers[-1].bias.shape[-1], z.shape[-1]
     widest = max([n_features, *(layer.bias.shape[-1] for layer in network.encoder.layers)])
-    n_rows = max(1, _CHUNK_ENTRIES // (widest * (n_probes or min(n_components, n_features))))
+    smaller = min(n_components, n_features)
+    if n_probes is not None and n_probes >= smaller:
+        n_probes = None
+    n_rows = max(1, _CHUNK_ENTRIES // (widest * (n_probes or smaller)))
     total = z.new_zeros(())
     for chunk in z.split(n_rows, -2):
         squares = _squared_norms(EncoderChain(network, chunk), n_features, n_probes, generator)
