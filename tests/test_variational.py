@@ -277,7 +277,7 @@ def test_every_setting_keeps_the_promise(iris, dropout, tied_weights, solver):
 def test_the_rate_of_sgd_does_not_lead_astray(digits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(digits, 2, shortcut="pca", solver="sgd", max_iter=10)
+        fit(digits, 2, hidden_layer_sizes=(256, 128), solver="sgd")
 
 
 def test_warm_start_goes_on(iris):
