@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -144,12 +143,13 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         division: Division,
         generator: torch.Generator,
         callbacks: EpochCallbacks | None,
-    ) -> tuple[dict[str, Any], bool]:
+    ) -> tuple[dict[str, Any], str | None]:
         """Prepare a fresh network for its training.
 
-        Returns fitted attributes, and whether anything is to be trained after it.
+        Returns fitted attributes, and what asked for the end of the fit ("callback" or
+        "interrupt"), if anything did.
         """
-        return {}, True
+        return {}, None
 
     def _may_cross_fit(self) -> bool:
         """Whether models may be trained side by side, on a model axis."""
@@ -314,11 +314,11 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             y,
         )
         pretrained: dict[str, Any] = {}
-        goes_on = True
+        ended_by: str | None = None
         if continued is None:
-            pretrained, goes_on = self._pretrain(model, data, division, generator, callbacks)
+            pretrained, ended_by = self._pretrain(model, data, division, generator, callbacks)
         corruption = self._corruption(model, data)
-        max_epochs = self._max_epochs() if goes_on else 0
+        max_epochs = 0 if ended_by else self._max_epochs()
         if anchored:
             nothing_to_gain = left_over < _NOTHING_LEFT and corruption is None and self._is_plain()
             if nothing_to_gain or division.held_out is None:
@@ -350,7 +350,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             division, data = everything, self._in_training_units(rows, model)
         fitted = self._describe(model, history, division, data, started_at_pca=starts_at_pca)
         fitted["mean_"] = self._centre(model, rows)
-        fitted["_was_cancelled"] = history.was_cancelled or not goes_on
+        fitted["_was_interrupted"] = "interrupt" in (ended_by, history.stopped_by)
         fitted |= pretrained
         callbacks.end_fit(fitted)
         # All fitted attributes appear at once: nothing half-fitted looks fitted.
@@ -467,10 +467,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         return model, starts[-1].residual if judged_by_pca else 1.0
 
     def _n_weights(self, X: Array) -> int:
-        """Return about how many weights a network for X has."""
-        n_components = int(self.n_components) if self.n_components >= 1 else min(X.shape)
-        sizes = [X.shape[1], *widths("hidden_layer_sizes", self.hidden_layer_sizes), n_components]
-        return 2 * sum(n_in * n_out for n_in, n_out in pairwise(sizes))
+        """Return the most weights that a network for X may have."""
+        is_share = isinstance(self.n_components, float)
+        n_components = min(X.shape) if is_share else int(self.n_components)
+        return self._architecture(X.shape[1], n_components).n_weights()
 
     def _objective(self, model: Model, run: Run, n_models: int | None) -> Objective:
         plain = self._is_plain()
@@ -624,7 +624,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         fitted["loss_curve_"] = getattr(self, "loss_curve_", []) + fitted["loss_curve_"]
         before = getattr(self, "history_", {})
         fitted["history_"] = {
-            name: before.get(name, []) + values for name, values in fitted["history_"].items()
+            name: before.get(name, []) + fitted["history_"].get(name, [])
+            for name in before | fitted["history_"]
         }
         self.__dict__.update(fitted | pretrained, _unfinished=(model, run))
         if history.stopped_by == "divergence":

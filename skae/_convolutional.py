@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from skae._base import BaseAutoencoder
 from skae._core.convolution import ConvolutionalArchitecture
-from skae._core.networks import Architecture
+from skae._core.networks import Architecture, Network
 from skae._docs import document
 from skae._fitted import Array
 from skae._generation import MixtureSampling
@@ -93,7 +93,6 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
     }
 
     _largest_batch: ClassVar[int] = 128
-    _largest_sgd_rate: ClassVar[float] = 0.01
     _noted: ClassVar[tuple[str, ...]] = (*BaseAutoencoder._noted, "image_shape_")
 
     def _architecture(self, n_features: int, n_components: int) -> Architecture:
@@ -112,6 +111,10 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
             ),
             channels=channels,
         )
+
+    def _default_learning_rate(self, network: Network) -> float:
+        # A kernel's gradient is summed over all places.
+        return 0.01 if self.solver == "sgd" else super()._default_learning_rate(network)
 
     def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
         n_axes = np.ndim(X) if isinstance(X, list | tuple) else getattr(X, "ndim", 2)

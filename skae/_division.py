@@ -72,21 +72,24 @@ def divide(
 
     copies = None if n_distinct == n_rows else torch.from_numpy(of_row)
     may_cross_fit = may_cross_fit and n_rows < _REFIT_BELOW
-    if may_cross_fit and n_distinct < _FOLDS_BELOW:
-        order = torch.randperm(n_distinct, generator=generator)
-        folds = [rows_of(part) for part in order.tensor_split(_N_FOLDS)]
-        n_judged = max(1, _MOST_WEIGHTS // max(1, n_weights) - 1)
-        return replace(cross_fit(folds[:n_judged], n_rows), copies=copies)
+    n_folds = 1
     n_held_out = min(max(1, round(fraction * n_distinct)), n_distinct - 1)
-    weights = np.bincount(of_row).astype(np.float64)[None]
-    if X is not None:
-        weights = np.stack([weights[0], np.bincount(of_row, squared_distances(X))])
-    order = _draw(weights, n_held_out, generator)
-    held_out = rows_of(order[:n_held_out])
-    if may_cross_fit:
-        division = cross_fit([held_out], n_rows)
+    if may_cross_fit and n_distinct < _FOLDS_BELOW:
+        n_folds = min(_N_FOLDS, max(1, _MOST_WEIGHTS // max(1, n_weights) - 1))
+        n_held_out = n_folds * n_distinct // _N_FOLDS
+    if n_folds == _N_FOLDS:  # every row judges
+        order = torch.randperm(n_distinct, generator=generator)
     else:
-        division = single_split(held_out, rows_of(order[n_held_out:]))
+        weights = np.bincount(of_row).astype(np.float64)[None]
+        if X is not None:
+            weights = np.stack([weights[0], np.bincount(of_row, squared_distances(X))])
+        order = _draw(weights, n_held_out, generator)
+    held_out = order[:n_held_out]
+    if may_cross_fit:
+        folds = [rows_of(part) for part in held_out.tensor_split(n_folds)]
+        division = cross_fit(folds, n_rows)
+    else:
+        division = single_split(rows_of(held_out), rows_of(order[n_held_out:]))
     return replace(division, copies=copies)
 
 

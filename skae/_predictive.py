@@ -169,7 +169,8 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
         return {"alpha_": 0.5 * self.alpha * model.scale * math.sqrt(data.shape[1])}
 
     def _of_silent_code(self) -> str | None:
-        if self.alpha == 0 or any(self.history_["sparsity"][-1:]):
+        penalties = self.history_.get("sparsity", [])
+        if self.alpha == 0 or penalties[-1:] != [0.0]:
             return None
         return (
             "No row has a code: every optimised code is 0, so the dictionary has learned nothing. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -62,8 +61,6 @@ class TrainingRuns:
 
     # Most rows in a step where `batch_size` is "auto".
     _largest_batch: ClassVar[int] = 512
-    # "sgd" takes the gradient as it is, so its rate depends on how steep a loss is.
-    _largest_sgd_rate: ClassVar[float] = math.inf
 
     def _n_epochs(self) -> int:
         """Return the most epochs that a fit may take."""
@@ -78,8 +75,7 @@ class TrainingRuns:
         return False
 
     def _default_learning_rate(self, network: Network) -> float:
-        rate = DEFAULT_LEARNING_RATES[self.solver]
-        return min(rate, self._largest_sgd_rate) if self.solver == "sgd" else rate
+        return DEFAULT_LEARNING_RATES[self.solver]
 
     def _loss_unit(self, network: Network) -> float | None:
         """Return what counts as 1 in a loss without a zero of its own; None for others."""

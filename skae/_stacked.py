@@ -195,7 +195,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         division: Division,
         generator: torch.Generator,
         callbacks: EpochCallbacks | None,
-    ) -> tuple[dict[str, Any], bool]:
+    ) -> tuple[dict[str, Any], str | None]:
         phases: list[dict[str, list[float]]] = []
         # Rows that judge the whole network later are kept from its layers too.
         rows = Division([division.training[-1]])
@@ -208,9 +208,9 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
             history = self._train_layer(phase, inputs, rows, generator, callbacks)
             phases.append(history.terms)
             if history.was_cancelled:
-                return {"phases_": phases}, False
+                return {"phases_": phases}, history.stopped_by
             inputs = layer_output(network, inputs)
-        return {"phases_": phases}, True
+        return {"phases_": phases}, None
 
     def _train_layer(
         self,

@@ -266,9 +266,9 @@ class BaseSupervised(
         n_frozen = self._n_frozen(n_layers)
         # The head first: its first steps, from 0, would spoil what the encoder has learned.
         phases = [(n_layers, codes)] if n_frozen == n_layers else [(n_layers, codes), (n_frozen, z)]
-        if not self._is_prefit() and given._was_cancelled:
+        if not self._is_prefit() and given._was_interrupted:
             warnings.warn(
-                "The autoencoder's training was stopped, so the head was not trained.",
+                "The autoencoder's training was interrupted, so the head was not trained.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -362,6 +362,8 @@ class BaseSupervised(
         division = no_division(len(known))
         if self.early_stopping:
             division = self._divide(known.cpu(), generator)
+            if division.held_out is not None and not known[division.held_out, -1].any():
+                division = no_division(len(known))  # rows of weight 0 judge nothing
         losses: list[float] = []
         scores: list[float] = []
         best = 0

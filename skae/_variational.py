@@ -153,7 +153,6 @@ class VariationalAutoencoder(BaseAutoencoder):
     }
 
     _kind: ClassVar[type[Architecture]] = VariationalArchitecture
-    _largest_sgd_rate: ClassVar[float] = 0.02
 
     # -- training --------------------------------------------------------------------------------
 
@@ -245,6 +244,13 @@ class VariationalAutoencoder(BaseAutoencoder):
         noise = errors.mean(0, keepdim=True) / len(model.mean)
         share = len(data) / (len(data) + _ROWS_OF_NOISE_BEFORE) if is_part else 1.0
         network.noise_variance = before.lerp(noise.clamp_min(LEAST_NOISE), share)
+
+    def _default_learning_rate(self, network: Network) -> float:
+        assert isinstance(network, VariationalNetwork)
+        if self.solver != "sgd":
+            return super()._default_learning_rate(network)
+        # A loss in nats a row is the steeper the more columns there are.
+        return min(0.02, 1.0 / network.decoder.layers[-1].bias.shape[-1])
 
     def _loss_unit(self, network: Network) -> float | None:
         # A change of a hundredth in the squared error changes the loss by this, over a hundred.

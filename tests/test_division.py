@@ -100,6 +100,32 @@ def test_fewer_models_are_trained_side_by_side_where_they_are_large():
         assert len(division.training[-1]) == 100
 
 
+def test_few_folds_have_their_share_of_the_large_rows():
+    X = drawn(100)
+    X[:3] *= 100.0
+    for seed in range(50):
+        division = divide(
+            100, 0.1, may_cross_fit=True, generator=seeded(seed), X=X, n_weights=2**30
+        )
+        assert (division.held_out[division.counted] < 3).any()
+
+
+def test_a_fit_of_large_networks_has_fewer_folds(monkeypatch):
+    X = drawn(60)
+    monkeypatch.setattr("skae._division._MOST_WEIGHTS", 400)
+    found = []
+    divided = divide
+
+    def spy(*args, **settings):
+        found.append(divided(*args, **settings).n_models)
+        return divided(*args, **settings)
+
+    monkeypatch.setattr("skae._base.divide", spy)
+    for hidden in ((2,), (16,)):
+        Autoencoder(2, hidden_layer_sizes=hidden, max_iter=1).fit(X)
+    assert found == [6, 2]
+
+
 def test_a_stratified_split_holds_out_of_each_class_alike():
     labels = torch.arange(1000) % 4
     division = stratified_split(labels, 0.1, seeded())

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import make_sparse_coded_signal
 from sklearn.decomposition import DictionaryLearning, sparse_encode
+from sklearn.exceptions import ConvergenceWarning
 
 from skae import PredictiveSparseDecomposition
 
@@ -115,6 +116,17 @@ def test_a_code_of_zeros_is_warned_of(digits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fast(alpha=0.0, max_iter=2).fit(digits)  # codes without a penalty are not 0
+
+
+def test_an_interrupt_in_the_first_epoch_leaves_the_start(digits, monkeypatch):
+    def interrupted(*args, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skae._core.solvers.AdamW.step", interrupted)
+    with pytest.warns(ConvergenceWarning, match="the state of the start is kept"):
+        model = fast().fit(digits)
+    assert model.n_iter_ == 0
+    assert np.isfinite(model.transform(digits)).all()
 
 
 def test_a_heavier_prediction_weight_makes_codes_easier_to_predict(digits):

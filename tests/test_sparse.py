@@ -166,12 +166,12 @@ def test_two_penalised_fits_of_a_seed_are_the_same_to_the_bit(digits):
         assert np.array_equal(first.transform(digits), second.transform(digits))
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("penalty", ["l1", "kl", "topk"])
 def test_defaults_go_together(digits, penalty):
     assert SparseAutoencoder(penalty=penalty, max_iter=1).fit(digits[:50]).n_components_ == 64
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("penalty", ["l1", "l2", "student_t", "kl", "topk"])
 def test_a_wide_code_beside_a_linear_path_learns(digits, penalty):
     """Columns beyond the rank of the data start at 0."""

@@ -32,6 +32,7 @@ from skae import (
     StackedAutoencoder,
     VariationalAutoencoder,
 )
+from skae._core.held_out import Judge
 from skae._supervised import merge_equal_rows
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 5, "random_state": 0}
@@ -288,10 +289,37 @@ def test_early_stopping_keeps_the_best(iris_data):
 def test_held_out_scores_do_not_depend_on_who_judges(iris_data, seed):
     """A head that is 0 gives both classes the same probability, whatever their weights."""
     X, y = iris_data[0][:100], iris_data[1][:100]
-    weights = np.where(np.arange(100) < 50, 1.0, 9.0)
-    settings = {"early_stopping": True, "random_state": seed, "max_iter": 1}
-    model = classifier(class_weight={0: 1.0, 1: 20.0}, **settings).fit(X, y, weights)
+    weights = np.random.default_rng(seed).lognormal(sigma=2.0, size=100)
+    model = classifier(early_stopping=True, random_state=seed, max_iter=1).fit(X, y, weights)
     assert model.validation_scores_[0] == pytest.approx(np.log(0.5), abs=1e-6)
+
+
+def test_classes_are_held_out_alike(iris_data, monkeypatch):
+    X, y = iris_data
+    y = np.where(np.arange(150) < 110, y, -1)  # 50, 50 and 10 rows
+    divisions = []
+
+    def judge(measure, data, division):
+        labels = data[division.held_out, -2].long()
+        divisions.append(labels.bincount(minlength=3).tolist())
+        return Judge(measure, data, division)
+
+    monkeypatch.setattr("skae._supervised.Judge", judge)
+    for seed in range(5):
+        classifier(early_stopping=True, random_state=seed, max_iter=1).fit(X, y)
+    assert len(divisions) == 10
+    assert all(max(abs(a - b) for a, b in zip(d, (5, 5, 1), strict=True)) <= 1 for d in divisions)
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_without_weight_judge_nothing(iris_data):
+    X, y = iris_data
+    rows = np.r_[:36, 50:52, 100:102]
+    for seed in range(4):
+        model = classifier(early_stopping=True, random_state=seed, class_weight={0: 0.0})
+        model.fit(X[rows], y[rows])
+        assert model.best_iter_ > 0
+        assert np.isfinite(model.validation_scores_ or 0.0).all()
 
 
 def test_grid_search_reaches_the_autoencoder(iris_data):
@@ -450,7 +478,7 @@ def test_an_interrupt_of_the_autoencoder_ends_the_fit(iris_data, monkeypatch):
         return history
 
     monkeypatch.setattr(Autoencoder, "_train", interrupted)
-    with pytest.warns(ConvergenceWarning, match="stopped, so the head was not trained"):
+    with pytest.warns(ConvergenceWarning, match="interrupted, so the head was not trained"):
         model = classifier(Autoencoder(2, **SMALL)).fit(X, y)
     assert n_runs == [Autoencoder]
     assert model.n_iter_ == 0

@@ -278,6 +278,8 @@ def test_the_rate_of_sgd_does_not_lead_astray(digits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(digits, 2, hidden_layer_sizes=(256, 128), solver="sgd")
+        wide = np.kron(digits.reshape(-1, 8, 8), np.ones((1, 3, 3))).reshape(len(digits), -1)
+        fit(wide[:600], 8, hidden_layer_sizes=(256, 128), solver="sgd", max_iter=3)
 
 
 def test_warm_start_goes_on(iris):
@@ -423,14 +425,14 @@ def test_noise_after_many_parts_is_not_that_of_the_last(iris):
 @pytest.mark.parametrize("shortcut", ["pca", None])
 @pytest.mark.parametrize("by_parts", [False, True])
 def test_without_a_judge_the_noise_is_that_of_the_rows(digits, shortcut, by_parts):
-    settings = {"shortcut": shortcut, "batch_size": 300, "max_iter": 12, "early_stopping": False}
+    settings = {"shortcut": shortcut, "batch_size": 300, "max_iter": 3, "early_stopping": False}
     model = VariationalAutoencoder(4, random_state=0, **settings)
     if by_parts:
-        for _ in range(12):
+        for _ in range(3):
             model.partial_fit(digits)
     else:
         model.fit(digits)
-    assert model.best_iter_ == 12
+    assert model.best_iter_ == 3
     mean, deviation = model.encode_distribution(digits)
     drawn = mean + deviation * np.random.default_rng(0).normal(size=mean.shape)
     residual = np.square(digits - model.inverse_transform(drawn)).mean()

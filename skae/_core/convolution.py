@@ -191,6 +191,13 @@ class ConvolutionalArchitecture(Architecture):
             sizes.append(((height + 1) // 2, (width + 1) // 2))
         return sizes
 
+    def n_weights(self) -> int:
+        dense = [self.channels[-1] * math.prod(self.sizes()[-1]), *self.hidden_layer_sizes]
+        layers = pairwise([*dense, self.n_components])
+        kernels = pairwise([self.image_shape[0], *self.channels])
+        n_weights = sum(n_in * n_out for n_in, n_out in layers)
+        return 2 * (n_weights + _TAPS * sum(n_in * n_out for n_in, n_out in kernels))
+
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
         gain = GAIN.get(self.activation, 1.0)
         channels, sizes = [self.image_shape[0], *self.channels], self.sizes()

@@ -310,6 +310,12 @@ class Architecture:
     dropout: float = 0.0
     n_active: int | None = None
 
+    def n_weights(self) -> int:
+        """Return the number of weights of encoder and decoder, biases left out."""
+        sizes = [self.n_features, *self.hidden_layer_sizes, self.n_components]
+        n_weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
+        return n_weights if self.tied_weights else 2 * n_weights
+
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
         """Make encoder and decoder."""
         sizes = [self.n_features, *self.hidden_layer_sizes, self.n_components]

@@ -128,6 +128,9 @@ class PredictiveNetwork(AutoencoderNetwork):
 class PredictiveArchitecture(Architecture):
     """Of a `PredictiveNetwork`: a decoder of one layer, whatever the encoder."""
 
+    def n_weights(self) -> int:
+        return super().n_weights() // 2 + self.n_components * self.n_features
+
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
         sizes = [self.n_features, *self.hidden_layer_sizes, self.n_components]
         layers = weights.chain(sizes, GAIN.get(self.activation, 1.0))

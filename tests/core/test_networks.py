@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from skae._core.convolution import ConvolutionalArchitecture
 from skae._core.networks import ACTIVATIONS, Architecture, Dense, build_network, select_model
+from skae._core.predictive import PredictiveArchitecture
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -173,3 +175,20 @@ def test_linear_path_survives_a_change_of_precision():
     assert not torch.equal(network.encoder.shortcut, exact)
     network.restore_linear_paths()
     assert torch.equal(network.encoder.shortcut, exact)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture(20, 3, (7, 5)),
+        Architecture(20, 3, (7, 5), tied_weights=True),
+        Architecture(20, 3, ()),
+        PredictiveArchitecture(20, 30, (7,)),
+        ConvolutionalArchitecture(2 * 9 * 7, 3, (6,), image_shape=(2, 9, 7), channels=(4, 5)),
+    ],
+    ids=str,
+)
+def test_weights_are_counted_before_a_network_is_made(architecture):
+    network = build_network(architecture, generator=torch.Generator())
+    weights = [p for name, p in network.named_parameters() if name.endswith("weight")]
+    assert architecture.n_weights() == sum(p.numel() for p in weights)
