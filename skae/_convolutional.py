@@ -113,8 +113,10 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
         )
 
     def _default_learning_rate(self, network: Network) -> float:
-        # A kernel's gradient is summed over all places.
-        return 0.01 if self.solver == "sgd" else super()._default_learning_rate(network)
+        if self.solver != "sgd":
+            return super()._default_learning_rate(network)
+        # A kernel's gradient is summed over all places: 0.01 on images of 8 x 8.
+        return min(0.01, 0.64 / math.prod(self.image_shape_[1:]))
 
     def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
         n_axes = np.ndim(X) if isinstance(X, list | tuple) else getattr(X, "ndim", 2)

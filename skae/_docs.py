@@ -53,9 +53,9 @@ solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
 
 learning_rate_init : float or "auto", default="auto"
     Highest learning rate; the rate rises to it over the first 20th of the steps and falls to 0 by
-    a cosine. "auto" is 0.003 for "adamw", 0.01 for "muon", 0.05 for "sgd", for which it is 0.01
-    with convolutions, and one over the number of features, but at most 0.02, with
-    `VariationalAutoencoder`.
+    a cosine. "auto" is 0.003 for "adamw", 0.01 for "muon", 0.05 for "sgd" (but 1 over the number
+    of features, at most 0.02, with `VariationalAutoencoder`, and 0.64 over that of pixels, at most
+    0.01, with `ConvolutionalAutoencoder`).
 
 batch_size : int or "auto", default="auto"
     Rows in a step. "auto" is a 25th of the training rows, but at least 16 and at most 512.
