@@ -525,9 +525,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         if history.validation:
             fitted["validation_scores_"] = [self._as_score(loss) for loss in history.validation]
             fitted["best_loss_"] = history.validation[history.best_epoch]
+        elif history.best_epoch:
+            fitted["best_loss_"] = history.losses[history.best_epoch - 1]
         else:
-            losses = [self._loss_of_start(model, data, code.r2), *history.losses]
-            fitted["best_loss_"] = losses[history.best_epoch]
+            fitted["best_loss_"] = self._loss_of_start(model, data, code.r2)
         return fitted | self._further_attributes(model, data)
 
     # -- partial_fit -----------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def merge_equal_rows(
     if not kept.all():
         X, targets, weights = X[kept], targets[kept], weights[kept]
     # Bytes compare fast, and NaN equals itself. Adding 0 makes a zero of -0.0.
-    rows = np.ascontiguousarray(X + X.dtype.type(0))
+    rows = np.add(X, X.dtype.type(0), order="C")
     keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
     by_row = np.unique(keys, return_inverse=True)[1]
     labels = np.nan_to_num(targets, nan=np.inf)

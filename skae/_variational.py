@@ -207,11 +207,19 @@ class VariationalAutoencoder(BaseAutoencoder):
 
     @torch.no_grad()
     def _loss_of_start(self, model: Model, data: Tensor, r2: float) -> float:
-        network, losses = _variational(model, data.dtype), []
-        for z in data.split(_ROWS_AT_A_TIME):
-            errors, divergence = self._error_sums(model, network, z.to(model.device))
-            losses.append(self._row_losses(model, network, errors, divergence))
-        return float(torch.cat(losses).mean())
+        network = _variational(model, data.dtype)
+        errors, divergence = self._error_sums_of_all(model, network, data)
+        return float(self._row_losses(model, network, errors, divergence).mean())
+
+    def _error_sums_of_all(
+        self, model: Model, network: VariationalNetwork, data: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        parts = [
+            self._error_sums(model, network, z.to(model.device))
+            for z in data.split(_ROWS_AT_A_TIME)
+        ]
+        errors, divergence = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        return errors, divergence
 
     def _error_sums(
         self, model: Model, network: VariationalNetwork, z: Tensor
@@ -238,9 +246,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         before = network.noise_variance
         if before is None:
             return
-        errors = torch.cat(
-            [self._error_sums(model, network, z)[0] for z in data.split(_ROWS_AT_A_TIME)]
-        )
+        errors, _ = self._error_sums_of_all(model, network, data)
         noise = errors.mean(0, keepdim=True) / len(model.mean)
         share = len(data) / (len(data) + _ROWS_OF_NOISE_BEFORE) if is_part else 1.0
         network.noise_variance = before.lerp(noise.clamp_min(LEAST_NOISE), share)
