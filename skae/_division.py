@@ -20,6 +20,8 @@ _FEWEST_ROWS = 10
 # Below this many rows a tenth of them is too small a jury: folds judge instead, every row once.
 _N_FOLDS = 5
 _FOLDS_BELOW = 500
+# So they do where most of the variance lies in few rows, of which a tenth holds fewer than this.
+_FEWEST_LARGE_ROWS = 15.0
 # Of all models side by side. More weights than these, with their gradients, the solver's moments
 # and the best so far, take gigabytes; fewer folds then judge.
 _MOST_WEIGHTS = 2**25
@@ -74,15 +76,16 @@ def divide(
     may_cross_fit = may_cross_fit and n_rows < _REFIT_BELOW
     n_folds = 1
     n_held_out = min(max(1, round(fraction * n_distinct)), n_distinct - 1)
-    if may_cross_fit and n_distinct < _FOLDS_BELOW:
+    weights = np.bincount(of_row).astype(np.float64)[None]
+    if X is not None:
+        weights = np.stack([weights[0], np.bincount(of_row, squared_distances(X))])
+    n_large = fraction * _effective_number(weights[-1])  # where X is given, of its variance
+    if may_cross_fit and (n_distinct < _FOLDS_BELOW or n_large < _FEWEST_LARGE_ROWS):
         n_folds = min(_N_FOLDS, max(1, _MOST_WEIGHTS // max(1, n_weights) - 1))
         n_held_out = n_folds * n_distinct // _N_FOLDS
     if n_folds == _N_FOLDS:  # every row judges
         order = torch.randperm(n_distinct, generator=generator)
     else:
-        weights = np.bincount(of_row).astype(np.float64)[None]
-        if X is not None:
-            weights = np.stack([weights[0], np.bincount(of_row, squared_distances(X))])
         order = _draw(weights, n_held_out, generator)
     held_out = order[:n_held_out]
     if may_cross_fit:
@@ -117,6 +120,12 @@ def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator
     held_out = torch.zeros(n_rows, dtype=torch.bool)
     held_out[candidates[places.long().clamp_max(len(candidates) - 1)]] = True
     return single_split(*(part.nonzero()[:, 0] for part in (held_out, ~held_out)))
+
+
+def _effective_number(weights: NDArray[np.float64]) -> float:
+    """Return how many equal weights would be as uneven (Kish 1965)."""
+    squares = float(np.square(weights).sum())
+    return float(weights.sum()) ** 2 / squares if squares else float(len(weights))
 
 
 def _draw(weights: NDArray[np.float64], n_held_out: int, generator: torch.Generator) -> Tensor:
