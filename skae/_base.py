@@ -623,10 +623,12 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         )
         fitted["n_iter_"] += n_before
         fitted["loss_curve_"] = getattr(self, "loss_curve_", []) + fitted["loss_curve_"]
-        before = getattr(self, "history_", {})
+        before, after = getattr(self, "history_", {}), fitted["history_"]
+        # A term of weight 0 is not recorded.
+        not_before, not_after = [0.0] * n_before, [0.0] * history.n_epochs
         fitted["history_"] = {
-            name: before.get(name, []) + fitted["history_"].get(name, [])
-            for name in before | fitted["history_"]
+            name: before.get(name, not_before) + after.get(name, not_after)
+            for name in before | after
         }
         self.__dict__.update(fitted | pretrained, _unfinished=(model, run))
         if history.stopped_by == "divergence":

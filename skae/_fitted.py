@@ -149,7 +149,8 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         error : ndarray of shape (n_samples,) or (n_samples, n_features)
-            In squared units of X. Where a row may have missing entries, these are NaN per feature,
+            In squared units of X and in its dtype: float32 cannot hold the squares of errors below
+            1e-23 or above 1e18. Where a row may have missing entries, these are NaN per feature,
             and the row's error is that of the others, scaled up to all features as
             `sklearn.metrics.pairwise.nan_euclidean_distances` does.
         """

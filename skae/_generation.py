@@ -39,8 +39,8 @@ class MixtureSampling(FittedMethods):
             Rows to whose codes the mixture is fitted: as a rule the training data, which a fitted
             model does not keep.
         mixture : density of scikit-learn with `fit` and `sample`, default=None
-            None is ``GaussianMixture(10)``, with fewer components for fewer rows. A copy is
-            fitted, to codes divided by their standard deviation over all columns.
+            None is ``GaussianMixture(10)``, with fewer components for fewer distinct codes. A copy
+            is fitted, to codes divided by their standard deviation over all columns.
         random_state : int, RandomState instance or None, default=None
             Of the mixture's fit and of the draws. None is that of `mixture`, if it has one.
 
@@ -58,13 +58,19 @@ class MixtureSampling(FittedMethods):
         if random_state is None:
             random_state = getattr(mixture, "random_state", None)
         random = check_random_state(random_state)
-        density = GaussianMixture(min(10, len(rows))) if mixture is None else clone(mixture)
+        codes = self._encode(rows).astype(np.float64)  # where a mixture adds 1e-6 to covariances
+        if mixture is None and len(rows) < 2:
+            raise ValueError(
+                "X has one row, and a mixture of distributions needs two or more codes. Pass the "
+                "training data."
+            )
+        n_distinct = len(np.unique(codes, axis=0))
+        density = GaussianMixture(min(10, n_distinct)) if mixture is None else clone(mixture)
         if "random_state" in density.get_params():
             density.set_params(random_state=random.randint(2**31 - 1))
         # A mixture draws by its own seed, a kernel density by one that `sample` takes.
         takes_seed = "random_state" in inspect.signature(density.sample).parameters
         seed = {"random_state": random.randint(2**31 - 1)} if takes_seed else {}
-        codes = self._encode(rows).astype(np.float64)  # where a mixture adds 1e-6 to covariances
         unit = float(np.sqrt(codes.var(axis=0).mean())) or 1.0
         drawn = density.fit(codes / unit).sample(n_samples, **seed)
         new_codes = drawn[0] if isinstance(drawn, tuple) else drawn

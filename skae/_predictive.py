@@ -10,7 +10,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.decomposition import sparse_encode
+from sklearn.linear_model import Lasso
 from torch import Tensor
 
 from skae._base import BaseAutoencoder
@@ -188,16 +188,23 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
         -------
         code : ndarray of shape (n_samples, n_components_)
             The minimum of ``||x - mean_ - z components_||^2 + 2 alpha_ |z|_1``, found by
-            coordinate descent (`sklearn.decomposition.sparse_encode`).
+            coordinate descent (`sklearn.linear_model.Lasso`); with ``alpha=0``, of all minima the
+            shortest code.
         """
         rows = self._validate_rows(X)
-        codes = sparse_encode(
-            rows - self.mean_,
-            self.components_,
-            alpha=self.alpha_,
-            algorithm="lasso_cd",
-            max_iter=_MOST_SWEEPS,
-        )
+        atoms, targets = self.components_.T, (rows - self.mean_).T
+        if self.alpha_ == 0:
+            codes = np.linalg.lstsq(atoms, targets, rcond=None)[0].T
+        else:
+            # So does `sparse_encode` of scikit-learn, but it draws from NumPy's generator.
+            lasso = Lasso(
+                self.alpha_ / len(targets),
+                fit_intercept=False,
+                precompute=True,
+                max_iter=_MOST_SWEEPS,
+                random_state=0,
+            )
+            codes = lasso.fit(atoms, targets).coef_.reshape(len(rows), -1)
         return codes.astype(rows.dtype, copy=False)
 
 

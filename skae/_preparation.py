@@ -36,16 +36,17 @@ def feature_means(X: Any) -> NDArray[np.float64]:
     """Mean of each feature's entries that are not missing."""
     if issparse(X):
         return sparse_means(X)
+    high, low = np.fmax.reduce(X, axis=0), np.fmin.reduce(X, axis=0)
     means: NDArray[np.float64] = X.mean(axis=0, dtype=np.float64)
-    if not np.isnan(means).any():
-        return means
-    empty = np.flatnonzero(np.isnan(np.fmax.reduce(X, axis=0)))
-    if len(empty):
-        raise ValueError(
-            f"Features {empty.tolist()} have no value in any training row, so nothing can be "
-            "learned about them. Drop them from X."
-        )
-    return np.nanmean(X, axis=0, dtype=np.float64)
+    if np.isnan(means).any():
+        empty = np.flatnonzero(np.isnan(high))
+        if len(empty):
+            raise ValueError(
+                f"Features {empty.tolist()} have no value in any training row, so nothing can be "
+                "learned about them. Drop them from X."
+            )
+        means = np.nanmean(X, axis=0, dtype=np.float64)
+    return np.where(high == low, high, means)  # a constant, without the rounding of its mean
 
 
 def mean_and_scale(X: Any) -> tuple[NDArray[np.float64], float]:
@@ -57,7 +58,6 @@ def mean_and_scale(X: Any) -> tuple[NDArray[np.float64], float]:
     if issparse(X):
         return mean, sparse_scale(X, mean)
     high, low = np.fmax.reduce(X, axis=0), np.fmin.reduce(X, axis=0)
-    mean = np.where(high == low, high, mean)  # a constant, without the rounding of its mean
     # Squares of the largest deviation may overflow; squares relative to it do not.
     largest = float(np.maximum(high - mean, mean - low).max())
     # Rounding noise about a constant is not a scale.
@@ -220,11 +220,12 @@ def _linear_path(
     centre = torch.from_numpy(start.centre)
     if network.code_activation == "identity" and network.n_active is None:
         return encode, decode, centre - centre @ encode @ decode, start.residual
-    if network.code_activation != "identity":
-        deviations = torch.from_numpy(start.standard_deviations)
-        # At unit variance, rounding noise in directions without any would become code.
-        varies = deviations > _NO_DEVIATION * deviations.max()
-        encode = encode / torch.where(varies, deviations, torch.inf)
+    deviations = torch.from_numpy(start.standard_deviations)
+    # Rounding noise in directions without variance would become code: at unit variance, and among
+    # the largest entries, which the decoder then scales up.
+    varies = deviations > _NO_DEVIATION * deviations.max()
+    unit = torch.ones_like(deviations) if network.code_activation == "identity" else deviations
+    encode = encode / torch.where(varies, unit, torch.inf)
     codes = ACTIVATIONS[network.code_activation](z @ encode.float())
     if network.n_active is not None:
         codes = keep_largest(codes, network.n_active)

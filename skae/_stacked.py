@@ -166,12 +166,6 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
                 "pretraining='rbm' has logistic hidden units, but activation="
                 f"{self.activation!r}. Use activation='auto', or another pretraining."
             )
-        if SOLVERS[self.solver].full_batch:
-            raise ValueError(
-                "pretraining='rbm' follows the gradient of no function, so a line search has "
-                f"nothing to go by, but solver={self.solver!r}. Use another solver, or another "
-                "pretraining."
-            )
         if self.code_activation not in ("identity", "logistic"):
             raise ValueError(
                 "pretraining='rbm' has normal or logistic code units, but code_activation="
@@ -196,6 +190,12 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         generator: torch.Generator,
         callbacks: EpochCallbacks | None,
     ) -> tuple[dict[str, Any], str | None]:
+        if self.pretraining == "rbm" and SOLVERS[self.solver].full_batch:
+            raise ValueError(
+                "pretraining='rbm' follows the gradient of no function, so a line search has "
+                f"nothing to go by, but solver={self.solver!r}. Use another solver, or another "
+                "pretraining."
+            )
         phases: list[dict[str, list[float]]] = []
         # Rows that judge the whole network later are kept from its layers too.
         rows = Division([division.training[-1]])

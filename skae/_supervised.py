@@ -232,6 +232,8 @@ class BaseSupervised(
                 f"{len(targets)}."
             )
         weights = check_sample_weight(sample_weight, X_checked)
+        # By a power of two, which changes no digit: their sum must be finite.
+        weights = np.ldexp(weights, -np.frexp(weights.max())[1])
         rows = merge_equal_rows(X_checked, targets, weights)
         if self._is_prefit():
             given._validate_rows(X)  # it must be given the features that it was fitted to

@@ -14,6 +14,7 @@ import pytest
 import torch
 from instances import make_fast
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
@@ -121,15 +122,18 @@ def test_fitting_again_gives_the_same_bits(iris):
     np.testing.assert_array_equal(model.fit(iris).transform(iris), before)
 
 
-def test_seeds_matter_little_to_the_leading_columns(digits):
-    X = digits[:700]
-    codes = [
-        fast(4, max_iter=20, hidden_layer_sizes=(64,), random_state=seed).fit_transform(X)
-        for seed in (1, 2)
-    ]
-    assert not np.array_equal(*codes)
+def test_seeds_matter_little_to_the_leading_columns(wine):
+    """Their variances differ by more than a third; columns of one variance have no order."""
+    settings = {"max_iter": 100, "hidden_layer_sizes": (64,), "early_stopping": False}
+    codes = [fast(4, **settings, random_state=seed).fit_transform(wine) for seed in (1, 2)]
+    pca = PCA(2).fit_transform(wine)
     for column in range(2):
-        assert np.corrcoef(codes[0][:, column], codes[1][:, column])[0, 1] > 0.9
+        seeds = np.corrcoef(codes[0][:, column], codes[1][:, column])[0, 1]
+        assert 0.95 < seeds < 1 - 1e-9
+        # Neither is PCA's.
+        assert (
+            max(abs(np.corrcoef(code[:, column], pca[:, column])[0, 1]) for code in codes) < 0.999
+        )
 
 
 @pytest.mark.parametrize("seed", [np.random.RandomState(3), None])
@@ -574,3 +578,10 @@ def test_warm_start_goes_on_time_after_time(iris):
     losses.append(model.fit(iris).loss_curve_[0])
     assert losses == sorted(losses, reverse=True)
     assert len(set(losses)) == 4
+
+
+def test_a_training_of_one_step_is_one(iris):
+    model = Autoencoder(2, max_iter=1, batch_size=150, early_stopping=False, random_state=0)
+    pca = PCA(2).fit(iris)
+    change = model.fit(iris).reconstruct(iris) - pca.inverse_transform(pca.transform(iris))
+    assert np.abs(change).max() > 1e-3

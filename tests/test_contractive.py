@@ -156,3 +156,9 @@ def test_bad_parameters(wine, parameters, message):
 def test_too_many_directions(model, wine, n_directions):
     with pytest.raises(ValueError, match="must be an int between 1 and 3, the smaller of"):
         model.tangent_directions(wine, n_directions)
+
+
+def test_held_out_rows_meet_the_same_probes_in_each_epoch(wine):
+    """Else the luck of the probes would choose the epoch. At this rate no weight moves."""
+    model = fit(wine, n_probes=1, alpha=1.0, max_iter=4, learning_rate_init=1e-30, weight_decay=0)
+    assert len(set(model.validation_scores_)) == 1

@@ -87,3 +87,12 @@ def test_a_kernel_density_draws_by_the_seed_too(iris, model):
 
 def test_few_rows_get_a_small_mixture(iris, model):
     assert model.sample(3, X=iris[:5], random_state=0).shape == (3, 4)
+
+
+def test_few_distinct_codes_take_a_smaller_mixture(iris, model):
+    rows = np.repeat(iris[:3], 10, axis=0)
+    drawn = model.sample(50, X=rows, random_state=0)
+    distances = np.linalg.norm(drawn[:, None] - model.reconstruct(iris[:3]), axis=2).min(axis=1)
+    assert distances.max() < 0.1
+    with pytest.raises(ValueError, match="X has one row, and a mixture"):
+        model.sample(X=iris[:1])

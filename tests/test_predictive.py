@@ -186,3 +186,10 @@ def test_parameters(iris, parameters, message):
 def test_what_is_no_parameter(name):
     with pytest.raises(TypeError, match=name):
         PredictiveSparseDecomposition(**{name: None})
+
+
+def test_codes_without_a_penalty_are_those_of_least_squares(iris):
+    model = fast(3, alpha=0).fit(iris)
+    code = model.sparse_code(iris)
+    slope = (iris - model.mean_ - code @ model.components_) @ model.components_.T
+    np.testing.assert_allclose(slope, 0, atol=1e-9)

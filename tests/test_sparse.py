@@ -227,3 +227,20 @@ def test_bad_parameters(digits, parameters, message):
 def test_a_sparse_code_of_the_wrong_width(default):
     with pytest.raises(ValueError, match="The code has 7 columns"):
         default.inverse_transform(sparse.csr_array((3, 7)))
+
+
+def test_largest_entries_are_not_those_of_rounding_noise(rng):
+    """Rank 5 in 20 columns: PCA's other directions hold nothing but noise of 1e-7."""
+    X = rng.normal(size=(300, 5)) @ rng.normal(size=(5, 20))
+    model = fit(X, 20, penalty="topk", n_active=8, shortcut="pca", max_iter=5)
+    assert model.n_iter_ == 5
+    assert model.explained_variance_ratio_.sum() == pytest.approx(model.score(X), abs=1e-5)
+
+
+def test_a_schedule_of_alpha_keeps_an_entry_a_part(digits):
+    model = SparseAutoencoder(20, alpha=0, random_state=0)
+    for alpha in (0.0, 0.0, 0.01, 0.0):
+        model.set_params(alpha=alpha).partial_fit(digits[:200])
+    assert [value > 0 for value in model.history_["sparsity"]] == [False, False, True, False]
+    sums = np.sum(list(model.history_.values()), axis=0)
+    np.testing.assert_allclose(sums, model.loss_curve_, rtol=1e-12)

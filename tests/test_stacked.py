@@ -225,3 +225,12 @@ def test_divergence_in_a_phase_is_warned_of(digits, parameters):
     with pytest.warns(ConvergenceWarning, match="Training diverged"):
         model = stacked(learning_rate_init=1e6, **parameters).fit(digits)
     assert np.isfinite(model.reconstruct(digits)).all()
+
+
+def test_solver_matters_to_machines_only_where_they_are_trained(iris):
+    model = StackedAutoencoder(
+        2, hidden_layer_sizes=(8,), pretraining="rbm", pretraining_iter=2, max_iter=2,
+        warm_start=True, random_state=0,
+    ).fit(iris)  # fmt: skip
+    before = model.score(iris)
+    assert model.set_params(solver="lbfgs", max_iter=20).fit(iris).score(iris) > before

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from instances import make_fast
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_diabetes, load_digits, load_iris
@@ -504,3 +505,11 @@ def test_a_fold_without_a_class_may_have_its_weight(iris_data):
     known = classifier(class_weight={0: 1.0, 1: 2.0}).fit(X[two], y[two])
     more = classifier(class_weight=weights).fit(X[two], y[two])
     np.testing.assert_array_equal(more.predict_proba(X), known.predict_proba(X))
+
+
+@pytest.mark.parametrize("size", [1e307, 1e-310])
+def test_the_size_of_equal_weights_is_nothing(iris, size):
+    y = iris[:, 0]
+    plain, weighted = (make_fast(AutoencoderRegressor, max_iter=5) for _ in range(2))
+    weighted.fit(iris, y, sample_weight=np.full(len(y), size))
+    np.testing.assert_allclose(weighted.predict(iris), plain.fit(iris, y).predict(iris), rtol=1e-5)

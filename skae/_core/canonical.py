@@ -35,6 +35,8 @@ _JACOBIAN_PRODUCTS = 2**32
 _CHUNK = 8192
 # Squared sensitivity, in training units, below which a decoder ignores its code.
 _NO_SENSITIVITY = 1e-20
+# Summed squares of all entries, in training units, below which rows differ by rounding alone.
+_NO_VARIANCE = 1e-30
 
 Decoder = Callable[[Tensor], Tensor]
 
@@ -65,7 +67,7 @@ def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
 def sensitivity(
     decode: Decoder, codes: Tensor, n_outputs: int, n_products: int = 0, *, is_linear: bool = False
 ) -> Tensor:
-    """Mean of J^T J, J the decoder's Jacobian, over evenly spaced rows; ``(k, k)``.
+    """Mean of J^T J, J the decoder's Jacobian, over rows drawn by a seed of their own; ``(k, k)``.
 
     `n_products` is about how many multiplications a row takes; fewer rows do where it is large, and
     one does where the decoder is linear.
@@ -74,7 +76,9 @@ def sensitivity(
     entries_of_a_row = n_outputs * n_components
     n_rows = min(256, _JACOBIAN_ENTRIES // entries_of_a_row)
     n_rows = max(16, min(n_rows, _JACOBIAN_PRODUCTS // max(1, n_products * n_components)))
-    sample = codes[:: math.ceil(len(codes) / n_rows)][: 1 if is_linear else None].double()
+    # Evenly spaced ones would all be of one hour of the day, where the rows are hours.
+    drawn = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))
+    sample = codes[drawn[: 1 if is_linear else n_rows]].double()
     total = sample.new_zeros(n_components, n_components)
     for chunk in sample.split(max(1, _JACOBIAN_ENTRIES // entries_of_a_row)):
         jacobians = decoder_jacobians(decode, chunk).transpose(0, 1).flatten(1)
@@ -195,7 +199,9 @@ def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
         error += float(squares.masked_fill(chunk.isnan(), 0.0).sum())
         total += float((chunk - centre).square().nansum())
         codes.append(code.cpu().double() if linear else code.cpu())
-    return torch.cat(codes), 1.0 - error / max(total, 1e-30)
+    # Rows that differ by rounding alone have no variance to explain.
+    r2 = 1.0 - error / total if total > _NO_VARIANCE else float(error <= total)
+    return torch.cat(codes), r2
 
 
 @torch.no_grad()

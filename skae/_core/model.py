@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
@@ -18,6 +19,27 @@ _CHUNK = 8192
 
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+
+
+def packed(state: dict[str, object]) -> dict[str, object]:
+    """Return a state as bytes, the same ones each time.
+
+    A tensor's own pickle names its storage by an address, so that no two of one model would be
+    alike, and caches (joblib's, a `Pipeline`'s) would never know it again.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return {"packed": buffer.getvalue()}
+
+
+def unpacked(state: dict[str, bytes]) -> dict[str, object]:
+    """Return the state that was packed."""
+    with defaults_of_torch():
+        # Like any pickle, it may hold code.
+        unpacked_: dict[str, object] = torch.load(
+            io.BytesIO(state["packed"]), map_location="cpu", weights_only=False
+        )
+    return unpacked_
 
 
 class NetworkInUnits(Generic[AnyNetwork]):
@@ -40,7 +62,10 @@ class NetworkInUnits(Generic[AnyNetwork]):
     def __getstate__(self) -> dict[str, object]:
         # A fitted model opens on a machine without the device it was fitted on.
         network = copy.deepcopy(self.network).cpu()
-        return {**self.__dict__, "network": network, "_networks": {}, "_means": {}}
+        return packed({**self.__dict__, "network": network, "_networks": {}, "_means": {}})
+
+    def __setstate__(self, state: dict[str, bytes]) -> None:
+        self.__dict__.update(unpacked(state))
 
     @property
     def device(self) -> torch.device:

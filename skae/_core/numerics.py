@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
+# Thread counts that fits, which now run on one thread, will put back; and what guards them.
+_found: list[int] = []
+_lock = threading.Lock()
 # A step below this many floating-point operations gains nothing from threads, and loses much
 # when another process keeps a core busy: OpenMP threads spin at every barrier.
 _SMALL_STEP = 8e7
@@ -71,18 +75,26 @@ def training_numerics(*, operations: float, precision: str, device: torch.device
     precision : {"float32", "bfloat16"}
     device : torch.device
     """
-    threads = torch.get_num_threads()
+    with _lock:
+        threads = torch.get_num_threads()
+        if threads == 1 and _found:
+            threads = max(_found)  # a new thread begins with what another fit has set
     flushed = _denormals_are_flushed()
     is_small = operations < _SMALL_STEP
     # In a small step, conversions take longer than products.
     reduced = precision == "bfloat16" and not is_small and has_bfloat16_units(device.type)
     try:
-        if is_small:
-            torch.set_num_threads(1)
+        with _lock:
+            torch.set_num_threads(1 if is_small else threads)
+            if is_small:
+                _found.append(threads)
         torch.set_flush_denormal(True)
         # Weights change in each step, so there is nothing to cache.
         with torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False):
             yield
     finally:
-        torch.set_num_threads(threads)
+        with _lock:
+            torch.set_num_threads(threads)
+            if is_small:
+                _found.remove(threads)
         torch.set_flush_denormal(flushed)

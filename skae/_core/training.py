@@ -165,7 +165,8 @@ def train(
         lowest = history.validation[0]
     first_loss = 1.0
     earlier = start
-    step, n_steps = 0, len(batch_sizes(division, settings)) * settings.max_epochs
+    # The rate of the last step is 0, so a single one counts as the first of two.
+    step, n_steps = 0, max(2, len(batch_sizes(division, settings)) * settings.max_epochs)
     recorded: dict[int, dict[str, Tensor]] = {}
 
     def closure() -> Tensor:

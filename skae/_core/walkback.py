@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skae._core.model import Model
+from skae._core.model import Model, packed, unpacked
 from skae._core.networks import Corruption
 from skae._core.numerics import defaults_of_torch
 
@@ -32,6 +32,12 @@ class Walkback:
     corruption: Corruption
     knows_corrupted: bool
     residual_deviations: Tensor
+
+    def __getstate__(self) -> dict[str, object]:
+        return packed(self.__dict__)
+
+    def __setstate__(self, state: dict[str, bytes]) -> None:
+        self.__dict__.update(unpacked(state))
 
     @classmethod
     @torch.no_grad()

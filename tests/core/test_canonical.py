@@ -193,3 +193,10 @@ def test_share_explained_is_that_of_the_reconstruction():
     model = random_model()
     residual = (model.network(Z) - Z).square().sum() / Z.square().sum()
     assert describe(model, Z, Axes.AS_TRAINED).r2 == pytest.approx(1 - float(residual.detach()))
+
+
+def test_sensitivity_does_not_hang_on_the_order_of_the_rows():
+    """The decoder's slope at z is 2 z; every second row has the same code."""
+    codes = torch.tensor([0.1, 2.0], dtype=torch.float64).repeat(250)[:, None]
+    found = sensitivity(torch.square, codes, 1)
+    assert found.item() == pytest.approx(4 * float(codes.square().mean()), rel=0.15)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
@@ -91,3 +93,36 @@ def test_float32_means_float32_within_autocast_of_the_caller(units):
 def test_denormals_are_flushed_inside():
     with numerics_of_training():
         assert flushed()
+
+
+def test_fits_that_overlap_in_threads_leave_the_number_of_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+    seen = []
+
+    def first():
+        with numerics_of_training():
+            first_is_in.set()
+            second_is_in.wait(10)
+        first_is_out.set()
+
+    def second():
+        first_is_in.wait(10)
+        with numerics_of_training():
+            second_is_in.set()
+            first_is_out.wait(10)
+
+    def afterwards():
+        seen.append(torch.get_num_threads())
+
+    try:
+        for part in ([first, second], [afterwards]):
+            threads = [threading.Thread(target=target) for target in part]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert seen == [3]
+    finally:
+        torch.set_num_threads(before)
