@@ -105,9 +105,10 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         network, drawing = model.network, model.network.generator
         # The same probes in each epoch, and none of the training's.
         network.generator = torch.Generator(z.device).manual_seed(0)
-        losses = super()._held_out_losses(model, z)
-        network.generator = drawing
-        return losses
+        try:
+            return super()._held_out_losses(model, z)
+        finally:
+            network.generator = drawing
 
     def jacobian(self, X: ArrayLike) -> Array:
         """Jacobian of the code by the features.

@@ -20,8 +20,8 @@ _FEWEST_ROWS = 10
 # Below this many rows a tenth of them is too small a jury: folds judge instead, every row once.
 _N_FOLDS = 5
 _FOLDS_BELOW = 500
-# So they do where most of the variance lies in few rows, of which a tenth holds fewer than this.
-_FEWEST_LARGE_ROWS = 15.0
+# So they do where the variance lies in fewer rows than this, of which a tenth would hold 15.
+_FEWEST_LARGE_ROWS = 150.0
 # Of all models side by side. More weights than these, with their gradients, the solver's moments
 # and the best so far, take gigabytes; fewer folds then judge.
 _MOST_WEIGHTS = 2**25
@@ -79,7 +79,7 @@ def divide(
     weights = np.bincount(of_row).astype(np.float64)[None]
     if X is not None:
         weights = np.stack([weights[0], np.bincount(of_row, squared_distances(X))])
-    n_large = fraction * _effective_number(weights[-1])  # where X is given, of its variance
+    n_large = _effective_number(weights[-1])  # where X is given, of its variance
     if may_cross_fit and (n_distinct < _FOLDS_BELOW or n_large < _FEWEST_LARGE_ROWS):
         n_folds = min(_N_FOLDS, max(1, _MOST_WEIGHTS // max(1, n_weights) - 1))
         n_held_out = n_folds * n_distinct // _N_FOLDS

@@ -76,9 +76,9 @@ early_stopping : bool, default=True
     judge as one, and train no model that they judge; where few rows carry most of the variance,
     some of them judge. What is judged is the whole objective, a penalty or noise included. Below
     5000 rows a second model, which sees all rows, trains beside the one that is judged, and is the
-    one to keep; below 500 distinct ones, or where those who judge would hold fewer than some 15 of
-    the rows that carry the variance, five folds judge, so that each row does once, or fewer where
-    all models together would have more than 2^25 weights. (A warm start has one split at any
+    one to keep; below 500 distinct ones, or where fewer than some 150 carry the variance, five
+    folds judge, so that each row does once, or fewer where all models together would have more
+    than 2^25 weights. (A warm start has one split at any
     size, and rows that judge it may have trained the fit before.) False trains `max_iter` epochs on
     all rows and promises nothing: the result may be worse than PCA.
     With fewer than 10 rows, or where PCA leaves nothing over and nothing but the reconstruction is

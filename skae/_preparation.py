@@ -34,8 +34,12 @@ _NO_DEVIATION = 1e-5
 
 def feature_means(X: Any) -> NDArray[np.float64]:
     """Mean of each feature's entries that are not missing."""
-    if issparse(X):
-        return sparse_means(X)
+    return sparse_means(X) if issparse(X) else _means_and_extremes(X)[0]
+
+
+def _means_and_extremes(
+    X: Array,
+) -> tuple[NDArray[np.float64], NDArray[np.floating], NDArray[np.floating]]:
     high, low = np.fmax.reduce(X, axis=0), np.fmin.reduce(X, axis=0)
     means: NDArray[np.float64] = X.mean(axis=0, dtype=np.float64)
     if np.isnan(means).any():
@@ -46,7 +50,8 @@ def feature_means(X: Any) -> NDArray[np.float64]:
                 "learned about them. Drop them from X."
             )
         means = np.nanmean(X, axis=0, dtype=np.float64)
-    return np.where(high == low, high, means)  # a constant, without the rounding of its mean
+    # A constant, without the rounding of its mean.
+    return np.where(high == low, high, means), high, low
 
 
 def mean_and_scale(X: Any) -> tuple[NDArray[np.float64], float]:
@@ -54,10 +59,10 @@ def mean_and_scale(X: Any) -> tuple[NDArray[np.float64], float]:
 
     Missing entries (NaN) do not count.
     """
-    mean = feature_means(X)
     if issparse(X):
+        mean = sparse_means(X)
         return mean, sparse_scale(X, mean)
-    high, low = np.fmax.reduce(X, axis=0), np.fmin.reduce(X, axis=0)
+    mean, high, low = _means_and_extremes(X)
     # Squares of the largest deviation may overflow; squares relative to it do not.
     largest = float(np.maximum(high - mean, mean - low).max())
     # Rounding noise about a constant is not a scale.

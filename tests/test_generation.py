@@ -90,7 +90,7 @@ def test_few_rows_get_a_small_mixture(iris, model):
 
 
 def test_few_distinct_codes_take_a_smaller_mixture(iris, model):
-    rows = np.repeat(iris[:3], 10, axis=0)
+    rows = np.repeat(iris[:3], 1000, axis=0)
     drawn = model.sample(50, X=rows, random_state=0)
     distances = np.linalg.norm(drawn[:, None] - model.reconstruct(iris[:3]), axis=2).min(axis=1)
     assert distances.max() < 0.1

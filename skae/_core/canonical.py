@@ -35,7 +35,7 @@ _JACOBIAN_PRODUCTS = 2**32
 _CHUNK = 8192
 # Squared sensitivity, in training units, below which a decoder ignores its code.
 _NO_SENSITIVITY = 1e-20
-# Summed squares of all entries, in training units, below which rows differ by rounding alone.
+# Summed squares of all entries, in training units, below which nothing varies but by rounding.
 _NO_VARIANCE = 1e-30
 
 Decoder = Callable[[Tensor], Tensor]
@@ -199,7 +199,7 @@ def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
         error += float(squares.masked_fill(chunk.isnan(), 0.0).sum())
         total += float((chunk - centre).square().nansum())
         codes.append(code.cpu().double() if linear else code.cpu())
-    # Rows that differ by rounding alone have no variance to explain.
+    # Where nothing varies, there is nothing to explain; a network may err there all the same.
     r2 = 1.0 - error / total if total > _NO_VARIANCE else float(error <= total)
     return torch.cat(codes), r2
 

@@ -6,7 +6,7 @@ import copy
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,19 +27,24 @@ def packed(state: dict[str, object]) -> dict[str, object]:
     A tensor's own pickle names its storage by an address, so that no two of one model would be
     alike, and caches (joblib's, a `Pipeline`'s) would never know it again.
     """
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return {"packed": buffer.getvalue()}
+    # A pickle tells equal strings from the same string. Loaded ones are the same, so a state that
+    # was loaded once gives what it will give when it is loaded again.
+    for _ in range(2):
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        stored: dict[str, object] = {"packed": buffer.getvalue()}
+        state = unpacked(stored)
+    return stored
 
 
-def unpacked(state: dict[str, bytes]) -> dict[str, object]:
+def unpacked(stored: dict[str, Any]) -> dict[str, object]:
     """Return the state that was packed."""
     with defaults_of_torch():
         # Like any pickle, it may hold code.
-        unpacked_: dict[str, object] = torch.load(
-            io.BytesIO(state["packed"]), map_location="cpu", weights_only=False
+        state: dict[str, object] = torch.load(
+            io.BytesIO(stored["packed"]), map_location="cpu", weights_only=False
         )
-    return unpacked_
+    return state
 
 
 class NetworkInUnits(Generic[AnyNetwork]):
@@ -64,7 +69,7 @@ class NetworkInUnits(Generic[AnyNetwork]):
         network = copy.deepcopy(self.network).cpu()
         return packed({**self.__dict__, "network": network, "_networks": {}, "_means": {}})
 
-    def __setstate__(self, state: dict[str, bytes]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(unpacked(state))
 
     @property

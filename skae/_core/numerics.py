@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 
-# Thread counts that fits, which now run on one thread, will put back; and what guards them.
+# Thread counts that fits, which now run on one thread, will put back; what guards them; and how
+# many of these fits run in this thread, one within the other.
 _found: list[int] = []
 _lock = threading.Lock()
+_here = threading.local()
 # A step below this many floating-point operations gains nothing from threads, and loses much
 # when another process keeps a core busy: OpenMP threads spin at every barrier.
 _SMALL_STEP = 8e7
@@ -77,8 +79,8 @@ def training_numerics(*, operations: float, precision: str, device: torch.device
     """
     with _lock:
         threads = torch.get_num_threads()
-        if threads == 1 and _found:
-            threads = max(_found)  # a new thread begins with what another fit has set
+        if threads == 1 and _found and not getattr(_here, "n_fits", 0):
+            threads = max(_found)  # a new thread begins with what a fit in another has set
     flushed = _denormals_are_flushed()
     is_small = operations < _SMALL_STEP
     # In a small step, conversions take longer than products.
@@ -88,6 +90,7 @@ def training_numerics(*, operations: float, precision: str, device: torch.device
             torch.set_num_threads(1 if is_small else threads)
             if is_small:
                 _found.append(threads)
+                _here.n_fits = getattr(_here, "n_fits", 0) + 1
         torch.set_flush_denormal(True)
         # Weights change in each step, so there is nothing to cache.
         with torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False):
@@ -97,4 +100,5 @@ def training_numerics(*, operations: float, precision: str, device: torch.device
             torch.set_num_threads(threads)
             if is_small:
                 _found.remove(threads)
+                _here.n_fits -= 1
         torch.set_flush_denormal(flushed)

@@ -36,7 +36,7 @@ class Walkback:
     def __getstate__(self) -> dict[str, object]:
         return packed(self.__dict__)
 
-    def __setstate__(self, state: dict[str, bytes]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(unpacked(state))
 
     @classmethod

@@ -195,6 +195,13 @@ def test_share_explained_is_that_of_the_reconstruction():
     assert describe(model, Z, Axes.AS_TRAINED).r2 == pytest.approx(1 - float(residual.detach()))
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-17])
+def test_rows_that_do_not_vary_have_nothing_explained(noise):
+    """The network errs on them; by the formula it would explain minus infinity."""
+    z = noise * torch.randn(50, D, generator=torch.Generator().manual_seed(0)).double()
+    assert describe(random_model(), z, Axes.AS_TRAINED).r2 == 0.0
+
+
 def test_sensitivity_does_not_hang_on_the_order_of_the_rows():
     """The decoder's slope at z is 2 z; every second row has the same code."""
     codes = torch.tensor([0.1, 2.0], dtype=torch.float64).repeat(250)[:, None]

@@ -126,3 +126,11 @@ def test_fits_that_overlap_in_threads_leave_the_number_of_threads():
         assert seen == [3]
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_fit_within_a_fit_leaves_the_outer_one_its_thread(unusual_numerics):
+    with numerics_of_training():
+        with numerics_of_training():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == unusual_numerics[0]
