@@ -160,7 +160,11 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         network = model.network.eval()
         losses = model.row_losses(network(z), z)
         if not self._is_plain():
+            drawing = network.generator
+            # Terms that draw draw the same in each epoch, and nothing of the training's.
+            network.generator = torch.Generator(z.device).manual_seed(0)
             terms = self._terms(model, z)
+            network.generator = drawing
             losses = losses + sum(
                 term[..., None] for name, term in terms.items() if name != "reconstruction"
             )

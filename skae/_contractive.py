@@ -101,15 +101,6 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         norm = relative_contraction(network, z, 1.0, self.n_probes, network.generator)
         return {**super()._terms(model, z), "contraction": self.alpha * norm}
 
-    def _held_out_losses(self, model: Model, z: Tensor) -> Tensor:
-        network, drawing = model.network, model.network.generator
-        # The same probes in each epoch, and none of the training's.
-        network.generator = torch.Generator(z.device).manual_seed(0)
-        try:
-            return super()._held_out_losses(model, z)
-        finally:
-            network.generator = drawing
-
     def jacobian(self, X: ArrayLike) -> Array:
         """Jacobian of the code by the features.
 

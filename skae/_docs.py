@@ -78,9 +78,9 @@ early_stopping : bool, default=True
     5000 rows a second model, which sees all rows, trains beside the one that is judged, and is the
     one to keep; below 500 distinct ones, or where fewer than some 150 carry the variance, five
     folds judge, so that each row does once, or fewer where all models together would have more
-    than 2^25 weights. (A warm start has one split at any
-    size, and rows that judge it may have trained the fit before.) False trains `max_iter` epochs on
-    all rows and promises nothing: the result may be worse than PCA.
+    than 2^25 weights. (A warm start has one split at any size, and rows that judge it may have
+    trained the fit before.) False trains `max_iter` epochs on all rows and promises nothing: the
+    result may be worse than PCA.
     With fewer than 10 rows, or where PCA leaves nothing over and nothing but the reconstruction is
     minimised, there is nothing to judge or to gain: with ``shortcut="pca"`` no epoch is run and PCA
     stays.

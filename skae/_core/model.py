@@ -6,7 +6,7 @@ import copy
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,23 +21,24 @@ _CHUNK = 8192
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
-def packed(state: dict[str, object]) -> dict[str, object]:
-    """Return a state as bytes, the same ones each time.
+def packed(state: dict[str, object]) -> dict[str, bytes]:
+    """Return a state as bytes, the same ones each time, that open without the device it is on.
 
     A tensor's own pickle names its storage by an address, so that no two of one model would be
     alike, and caches (joblib's, a `Pipeline`'s) would never know it again.
     """
     # A pickle tells equal strings from the same string. Loaded ones are the same, so a state that
     # was loaded once gives what it will give when it is loaded again.
-    for _ in range(2):
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        stored: dict[str, object] = {"packed": buffer.getvalue()}
-        state = unpacked(stored)
-    return stored
+    return _saved(unpacked(_saved(state)))
 
 
-def unpacked(stored: dict[str, Any]) -> dict[str, object]:
+def _saved(state: dict[str, object]) -> dict[str, bytes]:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return {"packed": buffer.getvalue()}
+
+
+def unpacked(stored: dict[str, bytes]) -> dict[str, object]:
     """Return the state that was packed."""
     with defaults_of_torch():
         # Like any pickle, it may hold code.
@@ -64,12 +65,10 @@ class NetworkInUnits(Generic[AnyNetwork]):
         copied.__dict__.update(copy.deepcopy(state, memo))
         return copied
 
-    def __getstate__(self) -> dict[str, object]:
-        # A fitted model opens on a machine without the device it was fitted on.
-        network = copy.deepcopy(self.network).cpu()
-        return packed({**self.__dict__, "network": network, "_networks": {}, "_means": {}})
+    def __getstate__(self) -> dict[str, bytes]:
+        return packed({**self.__dict__, "_networks": {}, "_means": {}})
 
-    def __setstate__(self, state: dict[str, object]) -> None:
+    def __setstate__(self, state: dict[str, bytes]) -> None:
         self.__dict__.update(unpacked(state))
 
     @property

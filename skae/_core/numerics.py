@@ -9,11 +9,9 @@ from typing import Any
 
 import torch
 
-# Thread counts that fits, which now run on one thread, will put back; what guards them; and how
-# many of these fits run in this thread, one within the other.
-_found: list[int] = []
+# Of the fits that now run on one thread: the Python thread, and the thread count to put back.
+_on_one_thread: list[tuple[int, int]] = []
 _lock = threading.Lock()
-_here = threading.local()
 # A step below this many floating-point operations gains nothing from threads, and loses much
 # when another process keeps a core busy: OpenMP threads spin at every barrier.
 _SMALL_STEP = 8e7
@@ -77,28 +75,36 @@ def training_numerics(*, operations: float, precision: str, device: torch.device
     precision : {"float32", "bfloat16"}
     device : torch.device
     """
-    with _lock:
-        threads = torch.get_num_threads()
-        if threads == 1 and _found and not getattr(_here, "n_fits", 0):
-            threads = max(_found)  # a new thread begins with what a fit in another has set
     flushed = _denormals_are_flushed()
     is_small = operations < _SMALL_STEP
     # In a small step, conversions take longer than products.
     reduced = precision == "bfloat16" and not is_small and has_bfloat16_units(device.type)
+    # Weights change in each step, so there is nothing to cache.
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False)
     try:
-        with _lock:
-            torch.set_num_threads(1 if is_small else threads)
-            if is_small:
-                _found.append(threads)
-                _here.n_fits = getattr(_here, "n_fits", 0) + 1
         torch.set_flush_denormal(True)
-        # Weights change in each step, so there is nothing to cache.
-        with torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False):
+        with _threads(one=is_small), autocast:
             yield
     finally:
-        with _lock:
-            torch.set_num_threads(threads)
-            if is_small:
-                _found.remove(threads)
-                _here.n_fits -= 1
         torch.set_flush_denormal(flushed)
+
+
+@contextmanager
+def _threads(*, one: bool) -> Iterator[None]:
+    """Run on one thread or on all; put the number back, also among other fits in threads."""
+    here = threading.get_ident()
+    with _lock:
+        before = torch.get_num_threads()
+        others = [count for thread, count in _on_one_thread if thread != here]
+        if before == 1 and len(others) == len(_on_one_thread):
+            before = max(others, default=1)  # a new thread begins with the 1 of another's fit
+        torch.set_num_threads(1 if one else before)
+        if one:
+            _on_one_thread.append((here, before))
+    try:
+        yield
+    finally:
+        with _lock:
+            torch.set_num_threads(before)
+            if one:
+                _on_one_thread.remove((here, before))

@@ -33,10 +33,10 @@ class Walkback:
     knows_corrupted: bool
     residual_deviations: Tensor
 
-    def __getstate__(self) -> dict[str, object]:
+    def __getstate__(self) -> dict[str, bytes]:
         return packed(self.__dict__)
 
-    def __setstate__(self, state: dict[str, object]) -> None:
+    def __setstate__(self, state: dict[str, bytes]) -> None:
         self.__dict__.update(unpacked(state))
 
     @classmethod
