@@ -435,6 +435,11 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             missing = z.isnan()
             z.nan_to_num_(nan=0.0)
         n_components = self.n_components
+        if isinstance(n_components, float) and not everything:
+            # PCA's number, which does not depend on the draw of the rows that judge.
+            all_rows = np.nan_to_num(standardise(X, mean, scale, X.dtype.type), copy=False)
+            n_components = len(fit_pca(all_rows, n_components, seed).components)
+            del all_rows
         starts: list[PrincipalStart] = []
         if self.shortcut == "pca" or isinstance(n_components, float):
             # In the precision of X, where PCA works too; z itself if that is float32.
@@ -456,6 +461,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         network.encoder.ignore(~z.any(0))
         code_unit = scale if network.code_scales_with_data else 1.0
         model = Model(network, loss, torch.from_numpy(mean), scale, code_unit=code_unit)
+        if loss.shares:
+            model.total = float(feature_means(X).sum())
         if self.shortcut == "pca":
             parts = [z]
             for fold in division.training[-2::-1]:

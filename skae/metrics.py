@@ -92,12 +92,13 @@ def hidden_entries_score(
     """
     _check_share("share", share)
     clean = _clean(X)
-    random = check_random_state(random_state)
-    hidden = (random.random_sample(clean.shape) < share) & ~np.isnan(clean)
+    # A generator of its own: a caller may have made the holes of X by the same seed.
+    random = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
+    hidden = (random.random(clean.shape) < share) & ~np.isnan(clean)
     if not hidden.any():
         raise ValueError(
-            f"share={share!r} of the {clean.size} entries of X hides none. Raise share, or score "
-            "more rows."
+            f"share={share!r} of the {np.isfinite(clean).sum()} entries of X hides none. Raise "
+            "share, or score more rows."
         )
     means = np.nanmean(clean, axis=0)
     restored = _reconstruct(estimator, X, np.where(hidden, means, clean))

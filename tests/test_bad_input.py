@@ -197,6 +197,15 @@ def test_divergence_without_held_out_rows(digits):
     assert model.score(X) == pytest.approx(PCA(4).fit(X).explained_variance_ratio_.sum())
 
 
+@pytest.mark.parametrize("learning_rate", [0.5, 1.0, 3.0])
+def test_losses_that_rise_before_they_diverge_are_not_kept(digits, learning_rate):
+    X = digits[:300]
+    model = fast(2, learning_rate_init=learning_rate, early_stopping=False, max_iter=50)
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        model.fit(X)
+    assert model.score(X) >= PCA(2).fit(X).explained_variance_ratio_.sum() - 1e-6
+
+
 class InterruptAt:
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch

@@ -163,6 +163,14 @@ def test_missing_entries_go_to_the_estimator_and_are_not_scored(digits, noise):
         score(PCA(2).fit(digits), X)
 
 
+def test_holes_made_by_the_same_seed_do_not_matter(digits):
+    holes = np.random.RandomState(0).random_sample(digits.shape) < 0.2
+    X = np.where(holes, np.nan, digits)
+    model = DenoisingAutoencoder(8, hidden_layer_sizes=(16,), max_iter=5, random_state=0).fit(X)
+    few, many = (hidden_entries_score(model, X, share=share) for share in (0.1, 0.3))
+    assert few == pytest.approx(many, abs=0.1)
+
+
 def test_hiding_nothing_is_an_error(iris):
     with pytest.raises(ValueError, match=r"share=1e-06 of the 20 entries of X hides none"):
         hidden_entries_score(COPY, iris[:5], share=1e-6)

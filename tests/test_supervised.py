@@ -269,6 +269,15 @@ def test_several_targets():
     assert AutoencoderRegressor(Autoencoder(6, **SMALL)).fit(X, y).predict(X).shape == y.shape
 
 
+@pytest.mark.parametrize("n_components", [8, 32])
+def test_a_regressor_learns_by_sgd(n_components):
+    X, y = load_digits(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    autoencoder = make_fast(Autoencoder, n_components, hidden_layer_sizes=(32,))
+    regressor = AutoencoderRegressor(autoencoder, solver="sgd", random_state=0)
+    assert regressor.fit(X[:400], y[:400]).score(X[400:800], y[400:800]) > 0.5
+
+
 def test_targets_have_no_unit():
     X, y = load_diabetes(return_X_y=True)
     plain, moved = (

@@ -112,6 +112,8 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         Loss of predicting the mean; losses are reported relative to it.
     code_unit : float
         `scale` where the code scales with X, so that codes are in the units of X; otherwise 1.
+    total : float
+        Mean total of a row, of which a loss of shares reconstructs the parts.
     """
 
     network: AutoencoderNetwork
@@ -120,13 +122,14 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     scale: float
     baseline: float = 1.0
     code_unit: float = 1.0
+    total: float = 1.0
     _networks: dict[torch.dtype, AutoencoderNetwork] = field(default_factory=dict, repr=False)
     _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
 
     def response(self, output: Tensor) -> Tensor:
         """Output to reconstruction, in the units of the loss; shares are those of a mean row."""
         response = self.loss.response(output)
-        return response * float(self.mean.sum()) if self.loss.shares else response
+        return response * self.total if self.loss.shares else response
 
     def target(self, z: Tensor, output: Tensor) -> Tensor:
         """Return what the loss compares the output with: itself where an entry is missing."""

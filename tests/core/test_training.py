@@ -301,6 +301,23 @@ def test_divergence_keeps_the_last_good_state(bad, batch_of_epoch, last_good):
     assert torch.equal(setup.values(), recorder.states[last_good])
 
 
+@pytest.mark.parametrize(
+    ("factors", "kept"), [([0.5, 40.0, 400.0, 1e9], 0), ([0.5, 0.1, 0.2, 40.0, 1e9], 1)]
+)
+def test_a_divergence_goes_back_to_before_the_losses_rose(factors, kept):
+    setup = Setup(no_division(N_ROWS))
+    recorder = Recorder(setup)
+
+    def objective(batch):
+        factor = factors[len(recorder.states) - 1]
+        return {"reconstruction": setup.objective(batch)["reconstruction"] * factor}
+
+    history = setup.train(objective, hooks=recorder)
+    assert history.stopped_by == "divergence"
+    assert history.best_epoch == kept
+    assert torch.equal(setup.values(), recorder.states[kept])
+
+
 def test_patience_counts_epochs_without_improvement():
     setup = Setup(no_division(N_ROWS), patience=2, max_epochs=9)
     history = setup.train(judge=scripted_judge([1, 0.8, 0.7, 0.75, 0.72, 0.1]))
