@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -61,6 +60,7 @@ from skae._validation import (
     resolve_device,
     widths,
 )
+from skae._warnings import warn
 
 # What float32 cannot tell from 0, as a share of the variance.
 _NOTHING_LEFT = 1e-10
@@ -309,11 +309,15 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         data = self._training_data(rows, model, device)
         if continued is not None:
             self._adapt(model, data)
+        mean = self._centre(model, rows)
         callbacks = EpochCallbacks(
             self,
-            lambda history: self._describe(
-                copy.deepcopy(model), history, division, data, started_at_pca=starts_at_pca
-            ),
+            lambda history: {
+                **self._describe(
+                    copy.deepcopy(model), history, division, data, started_at_pca=starts_at_pca
+                ),
+                "mean_": mean,
+            },
             X,
             y,
         )
@@ -336,6 +340,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
                 data,
                 division,
                 partial(self._concluded_losses, model),
+                widest=model.network.architecture.widest(),
             )
         objective = self._objective(model, run, division.n_models)
         history = self._train(
@@ -353,7 +358,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             model, _ = self._new_model(rows, everything, generator)
             division, data = everything, self._in_training_units(rows, model)
         fitted = self._describe(model, history, division, data, started_at_pca=starts_at_pca)
-        fitted["mean_"] = self._centre(model, rows)
+        fitted["mean_"] = mean
         fitted["_was_interrupted"] = "interrupt" in (ended_by, history.stopped_by)
         fitted |= pretrained
         callbacks.end_fit(fitted)
@@ -362,7 +367,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         self.__dict__.update(fitted)
         advice = self._of_silent_code()
         if advice is not None and np.ptp(rows, axis=0).any():
-            warnings.warn(advice, stacklevel=4)
+            warn(advice, UserWarning)
         return self
 
     def _validate_training_rows(self, X: ArrayLike, *, reset: bool) -> Array:

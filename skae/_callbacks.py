@@ -34,6 +34,7 @@ class EpochCallbacks:
         self.data = {"estimator": estimator, "X": X, "y": X if y is None else y}
         self.context = estimator._init_callback_context(max_subtasks=estimator._n_epochs())
         self.context.call_on_fit_task_begin(**self.data)
+        self.task: Any = None  # of the epoch that runs
 
     def fit_part(self, estimator: Any, X: Any) -> None:
         """Fit an estimator that is a part of this one, under the callbacks that go with it."""
@@ -45,6 +46,7 @@ class EpochCallbacks:
 
     def begin_epoch(self) -> None:
         """Open the epoch's task."""
+        self._close_epoch()
         self.task = self.context.subcontext(task_name="epoch")
         self.task.call_on_fit_task_begin(**self.data)
 
@@ -56,12 +58,20 @@ class EpochCallbacks:
                 score = self.estimator._as_score(history.validation[-1])
                 line += f", validation score = {score:.6f}"
             print(line)
+        task, self.task = self.task, None
         return bool(
-            self.task.call_on_fit_task_end(
+            task.call_on_fit_task_end(
                 **self.data, reconstruction_attributes=lambda: self.attributes(history)
             )
         )
 
+    def _close_epoch(self) -> None:
+        """Close the task of an epoch that diverged or was interrupted; it left no estimator."""
+        if self.task is not None:
+            self.task.call_on_fit_task_end(**self.data)
+            self.task = None
+
     def end_fit(self, fitted: dict[str, Any]) -> None:
         """Close the fit's task."""
+        self._close_epoch()
         self.context.call_on_fit_task_end(**self.data, reconstruction_attributes=lambda: fitted)

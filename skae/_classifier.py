@@ -32,8 +32,9 @@ _UNLABELLED = -1
 class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     r"""Classifier whose lower layers are an autoencoder's encoder, trained without labels first.
 
-    An autoencoder is fitted to all distinct rows. Its encoder :math:`f`, a head :math:`h` on top of
-    the code and a softmax then minimise the weighted cross-entropy of the rows with labels,
+    An autoencoder is fitted to all rows; of equal rows with the same label, to one. Its encoder
+    :math:`f`, a head :math:`h` on top of the code and a softmax then minimise the weighted
+    cross-entropy of the rows with labels,
 
     .. math::
 

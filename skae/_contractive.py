@@ -161,7 +161,8 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
     def _jacobians(self, X: ArrayLike) -> Iterator[Tensor]:
         rows, model = as_tensor(self._validate_rows(X)), self._model
         network = model.network_in(rows.dtype)
-        n_rows = max(1, _JACOBIAN_ENTRIES // (rows.shape[1] * self.n_components_))
+        # Each layer's part of it is as high as the code is wide.
+        n_rows = max(1, _JACOBIAN_ENTRIES // (network.architecture.widest() * self.n_components_))
         for chunk in rows.split(n_rows):
             with defaults_of_torch(), torch.no_grad():
                 jacobians = encoder_jacobians(network, model.standardised(chunk))

@@ -195,7 +195,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 "score_function needs a model trained with noise='gaussian' and noise_level > 0, "
                 "and this one was not. Set both and fit again."
             )
-        return (self._reconstruct(rows) - rows) / self._noise_deviation**2
+        # Not by the square, which may vanish.
+        return (self._reconstruct(rows) - rows) / self._noise_deviation / self._noise_deviation
 
     def sample(
         self,

@@ -186,7 +186,8 @@ solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
 
 learning_rate_init : float or "auto", default="auto"
     As in `Autoencoder`, but "auto" is ten times its rate while the head is trained alone, and a
-    third of it after that; at most 0.005 for "sgd" with `AutoencoderRegressor`.
+    third of it after that; at most 0.005 for "sgd" with `AutoencoderRegressor` or where the head
+    has hidden layers.
 
 batch_size : int or "auto", default="auto"
     Rows in a step. "auto" is a 25th of the rows with labels, but at least 16 and at most 512.

@@ -40,7 +40,7 @@ class MixtureSampling(FittedMethods):
             Rows to whose codes the mixture is fitted: as a rule the training data, which a fitted
             model does not keep.
         mixture : density of scikit-learn with `fit` and `sample`, default=None
-            None is ``GaussianMixture(10)``, with fewer components for fewer distinct rows. A copy
+            None is ``GaussianMixture(10)``, with fewer components for fewer distinct codes. A copy
             is fitted, to codes divided by their standard deviation over all columns.
         random_state : int, RandomState instance or None, default=None
             Of the mixture's fit and of the draws. None is that of `mixture`, if it has one.
@@ -59,16 +59,17 @@ class MixtureSampling(FittedMethods):
         if random_state is None:
             random_state = getattr(mixture, "random_state", None)
         random = check_random_state(random_state)
+        codes = self._encode(rows).astype(np.float64)  # where a mixture adds 1e-6 to covariances
         if mixture is None:
-            mixture = _default_mixture(rows)
+            mixture = _default_mixture(rows, codes)
         density = clone(mixture)
         if "random_state" in density.get_params():
             density.set_params(random_state=random.randint(2**31 - 1))
         # A mixture draws by its own seed, a kernel density by one that `sample` takes.
         takes_seed = "random_state" in inspect.signature(density.sample).parameters
         seed = {"random_state": random.randint(2**31 - 1)} if takes_seed else {}
-        codes = self._encode(rows).astype(np.float64)  # where a mixture adds 1e-6 to covariances
-        unit = float(np.sqrt(codes.var(axis=0).mean())) or 1.0
+        largest = float(np.abs(codes).max()) or 1.0  # whose square may overflow
+        unit = largest * float(np.sqrt((codes / largest).var(axis=0).mean())) or 1.0
         drawn = density.fit(codes / unit).sample(n_samples, **seed)
         new_codes = drawn[0] if isinstance(drawn, tuple) else drawn
         # A mixture's draws come component by component.
@@ -76,11 +77,12 @@ class MixtureSampling(FittedMethods):
         return self._decode(new_codes.astype(rows.dtype))
 
 
-def _default_mixture(rows: Array) -> GaussianMixture:
-    if rows.shape[0] < 2:
+def _default_mixture(rows: Array, codes: Array) -> GaussianMixture:
+    if len(codes) < 2:
         raise ValueError(
             "X has one row, and a mixture of distributions needs two or more codes. Pass the "
             "training data."
         )
-    n_distinct = int(number_of_distinct_row(rows).max()) + 1
+    # Codes of equal rows may differ by rounding, and those of different rows be equal.
+    n_distinct = min(int(number_of_distinct_row(table).max()) + 1 for table in (rows, codes))
     return GaussianMixture(min(10, n_distinct))

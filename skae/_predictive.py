@@ -192,20 +192,22 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
             shortest code.
         """
         rows = self._validate_rows(X)
-        atoms, targets = self.components_.T, (rows - self.mean_).T
+        # In training units, where no square overflows.
+        scale = self._model.scale
+        atoms, targets = self.components_.T, ((rows - self.mean_) / scale).T
         if self.alpha_ == 0:
             codes = np.linalg.lstsq(atoms, targets, rcond=None)[0].T
         else:
             # So does `sparse_encode` of scikit-learn, but it draws from NumPy's generator.
             lasso = Lasso(
-                self.alpha_ / len(targets),
+                self.alpha_ / scale / len(targets),
                 fit_intercept=False,
                 precompute=True,
                 max_iter=_MOST_SWEEPS,
                 random_state=0,
             )
             codes = lasso.fit(atoms, targets).coef_.reshape(len(rows), -1)
-        return codes.astype(rows.dtype, copy=False)
+        return (codes * scale).astype(rows.dtype, copy=False)
 
 
 def _predictive(model: Model) -> PredictiveNetwork:

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_array
 
-from skae._core.networks import Network
 from skae._core.supervised import squared_losses
 from skae._docs import document_supervised
 from skae._fitted import Array
@@ -22,8 +21,9 @@ from skae._supervised import BaseSupervised, LabelledRows
 class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
     r"""Regressor whose lower layers are an autoencoder's encoder, trained without targets first.
 
-    An autoencoder is fitted to all distinct rows. Its encoder :math:`f` and a linear head :math:`h`
-    on top of the code, with hidden layers if wished, then minimise the weighted squared error,
+    An autoencoder is fitted to all rows; of equal rows with equal targets, to one. Its encoder
+    :math:`f` and a linear head :math:`h` on top of the code, with hidden layers if wished, then
+    minimise the weighted squared error,
 
     .. math::
 
@@ -66,11 +66,7 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
 
     _loss_name: ClassVar[str] = "squared_error"
     _losses = staticmethod(squared_losses)
-
-    def _default_learning_rate(self, network: Network) -> float:
-        rate = super()._default_learning_rate(network)
-        # The gradient of a squared error has no bound: rows far out would throw long steps astray.
-        return min(rate, 0.005) if self.solver == "sgd" else rate
+    _has_bounded_slope: ClassVar[bool] = False
 
     def _read_targets(self, y: ArrayLike) -> tuple[NDArray[np.float64], dict[str, Any]]:
         targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")

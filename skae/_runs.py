@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from skae._core.numerics import training_numerics
 from skae._core.solvers import DEFAULT_LEARNING_RATES, SOLVERS, FlatParameters, Solver
 from skae._core.training import EpochHooks, History, Objective, Settings, batch_sizes, train
 from skae._validation import StrOptions, fraction, integer, real
+from skae._warnings import warn
 
 # Of the parameters that every estimator here has.
 TRAINING_CONSTRAINTS: dict[str, Any] = {
@@ -182,17 +182,15 @@ class TrainingRuns:
             )
         kept = f"epoch {history.best_epoch}" if history.best_epoch else "the start"
         if history.stopped_by == "interrupt":
-            warnings.warn(
+            warn(
                 f"Training was interrupted by the user; the state of {kept} is kept.",
                 ConvergenceWarning,
-                stacklevel=5,
             )
         if history.stopped_by == "divergence":
-            warnings.warn(
+            warn(
                 f"Training diverged in epoch {history.n_epochs}; the state of {kept} is kept. "
                 + self._remedy(run.settings.learning_rate),
                 ConvergenceWarning,
-                stacklevel=5,
             )
         return history
 

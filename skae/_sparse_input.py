@@ -14,7 +14,8 @@ from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import min_max_axis
 from torch import Tensor
 
-from skae._core.sparse_rows import SparseRows, rows_at_a_time
+from skae._core.chunks import rows_at_a_time
+from skae._core.sparse_rows import SparseRows
 
 Array = NDArray[Any]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -44,6 +43,7 @@ from skae._validation import (
     resolve_device,
     widths,
 )
+from skae._warnings import warn
 
 _DEFAULT_COMPONENTS = 32
 # Of the learning rate from random weights: what was learned without labels is to be kept; a head
@@ -78,8 +78,8 @@ def merge_equal_rows(
 ) -> LabelledRows:
     """Leave out rows of weight 0, and merge rows that are equal, labels included.
 
-    A row of weight 3 is then the same as three rows, and the order of the rows does not matter,
-    to the last bit.
+    A row of weight 3 is then the same as three rows, and the order of the rows does not matter, to
+    the last bit but for the rounding of sums of weights.
     """
     kept = weights > 0
     if not kept.all():
@@ -156,6 +156,8 @@ class BaseSupervised(
     }
 
     _loss_name: ClassVar[str]
+    # Whether the loss grows no faster than the head's output.
+    _has_bounded_slope: ClassVar[bool] = True
 
     # -- what classifier and regressor say -------------------------------------------------------
 
@@ -246,7 +248,8 @@ class BaseSupervised(
         generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
         callbacks = EpochCallbacks(self, lambda history: {}, X, y)
         if not self._is_prefit():
-            callbacks.fit_part(given, rows.X)
+            # A single row may stand for many that are equal; an autoencoder asks for two.
+            callbacks.fit_part(given, rows.X if len(rows.X) > 1 else np.repeat(rows.X, 2, axis=0))
             if hasattr(self, "feature_names_in_"):
                 given.feature_names_in_ = self.feature_names_in_
         fitted = {"autoencoder_": given, **described}
@@ -269,10 +272,9 @@ class BaseSupervised(
         # The head first: its first steps, from 0, would spoil what the encoder has learned.
         phases = [(n_layers, codes)] if n_frozen == n_layers else [(n_layers, codes), (n_frozen, z)]
         if not self._is_prefit() and given._was_interrupted:
-            warnings.warn(
+            warn(
                 "The autoencoder's training was interrupted, so the head was not trained.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
             phases = []
         fitted |= self._train_phases(network, phases, known.to(device), generator, callbacks)
@@ -321,9 +323,14 @@ class BaseSupervised(
         return tags
 
     def _default_learning_rate(self, network: Network) -> float:
-        rate = super()._default_learning_rate(network)
         assert isinstance(network, EncoderWithHead)
-        return rate * (_ALONE if network.head_alone else _FINE)
+        rate = super()._default_learning_rate(network)
+        rate *= _ALONE if network.head_alone else _FINE
+        has_bounded_gradient = self._has_bounded_slope and len(network.head.layers) == 1
+        if self.solver == "sgd" and not has_bounded_gradient:
+            # Rows far out would throw long steps astray.
+            return min(rate, 0.005)
+        return rate
 
     def _n_epochs(self) -> int:
         trains_head_alone = isinstance(self.freeze, bool | np.bool_) and self.freeze
@@ -415,7 +422,12 @@ class BaseSupervised(
         if division.held_out is not None:
             # Weights have mean 1 over all rows, not over those that judge.
             mean_weight = data[division.held_out.to(data.device), -1].mean()
-            judge = Judge(lambda rows: held_out_losses(rows) / mean_weight, data, division)
+            judge = Judge(
+                lambda rows: held_out_losses(rows) / mean_weight,
+                data,
+                division,
+                widest=network.network.architecture.widest(),
+            )
         history = self._train(run, objective, data, division, judge, callbacks)
         run.parameters.release()
         return history

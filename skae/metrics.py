@@ -360,8 +360,10 @@ def _r2(
     means: NDArray[np.float64],
     counted: NDArray[np.bool_],
 ) -> float:
-    total = float(np.square(clean - means).sum(where=counted))
-    error = float(np.square(clean - restored).sum(where=counted))
+    # Squares relative to the largest deviation neither overflow nor vanish.
+    unit = float(np.nanmax(np.abs(clean - means))) or 1.0
+    total = float(np.square((clean - means) / unit).sum(where=counted))
+    error = float(np.square((clean - restored) / unit).sum(where=counted))
     if total == 0:
         return 1.0 if error == 0 else 0.0
     return 1.0 - error / total

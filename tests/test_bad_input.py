@@ -7,8 +7,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from instances import make_fast
+from instances import FAST_INSTANCES, make_fast
 from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
@@ -204,6 +206,15 @@ def test_losses_that_rise_before_they_diverge_are_not_kept(digits, learning_rate
     with pytest.warns(ConvergenceWarning, match="diverged"):
         model.fit(X)
     assert model.score(X) >= PCA(2).fit(X).explained_variance_ratio_.sum() - 1e-6
+
+
+@pytest.mark.parametrize("estimator", FAST_INSTANCES, ids=lambda e: type(e).__name__)
+def test_warnings_name_the_line_of_the_caller(estimator):
+    X, y = load_digits(return_X_y=True)
+    steep = clone(estimator).set_params(solver="sgd", learning_rate_init=1e6)
+    with pytest.warns(ConvergenceWarning, match="diverged") as caught:
+        steep.fit(X[:60] / 16, y[:60])
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 class InterruptAt:

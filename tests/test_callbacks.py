@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skae import Autoencoder
+from skae import Autoencoder, StackedAutoencoder
 
 MAX_ITER = 4
 
@@ -52,6 +52,24 @@ def test_fit_is_a_task_of_epochs(iris):
     autoencoder().set_callbacks(callback).fit(iris)
     epochs = ["begin epoch", "end epoch"] * MAX_ITER
     assert callback.events == ["setup", "begin fit", *epochs, "end fit", "teardown"]
+
+
+@pytest.mark.filterwarnings("ignore:Training diverged")
+def test_an_epoch_that_diverges_is_closed(iris):
+    callback = StopAt()
+    autoencoder(solver="sgd", learning_rate_init=1e6).set_callbacks(callback).fit(iris)
+    events = callback.events[1:-1]
+    assert events == ["begin fit", "begin epoch", "end epoch", "end fit"]
+
+
+def test_the_best_epoch_offers_what_the_fit_leaves(digits):
+    callback = StopAt()
+    model = make_fast(StackedAutoencoder, pretraining_iter=1, max_iter=MAX_ITER)
+    model.set_callbacks(callback).fit(digits[:600])  # its judges are held out of its units
+    best = callback.fitted[2 + model.best_iter_ - 1]
+    assert model.best_iter_ > 0
+    assert np.array_equal(best.mean_, model.mean_)
+    assert best.score(digits) == model.score(digits)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])

@@ -52,6 +52,17 @@ def test_noise_is_fresh_in_each_step_and_the_judge_hears_the_same_each_time(digi
     assert np.ptp(model.validation_scores_) < 1e-6
 
 
+@pytest.mark.parametrize(("scale", "dtype"), [(1e-22, np.float32), (1e-163, np.float64)])
+def test_scores_of_rows_whose_squares_vanish(iris, scale, dtype):
+    model = DenoisingAutoencoder(
+        2, noise="gaussian", noise_level=0.1, hidden_layer_sizes=(16,), max_iter=3, random_state=0
+    )
+    expected = model.fit(iris).score_function(iris[:5])
+    X = (scale * iris).astype(dtype)
+    scores = model.set_params(noise_level=0.1 * scale).fit(X).score_function(X[:5])
+    assert scores.astype(float) * scale == pytest.approx(expected, rel=0.01, abs=0.1)
+
+
 def test_it_starts_at_pca_as_a_denoiser_and_gets_no_worse(held_out_split):
     X, _ = held_out_split("breast_cancer")
     model = DenoisingAutoencoder(8, max_iter=20, random_state=0).fit(X)

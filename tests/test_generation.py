@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
@@ -30,6 +32,22 @@ def test_scale_of_the_code_does_not_matter(iris, model):
     small = Autoencoder(2, hidden_layer_sizes=(16,), max_iter=10, random_state=0).fit(1e-6 * iris)
     samples = small.sample(500, X=1e-6 * iris, random_state=0)
     assert 1e6 * samples == pytest.approx(model.sample(500, X=iris, random_state=0), abs=0.05)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e170])
+def test_scales_whose_squares_no_number_holds(iris, model, scale):
+    extreme = Autoencoder(2, hidden_layer_sizes=(16,), max_iter=10, random_state=0)
+    samples = extreme.fit(scale * iris).sample(500, X=scale * iris, random_state=0) / scale
+    assert samples == pytest.approx(model.sample(500, X=iris, random_state=0), abs=0.05)
+
+
+def test_many_equal_codes_take_a_smaller_mixture():
+    X = np.random.default_rng(0).normal(size=(9, 1))
+    model = SparseAutoencoder(1, max_iter=2, random_state=0).fit(X)
+    assert len(np.unique(model.transform(X))) < len(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(model.sample(3, X=X, random_state=0)).all()
 
 
 def test_same_seed_same_samples_in_no_order(iris, model):

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from instances import make_fast
 from scipy.sparse import csc_array, csr_array, csr_matrix, random_array
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -99,6 +100,14 @@ def test_inverse_transform_takes_bits(model, digits):
     assert rows.shape == (5, 64)
     np.testing.assert_allclose(rows, model.reconstruct(digits[:5]))
     assert np.square(rows - digits[:5]).sum() < np.square(digits[:5] - model.mean_).sum()
+
+
+def test_float32_far_from_zero_has_the_codes_of_the_fit():
+    X = (np.random.default_rng(0).normal(size=(300, 6)) + 1e6).astype(np.float32)
+    hashing = fast(16, hidden_layer_sizes=()).fit(X)
+    assert np.array_equal(hashing.hash(X), hashing.hashes_)
+    code = make_fast(Autoencoder, 2).fit(X).transform(X)
+    np.testing.assert_allclose(code.mean(axis=0), 0.0, atol=1e-6)
 
 
 def test_pickle_keeps_the_codes(model, digits):

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skae import DenoisingAutoencoder, SparseAutoencoder
+from skae import Autoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.metrics import (
     denoising_score,
     hidden_entries_score,
@@ -169,6 +169,14 @@ def test_holes_made_by_the_same_seed_do_not_matter(digits):
     model = DenoisingAutoencoder(8, hidden_layer_sizes=(16,), max_iter=5, random_state=0).fit(X)
     few, many = (hidden_entries_score(model, X, share=share) for share in (0.1, 0.3))
     assert few == pytest.approx(many, abs=0.1)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e170])
+def test_scales_whose_squares_no_number_holds(iris, scale):
+    model = Autoencoder(2, hidden_layer_sizes=(16,), max_iter=3, random_state=0)
+    expected = hidden_entries_score(model.fit(iris), iris)
+    extreme = hidden_entries_score(model.fit(scale * iris), scale * iris)
+    assert extreme == pytest.approx(expected, abs=1e-3)
 
 
 def test_hiding_nothing_is_an_error(iris):

@@ -99,6 +99,13 @@ def test_codes_scale_with_x(digits):
     np.testing.assert_allclose(large.components_, plain.components_, atol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-170, 1e170])
+def test_sparse_codes_of_scales_whose_squares_no_number_holds(iris, scale):
+    expected = fast(8).fit(iris).sparse_code(iris)
+    codes = fast(8).fit(scale * iris).sparse_code(scale * iris)
+    np.testing.assert_allclose(codes / scale, expected, atol=1e-4)
+
+
 def test_zeros_rise_with_alpha(digits):
     X = digits[:1200]
     zeros = [

@@ -28,6 +28,7 @@ from skae import (
     AutoencoderRegressor,
     ContractiveAutoencoder,
     DenoisingAutoencoder,
+    HashingAutoencoder,
     PredictiveSparseDecomposition,
     SparseAutoencoder,
     StackedAutoencoder,
@@ -278,6 +279,35 @@ def test_a_regressor_learns_by_sgd(n_components):
     assert regressor.fit(X[:400], y[:400]).score(X[400:800], y[400:800]) > 0.5
 
 
+@pytest.mark.parametrize("n_bits", [32, 64])
+def test_a_deep_head_learns_by_sgd(n_bits):
+    X, y = load_digits(return_X_y=True)
+    bits = make_fast(HashingAutoencoder, n_bits)
+    classifier = AutoencoderClassifier(
+        bits, solver="sgd", hidden_layer_sizes=(16,), freeze=True, random_state=0
+    )
+    assert classifier.fit(X[:400], y[:400]).score(X[:400], y[:400]) > 0.8
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_columns_of_small_variance_tell_classes_apart(freeze):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([1e5 * rng.normal(size=400), rng.normal(size=400)])
+    y = X[:, 1] > 0
+    classifier = AutoencoderClassifier(
+        make_fast(Autoencoder, 2), freeze=freeze, max_iter=30, random_state=0
+    )
+    assert classifier.fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.9
+
+
+def test_rows_that_are_all_equal():
+    X, y = np.ones((20, 3)), np.arange(20.0)
+    regressor = make_fast(AutoencoderRegressor, autoencoder=make_fast(Autoencoder, 2))
+    assert regressor.fit(X, np.ones(20)).predict(X) == pytest.approx(1.0)
+    one = regressor.fit(np.eye(20), y, sample_weight=np.eye(20)[3])
+    assert one.predict(np.eye(20)) == pytest.approx(3.0)
+
+
 def test_targets_have_no_unit():
     X, y = load_diabetes(return_X_y=True)
     plain, moved = (
@@ -309,10 +339,10 @@ def test_classes_are_held_out_alike(iris_data, monkeypatch):
     y = np.where(np.arange(150) < 110, y, -1)  # 50, 50 and 10 rows
     divisions = []
 
-    def judge(measure, data, division):
+    def judge(measure, data, division, **options):
         labels = data[division.held_out, -2].long()
         divisions.append(labels.bincount(minlength=3).tolist())
-        return Judge(measure, data, division)
+        return Judge(measure, data, division, **options)
 
     monkeypatch.setattr("skae._supervised.Judge", judge)
     for seed in range(5):

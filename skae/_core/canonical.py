@@ -32,7 +32,6 @@ from skae._core.networks import AutoencoderNetwork
 
 _JACOBIAN_ENTRIES = 2**23
 _JACOBIAN_PRODUCTS = 2**32
-_CHUNK = 8192
 # Squared sensitivity, in training units, below which a decoder ignores its code.
 _NO_SENSITIVITY = 1e-20
 # Summed squares of all entries, in training units, below which nothing varies but by rounding.
@@ -192,7 +191,7 @@ def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
     linear = model.network.code_activation == "identity" and model.network.n_active is None
     codes, error, total = [], 0.0, 0.0
     centre = z.nanmean(0)
-    for chunk in z.split(_CHUNK):
+    for chunk in z.split(model.rows_at_a_time):
         code = model.network.encode(chunk)
         # Missing entries are NaN and do not count; a reconstruction that is NaN does.
         squares = (model.decode(code) - chunk).square()

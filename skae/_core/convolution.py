@@ -198,6 +198,10 @@ class ConvolutionalArchitecture(Architecture):
         n_weights = sum(n_in * n_out for n_in, n_out in layers)
         return 2 * (n_weights + _TAPS * sum(n_in * n_out for n_in, n_out in kernels))
 
+    def widest(self) -> int:
+        images = zip(self.channels, self.sizes()[1:], strict=True)
+        return max(super().widest(), *(n * math.prod(size) for n, size in images))
+
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
         gain = GAIN.get(self.activation, 1.0)
         channels, sizes = [self.image_shape[0], *self.channels], self.sizes()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skae._core.sparse_rows import rows_at_a_time
+from skae._core.chunks import rows_at_a_time
 
 # How many standard errors below PCA's the held-out error must lie before the trained network
 # replaces PCA. At 2, one case in 24 on tiny data was worse than PCA; at 3, none.
@@ -110,6 +110,8 @@ class Judge:
     conclude : callable
         ``(measured, counted)``, of all held-out rows, to their losses; by default what is measured
         is the losses.
+    widest : int
+        Most numbers that the network makes of a row.
     """
 
     def __init__(
@@ -118,13 +120,14 @@ class Judge:
         data: Tensor,
         division: Division,
         conclude: Callable[[Tensor, Tensor], Tensor] = _as_measured,
+        widest: int = 1,
     ) -> None:
         assert division.held_out is not None
         assert division.counted is not None
         self.measure = measure
         self.conclude = conclude
         self.data = data
-        n_rows = rows_at_a_time(_CHUNK, math.prod(data.shape[1:]))
+        n_rows = rows_at_a_time(_CHUNK, max(widest, math.prod(data.shape[1:])))
         self.chunks = division.held_out.to(data.device).split(n_rows, dim=-1)
         self.counted = division.counted.to(data.device)
         self.copies: Tensor | None = None

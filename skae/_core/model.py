@@ -11,6 +11,7 @@ from typing import Generic, Self, TypeVar
 import torch
 from torch import Tensor
 
+from skae._core.chunks import rows_at_a_time
 from skae._core.losses import ReconstructionLoss
 from skae._core.networks import AutoencoderNetwork, Network
 from skae._core.numerics import defaults_of_torch
@@ -92,7 +93,12 @@ class NetworkInUnits(Generic[AnyNetwork]):
     def standardised(self, x: Tensor) -> Tensor:
         """Rows in the units of X to training units, on the model's device."""
         rows = x.to(self.device)
-        return (rows - self.mean_like(rows)).div_(self.scale)
+        mean = self.mean_like(rows)
+        z = rows - mean
+        if z.dtype != self.mean.dtype:
+            # What rounding took from the mean: training subtracts all of it.
+            z -= (self.mean - mean.cpu()).to(z)
+        return z.div_(self.scale)
 
 
 @dataclass
@@ -125,6 +131,11 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     total: float = 1.0
     _networks: dict[torch.dtype, AutoencoderNetwork] = field(default_factory=dict, repr=False)
     _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def rows_at_a_time(self) -> int:
+        """Number of rows that go through the network at once where nothing is trained."""
+        return rows_at_a_time(_CHUNK, self.network.architecture.widest())
 
     def response(self, output: Tensor) -> Tensor:
         """Output to reconstruction, in the units of the loss; shares are those of a mean row."""
@@ -169,9 +180,10 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         In the units of X, float32 might overflow.
         """
         network = self.network_in(z.dtype)
-        for chunk in z.split(_CHUNK):
+        for chunk in z.split(self.rows_at_a_time):
             with torch.no_grad():
-                yield network.encode(chunk.to(self.device)).cpu()
+                codes = network.encode(chunk.to(self.device)).cpu()
+            yield codes
 
     @defaults_of_torch()
     @torch.no_grad()
@@ -181,7 +193,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         return torch.cat(
             [
                 network.encode(self.standardised(chunk)).mul_(self.code_unit).cpu()
-                for chunk in x.split(_CHUNK)
+                for chunk in x.split(self.rows_at_a_time)
             ]
         )
 
@@ -191,7 +203,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         """Codes to rows in the units of X, in the precision of the codes."""
         network = self.network_in(codes.dtype)
         rows = []
-        for chunk in codes.split(_CHUNK):
+        for chunk in codes.split(self.rows_at_a_time):
             z = self.decode(chunk.to(self.device) / self.code_unit, network)
             rows.append(z.mul_(self.scale).add_(self.mean_like(z)).cpu())
         return torch.cat(rows)

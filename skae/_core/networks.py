@@ -316,6 +316,10 @@ class Architecture:
         n_weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
         return n_weights if self.tied_weights else 2 * n_weights
 
+    def widest(self) -> int:
+        """Return the most numbers that a layer makes of a row."""
+        return max(self.n_features, *self.hidden_layer_sizes, self.n_components)
+
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
         """Make encoder and decoder."""
         sizes = [self.n_features, *self.hidden_layer_sizes, self.n_components]

@@ -55,7 +55,8 @@ def sparse_codes(
     codes : Tensor of shape (..., rows, components)
     """
     gram, matches = atoms @ atoms.mT, z @ atoms.mT
-    curvature = torch.linalg.eigvalsh(gram)[..., -1:, None] + prediction_weight
+    # Atoms that diverged are NaN, and so will the codes be; eigenvalues would raise an error first.
+    curvature = torch.linalg.eigvalsh(gram.nan_to_num())[..., -1:, None] + prediction_weight
     if prediction is None:
         codes = torch.zeros_like(matches)
     else:

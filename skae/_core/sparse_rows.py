@@ -7,13 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-# Entries that are made dense at a time.
-_ENTRIES = 2**24
-
-
-def rows_at_a_time(most: int, n_columns: int) -> int:
-    """Return how many rows may be dense at once, of wide ones fewer than asked for."""
-    return max(1, min(most, _ENTRIES // n_columns))
+from skae._core.chunks import rows_at_a_time
 
 
 class SparseRows:

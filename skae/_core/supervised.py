@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skae._core.chunks import rows_at_a_time
 from skae._core.model import Model, NetworkInUnits
 from skae._core.networks import AutoencoderNetwork, Dense, Network, Perceptron
 from skae._core.numerics import defaults_of_torch, resting_place
@@ -43,7 +44,7 @@ class EncoderWithHead(Network):
         self.network = network
         self.head = head
         deviations = codes.std(0, correction=0)
-        varies = deviations > 1e-4 * deviations.max()
+        varies = deviations > 1e-6 * deviations.max()  # the rest is rounding
         self.register_buffer("centre", codes.mean(0))
         self.register_buffer("spread", torch.where(varies, deviations, torch.inf))
         self.head_alone = False
@@ -64,6 +65,11 @@ class EncoderWithHead(Network):
         if self.head_alone:
             return self.head.layers[0].weight.shape[-2]
         return self.network.architecture.n_features
+
+    def n_products(self) -> int:
+        if self.head_alone:
+            return super().n_products()
+        return self.network.n_products() + sum(p.numel() for p in self.head.parameters())
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs of rows in training units, or of codes where the head is alone."""
@@ -127,4 +133,5 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
     def outputs(self, x: Tensor) -> Tensor:
         """Return the outputs of rows in the units of X, in the precision of x."""
         network = self.network_in(x.dtype)
-        return torch.cat([network(self.standardised(chunk)).cpu() for chunk in x.split(_CHUNK)])
+        n_rows = rows_at_a_time(_CHUNK, network.network.architecture.widest())
+        return torch.cat([network(self.standardised(chunk)).cpu() for chunk in x.split(n_rows)])

@@ -31,6 +31,26 @@ def n_weights(network):
 
 
 @pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture(7, 3, ()),
+        Architecture(7, 30, (5, 4)),
+        Architecture(7, 3, (5, 40)),
+        ConvolutionalArchitecture(30, 3, (6,), image_shape=(1, 5, 6), channels=(4, 8)),
+        ConvolutionalArchitecture(600, 3, (6,), image_shape=(6, 10, 10), channels=(2, 4)),
+    ],
+)
+def test_widest_is_the_most_numbers_that_any_layer_makes_of_a_row(architecture):
+    network = build_network(architecture, generator=seeded())
+    seen = [architecture.n_features]
+    for half in (network.encoder, network.decoder):
+        for layer in half.all_layers() if half is network.encoder else half.modules():
+            layer.register_forward_hook(lambda layer, x, y: seen.append(y.numel() // len(y)))
+    network(rows(3, architecture.n_features))
+    assert architecture.widest() == max(seen)
+
+
+@pytest.mark.parametrize(
     ("name", "oracle"),
     [
         ("identity", lambda x: x),
