@@ -32,7 +32,7 @@ lint: .venv/.installed
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 benchmarks: .venv/.installed
 	@$(BIN)/python -m benchmarks

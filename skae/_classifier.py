@@ -63,8 +63,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
         The labels.
 
     validation_scores_ : list of float, of length n_iter_ + 1, or None
-        Minus the mean cross-entropy of held-out rows, at the start and after each epoch. None
-        without `early_stopping`.
+        Minus the mean cross-entropy of held-out rows, at the start and after each epoch. An epoch
+        that diverged has none. None without `early_stopping`.
 
     References
     ----------

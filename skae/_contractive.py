@@ -22,7 +22,7 @@ from skae._fitted import Array, as_tensor
 from skae._generation import MixtureSampling
 from skae._validation import integer, real
 
-_JACOBIAN_ENTRIES = 2**24
+_JACOBIAN_ENTRIES = 2**22
 
 
 @document

@@ -43,7 +43,7 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
 
     validation_scores_ : list of float, of length n_iter_ + 1, or None
         1 minus the mean squared error of held-out rows in units of the targets' variance, at the
-        start and after each epoch. None without `early_stopping`.
+        start and after each epoch. An epoch that diverged has none. None without `early_stopping`.
 
     References
     ----------

@@ -72,7 +72,9 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         What each layer is trained as. "denoising" [3]_ corrupts the input of each phase by masking,
         "contractive" penalises the Jacobian of each layer. "rbm" has normal visible units, of
         variance 1 in units of the scale of X, or Bernoulli ones with ``loss="log_loss"``; hidden
-        units are Bernoulli; those of a linear code are normal.
+        units are Bernoulli; those of a linear code are normal. Callbacks that ask for the fitted
+        estimator within one of its phases get weights of the machine, which are those of a network
+        only once the phase is over.
 
     pretraining_iter : int, default=20
         Number of epochs of each phase.

@@ -32,7 +32,7 @@ SETTINGS = [
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize(("method", "off"), METHODS, ids=str)
 def test_weight_zero_is_the_plain_autoencoder(method, off, settings, digits):
-    X = digits[:600]
+    X = digits[:300]
     plain = Autoencoder(
         5, random_state=0, **({"max_iter": 4, "hidden_layer_sizes": (16,)} | settings)
     )

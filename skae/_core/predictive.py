@@ -30,8 +30,8 @@ def sparse_codes(
     atoms: Tensor,
     alpha: float,
     *,
-    prediction: Tensor | None = None,
-    prediction_weight: float = 0.0,
+    prediction: Tensor,
+    prediction_weight: float,
     n_steps: int,
 ) -> Tensor:
     """Minimise ``||z - c D||^2 + alpha |c|_1 + prediction_weight ||c - prediction||^2`` over c.
@@ -45,8 +45,8 @@ def sparse_codes(
     atoms : Tensor of shape (..., components, features)
         D.
     alpha : float
-    prediction : Tensor of shape (..., rows, components) or None
-        Also where the steps begin; without one, they begin at 0.
+    prediction : Tensor of shape (..., rows, components)
+        Also where the steps begin.
     prediction_weight : float
     n_steps : int
 
@@ -54,22 +54,18 @@ def sparse_codes(
     -------
     codes : Tensor of shape (..., rows, components)
     """
-    gram, matches = atoms @ atoms.mT, z @ atoms.mT
+    # A prediction is one more observation of each unit of the code.
+    nearness = prediction_weight * torch.eye(atoms.shape[-2], dtype=z.dtype, device=z.device)
+    gram = atoms @ atoms.mT + nearness
+    matches = z @ atoms.mT + prediction_weight * prediction
     # Atoms that diverged are NaN, and so will the codes be; eigenvalues would raise an error first.
-    curvature = torch.linalg.eigvalsh(gram.nan_to_num())[..., -1:, None] + prediction_weight
-    if prediction is None:
-        codes = torch.zeros_like(matches)
-    else:
-        codes = prediction
-        matches = matches + prediction_weight * prediction
-    ahead = codes
+    curvature = torch.linalg.eigvalsh(gram.nan_to_num())[..., -1:, None]
+    ahead = codes = prediction
     pulls = _pulls(n_steps).to(codes)
     # Steps since the momentum began; models side by side begin anew each on its own.
     age = torch.full((*codes.shape[:-2], 1, 1), -1, device=codes.device)
     for _ in range(n_steps):
         slope = ahead @ gram - matches
-        if prediction_weight:
-            slope = slope + prediction_weight * ahead
         new = shrink(ahead - slope / curvature, 0.5 * alpha / curvature)
         change = new - codes
         uphill = ((ahead - new) * change).sum((-2, -1), keepdim=True) > 0
