@@ -21,8 +21,6 @@ from skae._hamming import nearest, pack
 from skae._runs import Run
 from skae._validation import check_count, computed, integer, real, without
 
-_ROWS_AT_A_TIME = 4096
-
 
 @document
 @dataclass(eq=False, repr=False)
@@ -124,7 +122,8 @@ class HashingAutoencoder(BaseAutoencoder):
         network.noise_level = None
         if data is None:  # the running means serve; a part may be a single row
             return
-        units = torch.cat([network.encoder(chunk).cpu() for chunk in data.split(_ROWS_AT_A_TIME)])
+        chunks = data.split(model.rows_at_a_time)
+        units = torch.cat([network.encoder(chunk).cpu() for chunk in chunks])
         network.thresholds = balanced_thresholds(units).to(data.device)
 
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:

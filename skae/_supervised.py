@@ -426,7 +426,7 @@ class BaseSupervised(
                 lambda rows: held_out_losses(rows) / mean_weight,
                 data,
                 division,
-                widest=network.network.architecture.widest(),
+                widest=network.widest(),
             )
         history = self._train(run, objective, data, division, judge, callbacks)
         run.parameters.release()

@@ -42,7 +42,6 @@ _LOSSES = {"gaussian": "squared_error", "bernoulli": "log_loss"}
 _ACTIVE = 0.01
 # As this many rows counts the noise before, so that a part of one row does not decide on it.
 _ROWS_OF_NOISE_BEFORE = 10
-_ROWS_AT_A_TIME = 4096
 _BINARY = (
     "likelihood='bernoulli'",
     "Binarise X, scale it with MinMaxScaler(clip=True), or use likelihood='gaussian'.",
@@ -216,7 +215,7 @@ class VariationalAutoencoder(BaseAutoencoder):
     ) -> tuple[Tensor, Tensor]:
         parts = [
             self._error_sums(model, network, z.to(model.device))
-            for z in data.split(_ROWS_AT_A_TIME)
+            for z in data.split(model.rows_at_a_time)
         ]
         errors, divergence = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         return errors, divergence
@@ -333,7 +332,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         network = _variational(model, rows.dtype)
         parts = []
         with torch.no_grad():
-            for chunk in rows.split(_ROWS_AT_A_TIME):
+            for chunk in rows.split(model.rows_at_a_time):
                 mean, log_variance = network.posterior(model.standardised(chunk))
                 parts.append((mean.cpu(), (0.5 * log_variance).exp().cpu()))
         means, deviations = (torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
@@ -432,7 +431,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         noise = noise.normal_(generator=generator).to(rows.dtype).to(model.device)
         variance = None if self._noise is None else noise.new_full((1,), self._noise)
         parts = []
-        for chunk in rows.split(_ROWS_AT_A_TIME):
+        for chunk in rows.split(model.rows_at_a_time):
             z = model.standardised(chunk)
             parts.append(bounds(model, _variational(model, rows.dtype), z, noise, variance))
         lower, weighted = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))

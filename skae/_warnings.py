@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 
-# Decorated methods pass through contextlib and scikit-learn.
-_BETWEEN = frozenset({"skae", "sklearn", "contextlib"})
+# Decorated methods pass through contextlib, pipelines and searches through joblib.
+_BETWEEN = frozenset({"skae", "sklearn", "contextlib", "joblib"})
 
 
 def warn(message: str, category: type[Warning]) -> None:

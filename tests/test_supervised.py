@@ -297,7 +297,7 @@ def test_columns_of_small_variance_tell_classes_apart(freeze):
     classifier = AutoencoderClassifier(
         make_fast(Autoencoder, 2), freeze=freeze, max_iter=30, random_state=0
     )
-    assert classifier.fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.9
+    assert classifier.fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.8
 
 
 def test_rows_that_are_all_equal():

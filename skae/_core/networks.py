@@ -298,7 +298,8 @@ class VariationalNetwork(AutoencoderNetwork):
 class Architecture:
     """All that fixes the shape of a network, apart from the data.
 
-    A network of another kind is a subclass that overrides `halves` or `join`.
+    A network of another kind is a subclass that overrides `halves` or `join`, and `n_weights` and
+    `widest` where they differ.
     """
 
     n_features: int

@@ -66,6 +66,11 @@ class EncoderWithHead(Network):
             return self.head.layers[0].weight.shape[-2]
         return self.network.architecture.n_features
 
+    def widest(self) -> int:
+        """Return the most numbers that a layer makes of a row."""
+        of_head = (layer.bias.shape[-1] for layer in self.head.layers)
+        return max(self.network.architecture.widest(), *of_head)
+
     def n_products(self) -> int:
         if self.head_alone:
             return super().n_products()
@@ -133,5 +138,5 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
     def outputs(self, x: Tensor) -> Tensor:
         """Return the outputs of rows in the units of X, in the precision of x."""
         network = self.network_in(x.dtype)
-        n_rows = rows_at_a_time(_CHUNK, network.network.architecture.widest())
+        n_rows = rows_at_a_time(_CHUNK, network.widest())
         return torch.cat([network(self.standardised(chunk)).cpu() for chunk in x.split(n_rows)])

@@ -150,7 +150,7 @@ def train(
     """Minimise the objective; leave the best parameters in place.
 
     With a judge, the best are those of the epoch with the lowest mean held-out loss, the start
-    included; without one, those after the last epoch, or where training diverged, those around the
+    included; without one, those after the last epoch, or where training diverged, those before the
     epoch of the lowest mean loss. An interrupt (Ctrl-C) or a divergence ends the training early and
     keeps the best so far. With `must_beat_start` the best must also be better than the start beyond
     doubt, or the start stays.
@@ -165,9 +165,8 @@ def train(
     if history.validation:
         lowest = history.validation[0]
     first_loss = 1.0
-    # Where a divergence goes back to without a judge, and the epoch of the lowest mean loss.
-    safe, safe_epoch = start, 0
-    lowest_mean, lowest_began, lowest_epoch = math.inf, math.inf, 0
+    # Where a divergence goes back to without a judge.
+    safe, safe_epoch, lowest_mean = start, 0, math.inf
     # The rate of the last step is 0, so a single one counts as the first of two.
     step, n_steps = 0, max(2, len(batch_sizes(division, settings)) * settings.max_epochs)
     recorded: dict[int, dict[str, Tensor]] = {}
@@ -187,20 +186,14 @@ def train(
                 step += 1
                 share = 1.0 if settings.constant_learning_rate else schedule(step, n_steps)
                 solver.step(closure, settings.learning_rate * share)
-            began = float(sum(next(iter(recorded.values())).values()))
             if epoch == 1:
-                first_loss = began
+                first_loss = float(sum(recorded[1].values()))
             for name in recorded[step]:
                 mean = float(torch.stack([terms[name] for terms in recorded.values()]).mean())
                 history.terms.setdefault(name, []).append(mean)
-            if judge is None:
-                # Losses may rise long before they diverge. A mean over an epoch tells little of
-                # the state at its end; the first batch of the next one does.
-                if epoch == lowest_epoch + 1 and began <= lowest_began:
-                    safe, safe_epoch = best, epoch - 1
-                if history.losses[-1] < lowest_mean:
-                    lowest_mean, lowest_began, lowest_epoch = history.losses[-1], began, epoch
-                    safe, safe_epoch = best, epoch - 1
+            if judge is None and history.losses[-1] < lowest_mean:
+                # Losses may rise long before they diverge, and within an epoch, too.
+                lowest_mean, safe, safe_epoch = history.losses[-1], best, epoch - 1
             limit = first_loss + _DIVERGED * max(1.0, abs(first_loss))
             is_finite = judge is not None or bool(parameters.values.isfinite().all())
             if not (history.losses[-1] < limit and is_finite):

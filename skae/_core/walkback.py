@@ -11,7 +11,6 @@ from skae._core.model import Model, packed, unpacked
 from skae._core.networks import Corruption
 from skae._core.numerics import defaults_of_torch
 
-_CHUNK = 8192
 _ASTRAY = 1e6  # in standard deviations
 
 
@@ -49,7 +48,7 @@ class Walkback:
         generator = torch.Generator(model.device).manual_seed(0)
         squares = torch.zeros(z.shape[1], dtype=torch.float64)
         counts = torch.zeros(z.shape[1], dtype=torch.int64)
-        for rows in z.split(_CHUNK):
+        for rows in z.split(model.rows_at_a_time):
             chunk = rows.to(model.device)
             filled = network.filled(chunk)
             seen, is_drawn = _corrupted(corruption, knows_corrupted, filled, generator)
