@@ -340,7 +340,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
                 data,
                 division,
                 partial(self._concluded_losses, model),
-                widest=model.network.architecture.widest(),
+                widest=model.network.widest(),
             )
         objective = self._objective(model, run, division.n_models)
         history = self._train(

@@ -162,7 +162,7 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         rows, model = as_tensor(self._validate_rows(X)), self._model
         network = model.network_in(rows.dtype)
         # Each layer's part of it is as high as the code is wide.
-        n_rows = max(1, _JACOBIAN_ENTRIES // (network.architecture.widest() * self.n_components_))
+        n_rows = max(1, _JACOBIAN_ENTRIES // (network.widest() * self.n_components_))
         for chunk in rows.split(n_rows):
             with defaults_of_torch(), torch.no_grad():
                 jacobians = encoder_jacobians(network, model.standardised(chunk))

@@ -361,8 +361,9 @@ def _r2(
     counted: NDArray[np.bool_],
 ) -> float:
     # Squares relative to the largest deviation neither overflow nor vanish.
-    unit = float(np.nanmax(np.abs(clean - means))) or 1.0
-    total = float(np.square((clean - means) / unit).sum(where=counted))
+    deviations = clean - means
+    unit = float(np.nanmax(np.abs(deviations))) or 1.0
+    total = float(np.square(deviations / unit).sum(where=counted))
     error = float(np.square((clean - restored) / unit).sum(where=counted))
     if total == 0:
         return 1.0 if error == 0 else 0.0

@@ -77,6 +77,11 @@ class NetworkInUnits(Generic[AnyNetwork]):
         """Where the network is. The mean stays on the CPU: not every device has float64."""
         return next(self.network.parameters()).device
 
+    @property
+    def rows_at_a_time(self) -> int:
+        """Number of rows that go through the network at once where nothing is trained."""
+        return rows_at_a_time(_CHUNK, self.network.widest())
+
     def mean_like(self, z: Tensor) -> Tensor:
         """Return the mean on the device and in the precision of z."""
         key = (z.device, z.dtype)
@@ -131,11 +136,6 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     total: float = 1.0
     _networks: dict[torch.dtype, AutoencoderNetwork] = field(default_factory=dict, repr=False)
     _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
-
-    @property
-    def rows_at_a_time(self) -> int:
-        """Number of rows that go through the network at once where nothing is trained."""
-        return rows_at_a_time(_CHUNK, self.network.architecture.widest())
 
     def response(self, output: Tensor) -> Tensor:
         """Output to reconstruction, in the units of the loss; shares are those of a mean row."""

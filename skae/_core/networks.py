@@ -172,6 +172,10 @@ class Network(nn.Module):
         """Return about how many multiplications a row takes on its way through what is trained."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
+    def widest(self) -> int:
+        """Return the most numbers that a layer makes of a row."""
+        raise NotImplementedError
+
     def set_generator(self, generator: torch.Generator | None) -> None:
         """Draw noise and dropout from this generator, so that torch's own is left alone."""
         raise NotImplementedError
@@ -212,6 +216,9 @@ class AutoencoderNetwork(Network):
         self.fills_missing = False
         self.corruption: Corruption | None = None
         self.generator: torch.Generator | None = None
+
+    def widest(self) -> int:
+        return self.architecture.widest()
 
     @property
     def code_scales_with_data(self) -> bool:

@@ -11,12 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skae._core.chunks import rows_at_a_time
 from skae._core.model import Model, NetworkInUnits
 from skae._core.networks import AutoencoderNetwork, Dense, Network, Perceptron
 from skae._core.numerics import defaults_of_torch, resting_place
-
-_CHUNK = 8192
 
 
 class EncoderWithHead(Network):
@@ -67,9 +64,8 @@ class EncoderWithHead(Network):
         return self.network.architecture.n_features
 
     def widest(self) -> int:
-        """Return the most numbers that a layer makes of a row."""
         of_head = (layer.bias.shape[-1] for layer in self.head.layers)
-        return max(self.network.architecture.widest(), *of_head)
+        return max(self.network.widest(), *of_head)
 
     def n_products(self) -> int:
         if self.head_alone:
@@ -138,5 +134,5 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
     def outputs(self, x: Tensor) -> Tensor:
         """Return the outputs of rows in the units of X, in the precision of x."""
         network = self.network_in(x.dtype)
-        n_rows = rows_at_a_time(_CHUNK, network.widest())
-        return torch.cat([network(self.standardised(chunk)).cpu() for chunk in x.split(n_rows)])
+        chunks = x.split(self.rows_at_a_time)
+        return torch.cat([network(self.standardised(chunk)).cpu() for chunk in chunks])

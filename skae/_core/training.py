@@ -191,12 +191,13 @@ def train(
             for name in recorded[step]:
                 mean = float(torch.stack([terms[name] for terms in recorded.values()]).mean())
                 history.terms.setdefault(name, []).append(mean)
-            if judge is None and history.losses[-1] < lowest_mean:
+            mean_loss = history.losses[-1]
+            if judge is None and mean_loss < lowest_mean:
                 # Losses may rise long before they diverge, and within an epoch, too.
-                lowest_mean, safe, safe_epoch = history.losses[-1], best, epoch - 1
+                lowest_mean, safe, safe_epoch = mean_loss, best, epoch - 1
             limit = first_loss + _DIVERGED * max(1.0, abs(first_loss))
             is_finite = judge is not None or bool(parameters.values.isfinite().all())
-            if not (history.losses[-1] < limit and is_finite):
+            if not (mean_loss < limit and is_finite):
                 history.stopped_by = "divergence"
                 if judge is None:
                     best, history.best_epoch = safe, safe_epoch

@@ -91,7 +91,7 @@ def bounds(
     The former is the mean of the log-weights, the latter the log of the mean weight, so it is
     never lower (Burda, Grosse & Salakhutdinov 2016).
     """
-    widest = network.architecture.widest()
+    widest = network.widest()
     n_rows = max(1, min(len(z), _ENTRIES_AT_A_TIME // widest))
     n_draws = max(1, _ENTRIES_AT_A_TIME // (n_rows * widest))
     lower, weighted = [], []

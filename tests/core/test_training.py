@@ -282,7 +282,7 @@ def test_interrupt_keeps_the_best_state(judged):
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9])
 @pytest.mark.parametrize("batch_of_epoch", [1, 2])
 def test_divergence_keeps_the_last_good_state(bad, batch_of_epoch):
-    """Where the first batch of an epoch is bad already, the state of the epoch before was."""
+    """No loss tells of the end of the last good epoch, so its beginning is kept."""
     setup = Setup(no_division(N_ROWS))
     recorder = Recorder(setup)
     n_batches = 0
