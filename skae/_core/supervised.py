@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from skae._core.model import Model, NetworkInUnits
-from skae._core.networks import AutoencoderNetwork, Dense, Network, Perceptron
+from skae._core.networks import AutoencoderNetwork, Network, Perceptron, Weights
 from skae._core.numerics import defaults_of_torch, resting_place
 
 
@@ -84,13 +82,7 @@ class EncoderWithHead(Network):
 
 def build_head(sizes: Sequence[int], activation: str, generator: torch.Generator) -> Perceptron:
     """Make a perceptron whose outputs start at 0."""
-    layers = []
-    for i, (n_in, n_out) in enumerate(pairwise(sizes)):
-        weight = torch.zeros(n_in, n_out, dtype=torch.float32)
-        if i < len(sizes) - 2:
-            weight.normal_(0.0, math.sqrt(2.0 / n_in), generator=generator)
-        layers.append(Dense(weight, weight.new_zeros(n_out)))
-    return Perceptron(layers, activation)
+    return Perceptron(Weights(generator, start_at_zero=True).chain(sizes, 2.0), activation)
 
 
 def class_losses(output: Tensor, target: Tensor) -> Tensor:
