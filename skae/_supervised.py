@@ -379,9 +379,7 @@ class BaseSupervised(
         for frozen, seen in phases:
             network.train()
             network.freeze(frozen)
-            # One tensor, so that a batch is one gather.
-            data = torch.column_stack([seen.float().to(known.device), known])
-            history = self._train_phase(network, data, division, generator, callbacks)
+            history = self._train_phase(network, seen, known, division, generator, callbacks)
             best = len(losses) + history.best_epoch if history.best_epoch else best
             losses += history.losses
             phase_scores = [self._as_score(loss) for loss in history.validation]
@@ -398,13 +396,16 @@ class BaseSupervised(
     def _train_phase(
         self,
         network: EncoderWithHead,
-        data: Tensor,
+        seen: Tensor,
+        known: Tensor,
         division: Division,
         generator: torch.Generator,
         callbacks: EpochCallbacks,
     ) -> History:
-        """Train what is not frozen on rows of inputs, targets and a weight."""
-        n_inputs = network.n_inputs
+        """Train what is not frozen."""
+        # One tensor, so that a batch is one gather.
+        data = torch.column_stack([seen.float().to(known.device), known])
+        n_inputs = seen.shape[1]
 
         def row_losses(batch: Tensor) -> Tensor:
             output = network(batch[:, :n_inputs])
@@ -421,7 +422,7 @@ class BaseSupervised(
         judge = None
         if division.held_out is not None:
             # Weights have mean 1 over all rows, not over those that judge.
-            mean_weight = data[division.held_out.to(data.device), -1].mean()
+            mean_weight = known[division.held_out.to(known.device), -1].mean()
             judge = Judge(
                 lambda rows: held_out_losses(rows) / mean_weight,
                 data,

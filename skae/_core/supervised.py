@@ -54,13 +54,6 @@ class EncoderWithHead(Network):
         for parameter in self.network.parameters(recurse=False):  # of the code itself
             parameter.requires_grad_(not self.head_alone)
 
-    @property
-    def n_inputs(self) -> int:
-        """Number of columns that `forward` takes."""
-        if self.head_alone:
-            return self.head.layers[0].weight.shape[-2]
-        return self.network.architecture.n_features
-
     def widest(self) -> int:
         of_head = (layer.bias.shape[-1] for layer in self.head.layers)
         return max(self.network.widest(), *of_head)
