@@ -153,13 +153,9 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
     codes, r2 = _encode_and_score(model, z)
     network.cpu().double()
     network.restore_linear_paths()
-
-    def decode(code: Tensor) -> Tensor:
-        return model.decode(code)
-
     n_outputs = math.prod(z.shape[1:])
     is_linear = network.decoder.is_linear and model.loss.link is None
-    metric = sensitivity(decode, codes, n_outputs, network.n_products(), is_linear=is_linear)
+    metric = sensitivity(model.decode, codes, n_outputs, network.n_products(), is_linear=is_linear)
     mean = codes.mean(0, dtype=torch.float64)
     tied = network.decoder.layers[0].transposed
     if axes is Axes.SCALED and not tied:  # a change of scale would tear tied weights apart
@@ -174,7 +170,7 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
         apply_map(network, forward, inverse, mean)
         codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
         mean = torch.zeros_like(mean)
-    components = decoder_jacobians(decode, mean[None])[0]
+    components = decoder_jacobians(model.decode, mean[None])[0]
     if axes is Axes.PRINCIPAL:
         signs = largest_loading_signs(components)
         apply_map(network, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
