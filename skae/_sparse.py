@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array, issparse, vstack
+from scipy.sparse import csr_array, vstack
 from sklearn.utils import gen_batches
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from skae._core.penalties import PRIORS, bernoulli_divergence, unit_gains, unuse
 from skae._docs import document
 from skae._fitted import Array
 from skae._generation import MixtureSampling
+from skae._sparse_input import dense_parts
 from skae._validation import StrOptions, fraction, integer, real
 
 # Weight of the dead units' own reconstruction (Gao et al. 2024).
@@ -261,8 +262,8 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
         if not self.sparse_output:
             return self._encode(rows)
         # The dense code of all rows may not fit.
-        chunks = [csr_array(self._encode(rows[chunk])) for chunk in _chunks(len(rows))]
-        return vstack(chunks, format="csr")
+        chunks = gen_batches(len(rows), _ROWS_AT_A_TIME)
+        return vstack([csr_array(self._encode(rows[chunk])) for chunk in chunks], format="csr")
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Decode a code.
@@ -277,13 +278,5 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
         X_original : ndarray of shape (n_samples, n_features_in_)
             In the dtype of the code and the units of the training data.
         """
-        codes: Any = self._validate_codes(X, accept_sparse="csr")
-        if not issparse(codes):
-            return self._decode(codes)
-        return np.concatenate(
-            [self._decode(codes[chunk].toarray()) for chunk in _chunks(codes.shape[0])]
-        )
-
-
-def _chunks(n_rows: int) -> Iterator[slice]:
-    return gen_batches(n_rows, _ROWS_AT_A_TIME)
+        codes = self._validate_codes(X, accept_sparse="csr")
+        return np.concatenate([self._decode(part) for part in dense_parts(codes)])

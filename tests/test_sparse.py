@@ -152,7 +152,8 @@ def test_sparse_output_is_csr_and_decodes(default, digits):
 
 def test_codes_in_chunks_are_those_in_one_piece(default, digits, monkeypatch):
     dense = default.transform(digits)
-    monkeypatch.setattr("skae._sparse._ROWS_AT_A_TIME", 100)
+    for encodes_or_decodes in ("_sparse", "_sparse_input"):
+        monkeypatch.setattr(f"skae.{encodes_or_decodes}._ROWS_AT_A_TIME", 100)
     default.set_params(sparse_output=True)
     code = default.transform(digits)
     assert code.toarray() == pytest.approx(dense, abs=1e-9)
