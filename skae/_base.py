@@ -465,7 +465,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         # change through. PCA has no loading there either.
         network.encoder.ignore(~z.any(0))
         code_unit = scale if network.code_scales_with_data else 1.0
-        model = Model(network, loss, torch.from_numpy(mean), scale, code_unit=code_unit)
+        model = Model(network, torch.from_numpy(mean), scale, loss, code_unit=code_unit)
         if loss.shares:
             model.total = float(feature_means(X).sum())
         if self.shortcut == "pca":

@@ -204,7 +204,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
         inputs = data
         for i, network in enumerate(shallow_networks(model.network)):
             if i == 0:
-                phase = Model(network, model.loss, model.mean, model.scale, model.baseline)
+                phase = Model(network, model.mean, model.scale, model.loss, model.baseline)
             else:
                 phase = hidden_model(network, model.network.encoder.activation, inputs)
             history = self._train_layer(phase, inputs, rows, generator, callbacks)

@@ -54,7 +54,7 @@ def hidden_model(network: AutoencoderNetwork, activation: str, activations: Tens
     n_inputs = activations.shape[-1]
     variance = float(activations.var(0, correction=0).mean())
     mean = torch.zeros(n_inputs, dtype=torch.float64)
-    return Model(network, hidden_loss(activation), mean, 1.0, baseline=variance or 1.0)
+    return Model(network, mean, 1.0, hidden_loss(activation), baseline=variance or 1.0)
 
 
 @torch.no_grad()

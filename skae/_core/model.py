@@ -49,14 +49,27 @@ def unpacked(stored: dict[str, bytes]) -> dict[str, object]:
     return state
 
 
+@dataclass
 class NetworkInUnits(Generic[AnyNetwork]):
-    """A network together with the mean and the scale of its rows, in any precision asked for."""
+    """A network together with the units of its rows, in any precision asked for.
+
+    Attributes
+    ----------
+    network : Network
+        Works on z = (x - mean) / scale.
+    mean : Tensor of shape (n_features,), float64
+    scale : float
+        Root mean square of X - mean over all entries: one number, so that features keep their
+        relative sizes as they do under PCA, and shifting or scaling X changes nothing.
+    """
 
     network: AnyNetwork
     mean: Tensor
     scale: float
-    _networks: dict[torch.dtype, AnyNetwork]
-    _means: dict[tuple[torch.device, torch.dtype], Tensor]
+    _networks: dict[torch.dtype, AnyNetwork] = field(init=False, repr=False, default_factory=dict)
+    _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(
+        init=False, repr=False, default_factory=dict
+    )
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         # A copy, unlike a pickle, stays on its device.
@@ -108,17 +121,11 @@ class NetworkInUnits(Generic[AnyNetwork]):
 
 @dataclass
 class Model(NetworkInUnits[AutoencoderNetwork]):
-    """Network, loss and units.
+    """An autoencoder's network, loss and units.
 
     Attributes
     ----------
-    network : AutoencoderNetwork
-        Works on z = (x - mean) / scale.
     loss : ReconstructionLoss
-    mean : Tensor of shape (n_features,), float64
-    scale : float
-        Root mean square of X - mean over all entries: one number, so that features keep their
-        relative sizes as they do under PCA, and shifting or scaling X changes nothing.
     baseline : float
         Loss of predicting the mean; losses are reported relative to it.
     code_unit : float
@@ -127,15 +134,10 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         Mean total of a row, of which a loss of shares reconstructs the parts.
     """
 
-    network: AutoencoderNetwork
     loss: ReconstructionLoss
-    mean: Tensor
-    scale: float
     baseline: float = 1.0
     code_unit: float = 1.0
     total: float = 1.0
-    _networks: dict[torch.dtype, AutoencoderNetwork] = field(default_factory=dict, repr=False)
-    _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
 
     def response(self, output: Tensor) -> Tensor:
         """Output to reconstruction, in the units of the loss; shares are those of a mean row."""

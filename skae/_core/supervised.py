@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -88,22 +87,8 @@ def squared_losses(output: Tensor, target: Tensor) -> Tensor:
     return (output - target).square().mean(-1)
 
 
-@dataclass
 class Predictor(NetworkInUnits[EncoderWithHead]):
-    """A trained network with the units of its rows.
-
-    Attributes
-    ----------
-    network : EncoderWithHead
-    mean : Tensor of shape (n_features,), float64
-    scale : float
-    """
-
-    network: EncoderWithHead
-    mean: Tensor
-    scale: float
-    _networks: dict[torch.dtype, EncoderWithHead] = field(default_factory=dict, repr=False)
-    _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
+    """A trained encoder with its head, in the units of their rows."""
 
     @classmethod
     def of(cls, network: EncoderWithHead, model: Model) -> Predictor:

@@ -45,7 +45,7 @@ def random_model(*, tied=False, shortcut=True, hidden=(8,), seed=0) -> Model:
         network.encoder.set_linear_path(axes, None)
         network.decoder.set_linear_path(axes.T.contiguous(), randn(D, seed=9))
         network.decoder.scale = 0.3
-    return Model(network.eval(), LOSSES["squared_error"], torch.zeros(D).double(), 1.0)
+    return Model(network.eval(), torch.zeros(D).double(), 1.0, LOSSES["squared_error"])
 
 
 def linear_model(*, tied: bool) -> Model:

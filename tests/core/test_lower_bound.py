@@ -84,7 +84,7 @@ def test_likeliest_noise_is_at_the_minimum():
 def linear_model(n_features: int, n_components: int) -> tuple[Model, VariationalNetwork]:
     architecture = VariationalArchitecture(n_features, n_components, ())
     network = build_network(architecture, generator=torch.Generator().manual_seed(0)).double()
-    model = Model(network, LOSSES["squared_error"], torch.zeros(n_features), 1.0)
+    model = Model(network, torch.zeros(n_features), 1.0, LOSSES["squared_error"])
     return model, network
 
 

@@ -43,7 +43,7 @@ def build(
         )
         network.decoder.scale = 0.3
     mean = torch.full((N_FEATURES,), 0.5, dtype=torch.float64)
-    model = Model(network, LOSSES[loss], mean, scale=0.25, baseline=0.7)
+    model = Model(network, mean, 0.25, LOSSES[loss], baseline=0.7)
     batch = randn(*(() if n_models is None else (n_models,)), N_ROWS, N_FEATURES, seed=60)
     return model, FlatParameters(network.parameters()), batch.clamp(-1.9, 1.9)
 

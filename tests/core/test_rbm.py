@@ -27,7 +27,7 @@ def phase_of(n_visible, n_hidden, *, loss="squared_error", code_activation="logi
     (shallow,) = shallow_networks(network)
     shallow.set_generator(generator)
     mean = torch.linspace(0.2, 0.7, n_visible, dtype=torch.float64)
-    return Model(shallow, LOSSES[loss], mean, 0.4)
+    return Model(shallow, mean, 0.4, LOSSES[loss])
 
 
 def states(n: int) -> torch.Tensor:
