@@ -15,21 +15,8 @@ PACKAGE = Path(skae.__file__).parent
 CORE_MODULES = sorted(
     f"skae._core.{path.stem}".removesuffix(".__init__") for path in (PACKAGE / "_core").glob("*.py")
 )
-SHARED = {
-    "_base",
-    "_callbacks",
-    "_docs",
-    "_generation",
-    "_hamming",
-    "_runs",
-    "_sparse_input",
-    "_preparation",
-    "_validation",
-    "metrics",
-}
-
-# What stands on top of the methods; the default autoencoder is one of them.
-ABOVE = {"_supervised"}
+# What stands on top of the methods: it may import them.
+ABOVE = {"__init__", "_estimators", "_supervised"}
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -45,13 +32,11 @@ def imported_modules(path: Path) -> set[str]:
     return {name for name in names if name.split(".")[0] == "skae"}
 
 
-def variants() -> list[str]:
-    """Files that hold one method each: those that use the base but nobody's helper."""
-    return sorted(
-        path.stem
-        for path in PACKAGE.glob("_*.py")
-        if path.stem not in SHARED | ABOVE | {"__init__"} and "skae._base" in imported_modules(path)
-    )
+BELOW = {path.stem for path in PACKAGE.glob("*.py")} - ABOVE
+# Files that hold one method each: those that use the base.
+VARIANTS = sorted(
+    name for name in BELOW if "skae._base" in imported_modules(PACKAGE / f"{name}.py")
+)
 
 
 def test_core_does_not_import_scikit_learn_or_scipy():
@@ -91,17 +76,10 @@ def test_core_does_not_import_the_rest_of_the_package():
 
 
 def test_there_is_a_variant():
-    assert "_autoencoder" in variants()
+    assert "_autoencoder" in VARIANTS
 
 
-@pytest.mark.parametrize("shared", sorted(SHARED))
-def test_shared_files_do_not_import_variants(shared):
-    path = PACKAGE / f"{shared}.py"
-    found = imported_modules(path) if path.exists() else set()
-    assert not {f"skae.{variant}" for variant in variants()} & found
-
-
-@pytest.mark.parametrize("variant", variants())
-def test_variants_do_not_import_each_other(variant):
-    others = {f"skae.{other}" for other in variants() if other != variant}
-    assert not others & imported_modules(PACKAGE / f"{variant}.py")
+@pytest.mark.parametrize("name", sorted(BELOW))
+def test_no_file_below_imports_a_variant(name):
+    variants = {f"skae.{variant}" for variant in VARIANTS}
+    assert not variants & imported_modules(PACKAGE / f"{name}.py")
