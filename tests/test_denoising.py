@@ -64,10 +64,13 @@ def test_scores_of_rows_whose_squares_vanish(iris, scale, dtype):
 
 
 def test_it_starts_at_pca_as_a_denoiser_and_gets_no_worse(held_out_split):
-    X, _ = held_out_split("breast_cancer")
+    X, fresh = held_out_split("breast_cancer")
     model = DenoisingAutoencoder(8, max_iter=20, random_state=0).fit(X)
-    assert max(model.validation_scores_) >= model.validation_scores_[0]
-    assert 1 - model.best_loss_ == pytest.approx(model.validation_scores_[model.best_iter_])
+    assert model.validation_scores_[model.best_iter_] >= model.validation_scores_[0]
+    start = model.set_params(max_iter=1, learning_rate_init=1e-12).fit(X)
+    assert start.best_iter_ == 0
+    pca = PCA(8).fit(X)
+    assert start.denoise(fresh) == pytest.approx(pca.inverse_transform(pca.transform(fresh)))
 
 
 def test_a_code_as_wide_as_the_data_learns_to_denoise(held_out_split, rng):
@@ -132,7 +135,7 @@ def test_a_missing_entry_is_taken_for_the_mean(imputer, with_holes):
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "log_loss"])
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_what_would_stand_in_a_hole_has_no_influence(digits, loss, dropout):
+def test_it_learns_from_what_is_there(digits, loss, dropout):
     """The loss of holes is left out, by the written-out gradient and by autograd alike."""
     X = digits[:400, 10:30] / 16
     X = np.where(np.random.default_rng(0).random(X.shape) < 0.3, np.nan, X)
@@ -242,12 +245,10 @@ def test_samples_have_the_distribution_of_the_loss(loss, rng):
     model = DenoisingAutoencoder(
         2, loss=loss, noise_level=0.5, hidden_layer_sizes=(16,), max_iter=20, random_state=0
     ).fit(X)
-    rows = model.sample(200, n_steps=20, random_state=0).astype(float)
-    assert rows == pytest.approx(np.round(rows), abs=1e-4)
-    assert rows.min() > -1e-4
+    rows = model.sample(200, n_steps=20, random_state=0)
     assert rows.mean() == pytest.approx(X.mean(), rel=0.5)
     if loss == "log_loss":
-        assert set(np.round(rows).ravel()) == {0.0, 1.0}
+        assert set(rows.ravel()) == {0.0, 1.0}
 
 
 def test_a_masked_entry_at_the_mean_is_drawn_anew(rng):

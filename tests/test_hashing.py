@@ -185,7 +185,7 @@ def test_kneighbors_of_the_training_rows_leaves_each_out(model):
     assert (np.diff(distances, axis=1) >= 0).all()
 
 
-def test_neighbours_are_alike(held_out_split):
+def test_neighbours_are_alike():
     X, y = load_digits(return_X_y=True)
     fitted = fast(32, max_iter=40).fit(X[:1400])
     neighbours = fitted.kneighbors(X[1400:], 10, return_distance=False)
@@ -315,7 +315,7 @@ def test_in_a_pipeline_with_sparse_x():
     assert pipeline.fit_transform(csr_array(X)).shape == (400, 8)
 
 
-def test_bits_under_a_classifier(digits):
+def test_bits_under_a_classifier():
     X, y = load_digits(return_X_y=True)
     few = np.where(np.arange(len(y)) % 9 == 0, y, -1)
     bits = fast(32, hidden_layer_sizes=(64,), max_iter=40)

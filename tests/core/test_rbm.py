@@ -76,7 +76,7 @@ def test_hidden_draws_have_their_mean(machine):
         assert set(drawn.unique().tolist()) == {0.0, 1.0} or is_normal
 
 
-def test_contrastive_divergence_raises_the_likelihood(rng):
+def test_contrastive_divergence_raises_the_likelihood():
     """The exact one, by the sum over all states. CD-1 is biased, so not to the best possible."""
     X = states(4)[[0, 0, 3, 3, 12, 15, 15, 15]].repeat(40, 1)
     phase = phase_of(4, 6)
