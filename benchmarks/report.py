@@ -167,9 +167,7 @@ def speed_section(content: Content) -> str:
 def mnist30_section(content: Content) -> str:
     """Show the deep autoencoder against the published figure."""
     row, settings = content["rows"][0], content["settings"]
-    shown = ", ".join(
-        f"{name}={value!r}" for name, value in settings.items() if name not in ("seeds",)
-    )
+    shown = ", ".join(f"{name}={value!r}" for name, value in settings.items() if name != "seeds")
     table = _table(
         ["model", "test error", "train error", "seconds", "epochs"],
         [
@@ -184,108 +182,100 @@ def mnist30_section(content: Content) -> str:
     )
 
 
-def _parts(content: Content, columns: dict[str, dict[str, str]]) -> dict[str, str]:
-    """Lay out the rows of each part; `columns` maps a part to its keys and their titles."""
-    return {
-        part: _table(
-            list(titles.values()),
-            [[row.get(key) for key in titles] for row in content["rows"] if row["part"] == part],
-        )
-        for part, titles in columns.items()
-    }
+def _part(content: Content, part: str, fields: dict[str, str]) -> str:
+    """Lay out the rows of one part, a column a field."""
+    rows = [row for row in content["rows"] if row["part"] == part]
+    table = [[row[field] for field in fields] for row in rows]
+    return _table(list(fields.values()), table) if rows else ""
 
 
 def sparse_section(content: Content) -> str:
     """Show what zeros cost, whether rates are reached, and what a top-k code is good for."""
-    tables = _parts(
-        content,
-        {
-            "l1": {
-                "set": "set",
-                "hidden": "hidden layers",
-                "units": "units",
-                "alpha": "alpha",
-                "zeros": "share of zeros",
-                "error": "error (1 - R2)",
-                "over_dense": "over dense",
-                "seconds": "seconds",
-            },
-            "kl": {
-                "rate": "target",
-                "mean_activity": "mean activity",
-                "least_active": "least active unit",
-                "most_active": "most active unit",
-                "error": "error (1 - R2)",
-            },
-            "topk": {
-                "epochs": "epochs",
-                "error": "error (1 - R2)",
-                "fewest_non_zeros": "fewest non-zeros",
-                "most_non_zeros": "most non-zeros",
-                "dead_percent": "dead units, %",
-                "seconds": "seconds",
-            },
-            "topk, logistic regression": {
-                "features": "features",
-                "test_error": "test error, %",
-                "published": "published",
-                "seconds": "seconds",
-            },
-        },
-    )
-    return (
-        'Under "l1", on held-out rows; "over dense" is the error over that of the same network '
-        "with `alpha=0`. Aim: at least 80 % zeros at no more than 1.5.\n\n"
-        f"{tables['l1']}\n\n"
-        'Under "kl", 100 logistic units on digits, held-out rows. Aim: within 20 % of the target.'
-        f"\n\n{tables['kl']}\n\n"
-        "Top-25 of 1000 units on MNIST. Aims: exactly 25 non-zeros, under 5 % dead units.\n\n"
-        f"{tables['topk']}\n\n"
-        "Logistic regression on that code and on the pixels (published: Makhzani & Frey 2014).\n\n"
-        f"{tables['topk, logistic regression']}"
+    zeros = {
+        "set": "set",
+        "hidden": "hidden layers",
+        "units": "units",
+        "alpha": "alpha",
+        "zeros": "share of zeros",
+        "error": "error (1 - R2)",
+        "over_dense": "over dense",
+        "seconds": "seconds",
+    }
+    rates = {
+        "rate": "target",
+        "mean_activity": "mean activity",
+        "least_active": "least active unit",
+        "most_active": "most active unit",
+        "error": "error (1 - R2)",
+    }
+    largest = {
+        "epochs": "epochs",
+        "error": "error (1 - R2)",
+        "fewest_non_zeros": "fewest non-zeros",
+        "most_non_zeros": "most non-zeros",
+        "dead_percent": "dead units, %",
+        "seconds": "seconds",
+    }
+    classified = {
+        "features": "features",
+        "test_error": "test error, %",
+        "published": "published",
+        "seconds": "seconds",
+    }
+    return "\n\n".join(
+        [
+            'Under "l1", on held-out rows; "over dense" is the error over that of the same network '
+            "with `alpha=0`. Aim: at least 80 % zeros at no more than 1.5.",
+            _part(content, "l1", zeros),
+            'Under "kl", 100 logistic units on digits, held-out rows. Aim: within 20 % of the '
+            "target.",
+            _part(content, "kl", rates),
+            "Top-25 of 1000 units on MNIST. Aims: exactly 25 non-zeros, under 5 % dead units.",
+            _part(content, "topk", largest),
+            "Logistic regression on that code and on the pixels (published: Makhzani & Frey 2014).",
+            _part(content, "topk, logistic regression", classified),
+        ]
     )
 
 
 def denoising_section(content: Content) -> str:
     """Show cleaning, imputation and the score of known densities."""
-    tables = _parts(
-        content,
-        {
-            "cleaning": {
-                "noise": "noise",
-                "level": "level",
-                "denoising": "`DenoisingAutoencoder`",
-                "plain": "`Autoencoder`",
-                "pca": "PCA",
-                "as_it_is": "as it is",
-            },
-            "imputation": {
-                "set": "set",
-                "features": "features",
-                "denoising": "`impute`",
-                "iterative": "`IterativeImputer`",
-                "simple": "`SimpleImputer`",
-                "denoising_seconds": "seconds",
-                "iterative_seconds": "`IterativeImputer`, seconds",
-            },
-            "score function": {
-                "seed": "seed",
-                "one_gaussian": "one Gaussian",
-                "two_gaussians": "two Gaussians",
-            },
-        },
-    )
-    return (
-        "Corrupted held-out digits, cleaned by codes of 32: squared error over the variance, mean "
-        "of the seeds. Each denoiser is trained with the noise that it meets.\n\n"
-        f"{tables['cleaning']}\n\n"
-        "30 % of entries missing in training and in fresh rows, features standardised: root mean "
-        "squared error on the missing entries of fresh rows, and seconds of fit and filling, torch "
-        f"threads: {content['environment']['torch_threads']}. Aim: "
-        "`IterativeImputer`'s error or near it in less time.\n\n"
-        f"{tables['imputation']}\n\n"
-        "Cosine between `score_function` and the exact gradient of log p on fresh rows. Aim: above "
-        f"0.95.\n\n{tables['score function']}"
+    cleaning = {
+        "noise": "noise",
+        "level": "level",
+        "denoising": "`DenoisingAutoencoder`",
+        "plain": "`Autoencoder`",
+        "pca": "PCA",
+        "as_it_is": "as it is",
+    }
+    imputation = {
+        "set": "set",
+        "features": "features",
+        "denoising": "`impute`",
+        "iterative": "`IterativeImputer`",
+        "simple": "`SimpleImputer`",
+        "denoising_seconds": "seconds",
+        "iterative_seconds": "`IterativeImputer`, seconds",
+    }
+    scores = {
+        "seed": "seed",
+        "one_gaussian": "one Gaussian",
+        "two_gaussians": "two Gaussians",
+    }
+    return "\n\n".join(
+        [
+            "Corrupted held-out digits, cleaned by codes of 32: squared error over the variance, "
+            "mean of the seeds. Each denoiser is trained with the noise that it meets.",
+            _part(content, "cleaning", cleaning),
+            "30 % of entries missing in training and in fresh rows, features standardised: root "
+            "mean squared error on the missing entries of fresh rows, and seconds of fit and "
+            f"filling, torch threads: {content['environment']['torch_threads']}. Aim: "
+            "`IterativeImputer`'s error or near it in less time.",
+            _part(content, "imputation", imputation),
+            "Cosine between `score_function` and the exact gradient of log p on fresh rows. Aim: "
+            "above 0.95.",
+            _part(content, "score function", scores),
+        ]
     )
 
 
@@ -440,13 +430,6 @@ def labels_section(content: Content) -> str:
         "pre-trained saves against the better of the two from random weights: "
         f"{saved}.\n\n{table}"
     )
-
-
-def _part(content: Content, part: str, fields: dict[str, str]) -> str:
-    """Lay out the rows of one part, a column a field."""
-    rows = [row for row in content["rows"] if row["part"] == part]
-    table = [[row[field] for field in fields] for row in rows]
-    return _table(list(fields.values()), table) if rows else ""
 
 
 def conv_section(content: Content) -> str:
@@ -683,13 +666,12 @@ def tsne_section(content: Content) -> str:
         f"At most {settings['most_fitted']} rows fitted, {settings['most_drawn']} of them drawn; "
         "means over seeds. A seed draws other rows, so compare methods of equally many seeds. "
         "Trustworthiness, continuity and neighbours kept: against the raw rows.",
+        _recipe_against_pca(means),
+        "![t-SNE maps of MNIST](images/maps.png)",
+        "![Accuracy of the maps against the size of the code](images/accuracy_against_size.png)",
+        "### Cost",
+        _map_costs(means),
     ]
-    parts.append(_recipe_against_pca(means))
-    parts.append(
-        "![t-SNE maps of MNIST](images/maps.png)\n\n"
-        "![Accuracy of the maps against the size of the code](images/accuracy_against_size.png)"
-    )
-    parts += ["### Cost", _map_costs(means)]
     for name in dict.fromkeys(name for name, _, _ in means):
         lines = [
             [method, k, row["seeds"], *(row.get(field) for field in MAP_FIELDS), row["error"]]
