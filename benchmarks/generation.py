@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 from sklearn.decomposition import PCA
@@ -45,9 +45,6 @@ def draw(
     seed: int,
 ) -> None:
     """Draw four panels."""
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     n = _COLUMNS * _ROWS
     ways = []
     for i in range(_ROWS):
@@ -65,14 +62,14 @@ def draw(
         "VariationalAutoencoder(2): its code": tiled(plane.inverse_transform(codes), _GRID),
     }
     shares = {"width_ratios": [1.0, 1.0, 1.0, 0.62]}
-    figure, axes = plt.subplots(1, 4, figsize=(14, 3.0), layout="constrained", gridspec_kw=shares)
+    figure = Figure(figsize=(14, 3.0), layout="constrained")
+    axes = figure.subplots(1, 4, gridspec_kw=shares)
     for axis, (title, picture) in zip(axes, panels.items(), strict=True):
         axis.imshow(picture, cmap="gray_r", vmin=0, vmax=16, interpolation="nearest")
         axis.set_title(title, fontsize=9)
         axis.set_axis_off()
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=110)
-    plt.close(figure)
 
 
 def main() -> None:

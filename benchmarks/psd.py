@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.decomposition import MiniBatchDictionaryLearning, sparse_encode
 from sklearn.feature_extraction.image import extract_patches_2d
 
@@ -57,12 +58,8 @@ def dictionary_learning(
 
 def draw(dictionaries: dict[str, np.ndarray]) -> None:
     """Save the atoms side by side, those of the largest share of the picture first."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, len(dictionaries), figsize=(5 * len(dictionaries), 5.3))
+    figure = Figure(figsize=(5 * len(dictionaries), 5.3))
+    axes = figure.subplots(1, len(dictionaries))
     for axis, (title, atoms) in zip(axes, dictionaries.items(), strict=True):
         side = int(np.ceil(np.sqrt(len(atoms))))
         height, width = PATCH

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.model_selection import GridSearchCV, KFold
 
 from benchmarks import record
@@ -37,10 +37,8 @@ SCORERS = {
 
 def draw(rows: list[dict[str, object]], n_units: int) -> None:
     """Draw one curve a score, its best alpha marked."""
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, len(SCORERS), figsize=(13, 3.2), layout="constrained")
+    figure = Figure(figsize=(13, 3.2), layout="constrained")
+    axes = figure.subplots(1, len(SCORERS))
     positions = np.arange(len(ALPHAS))
     for axis, name in zip(axes, SCORERS, strict=True):
         means = np.array([row[name] for row in rows])
@@ -57,7 +55,6 @@ def draw(rows: list[dict[str, object]], n_units: int) -> None:
     figure.suptitle(f"SparseAutoencoder({n_units}) on digits: which score chooses which penalty")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=110)
-    plt.close(figure)
 
 
 def main() -> None:
