@@ -17,7 +17,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -366,13 +366,7 @@ def main() -> None:
         if problem.size not in arguments.sizes:
             continue
         if arguments.quick:
-            problem = Problem(
-                problem.size,
-                problem.widths,
-                problem.batch_size,
-                problem.n_steps // 10,
-                problem.one_thread,
-            )
+            problem = replace(problem, n_steps=problem.n_steps // 10)
         n_threads = 1 if problem.one_thread else all_threads
         with threads(n_threads):
             measured = measure(problem, n_rounds)
