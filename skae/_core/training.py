@@ -47,8 +47,6 @@ class History:
         Mean of each term of the objective over the batches of an epoch.
     validation : list of float
         Mean held-out loss, at the start and after each epoch.
-    start_rows, best_rows : Tensor or None
-        Loss of each held-out row at the start and at the best epoch.
     best_epoch : int
         Epoch whose parameters were kept; 0 is the start.
     stopped_by : {"max_epochs", "patience", "callback", "interrupt", "divergence"}
@@ -56,8 +54,6 @@ class History:
 
     terms: dict[str, list[float]] = field(default_factory=dict)
     validation: list[float] = field(default_factory=list)
-    start_rows: Tensor | None = None
-    best_rows: Tensor | None = None
     best_epoch: int = 0
     stopped_by: str = "max_epochs"
 
@@ -70,12 +66,6 @@ class History:
     def was_cancelled(self) -> bool:
         """Whether somebody asked for the end: nothing is to be trained after it."""
         return self.stopped_by in ("callback", "interrupt")
-
-    def beats_start(self, unit: float | None = None) -> bool:
-        """Whether the best epoch is better than the start beyond doubt."""
-        assert self.best_rows is not None
-        assert self.start_rows is not None
-        return is_clearly_better(self.best_rows, self.start_rows, unit)
 
     @property
     def losses(self) -> list[float]:
@@ -158,13 +148,11 @@ def train(
     history = History()
     start = parameters.values.clone()
     best = start.clone()
-    if judge is not None:
-        history.start_rows = history.best_rows = judge()
-        history.validation.append(float(history.start_rows.mean()))
     lowest, lowest_trained, since_lowest = math.inf, math.inf, 0
-    if history.validation:
-        lowest = history.validation[0]
-    first_loss = 1.0
+    if judge is not None:
+        start_rows = best_rows = judge()
+        lowest = float(start_rows.mean())
+        history.validation.append(lowest)
     # Where a divergence goes back to without a judge.
     safe, safe_epoch, lowest_mean = start, 0, math.inf
     # The rate of the last step is 0, so a single one counts as the first of two.
@@ -209,7 +197,7 @@ def train(
                 loss = float(rows.mean())
                 history.validation.append(loss)
                 if loss < lowest:
-                    lowest, history.best_epoch, history.best_rows = loss, epoch, rows
+                    lowest, best_rows, history.best_epoch = loss, rows, epoch
                     best.copy_(parameters.values)
                 # The start does not count here: training may first rise above PCA, then fall.
                 unit = lowest_trained if settings.loss_unit is None else settings.loss_unit
@@ -225,7 +213,8 @@ def train(
                 break
     except KeyboardInterrupt:
         history.stopped_by = "interrupt"
-    if must_beat_start and history.best_epoch and not history.beats_start(settings.loss_unit):
+    left_start = must_beat_start and history.best_epoch > 0
+    if left_start and not is_clearly_better(best_rows, start_rows, settings.loss_unit):
         history.best_epoch, best = 0, start
     parameters.values.copy_(best)
     return history
