@@ -38,9 +38,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "logistic": torch.sigmoid,
 }
 
-# With these, a code scales with the data, so it can be in the units of X.
-SCALES_WITH_DATA = frozenset({"identity", "relu"})
-
 # Variance of the weights, times the number of inputs, that keeps a signal's variance through a
 # layer: 2 where half of the signal is cut off (He et al. 2015), 1 elsewhere (LeCun et al. 1998).
 GAIN = {"relu": 2.0, "gelu": 2.0, "silu": 2.0}
@@ -222,8 +219,8 @@ class AutoencoderNetwork(Network):
 
     @property
     def code_scales_with_data(self) -> bool:
-        """Whether the code can be in the units of X."""
-        return self.code_activation in SCALES_WITH_DATA
+        """Whether the code grows as the data does, so that it can be in the units of X."""
+        return self.code_activation in ("identity", "relu")
 
     @property
     def perceptrons(self) -> list[Perceptron]:
