@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from skae._core.networks import (
     ACTIVATIONS,
-    GAIN,
     Architecture,
     AutoencoderNetwork,
     Dense,
@@ -162,7 +161,7 @@ class ConvolutionalNetwork(AutoencoderNetwork):
         channels = [architecture.image_shape[0], *architecture.channels]
         n_products = super().n_products()
         for (n_in, n_out), (larger, smaller) in zip(
-            pairwise(channels), pairwise(architecture.sizes()), strict=True
+            pairwise(channels), pairwise(architecture.image_sizes()), strict=True
         ):
             # On the way up, four taps for each pixel of the larger image.
             n_products += n_in * n_out * (_TAPS * math.prod(smaller) + 4 * math.prod(larger))
@@ -183,7 +182,7 @@ class ConvolutionalArchitecture(Architecture):
     image_shape: tuple[int, int, int] = (1, 1, 1)
     channels: tuple[int, ...] = ()
 
-    def sizes(self) -> list[Size]:
+    def image_sizes(self) -> list[Size]:
         """Height and width of the image, and after each convolution."""
         sizes = [self.image_shape[1:]]
         for _ in self.channels:
@@ -191,34 +190,33 @@ class ConvolutionalArchitecture(Architecture):
             sizes.append(((height + 1) // 2, (width + 1) // 2))
         return sizes
 
+    @property
+    def sizes(self) -> list[int]:
+        return [self.channels[-1] * math.prod(self.image_sizes()[-1]), *super().sizes[1:]]
+
     def n_weights(self) -> int:
-        dense = [self.channels[-1] * math.prod(self.sizes()[-1]), *self.hidden_layer_sizes]
-        layers = pairwise([*dense, self.n_components])
         kernels = pairwise([self.image_shape[0], *self.channels])
-        n_weights = sum(n_in * n_out for n_in, n_out in layers)
-        return 2 * (n_weights + _TAPS * sum(n_in * n_out for n_in, n_out in kernels))
+        return super().n_weights() + 2 * _TAPS * sum(n_in * n_out for n_in, n_out in kernels)
 
     def widest(self) -> int:
-        images = zip(self.channels, self.sizes()[1:], strict=True)
-        return max(super().widest(), *(n * math.prod(size) for n, size in images))
+        images = zip(self.channels, self.image_sizes()[1:], strict=True)
+        return max(self.n_features, super().widest(), *(n * math.prod(s) for n, s in images))
 
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
-        gain = GAIN.get(self.activation, 1.0)
-        channels, sizes = [self.image_shape[0], *self.channels], self.sizes()
-        smallest = (channels[-1], *sizes[-1])
-        dense = [math.prod(smallest), *self.hidden_layer_sizes, self.n_components]
+        channels, images = [self.image_shape[0], *self.channels], self.image_sizes()
+        smallest = (channels[-1], *images[-1])
 
         def kernels(n_in: int, n_out: int) -> tuple[Tensor, Tensor]:
-            dense = weights.dense(_TAPS * n_in, n_out, gain)
+            dense = weights.dense(_TAPS * n_in, n_out, self.gain)
             return dense.weight, dense.bias
 
         down = [Convolution(*kernels(*pair)) for pair in pairwise(channels)]
-        encoder_layers = weights.chain(dense, gain)
+        encoder_layers = weights.chain(self.sizes, self.gain)
         # Of the decoder it is the last convolution that starts at 0, if anything does.
-        decoder_layers = replace(weights, start_at_zero=False).chain(dense[::-1], gain)
+        decoder_layers = replace(weights, start_at_zero=False).chain(self.sizes[::-1], self.gain)
         up = [
             ResizeConvolution(*kernels(*pair), size)
-            for pair, size in zip(pairwise(channels[::-1]), sizes[-2::-1], strict=True)
+            for pair, size in zip(pairwise(channels[::-1]), images[-2::-1], strict=True)
         ]
         encoder = ConvolutionalEncoder(
             encoder_layers, down, self.image_shape, self.activation, self.dropout

@@ -38,10 +38,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "logistic": torch.sigmoid,
 }
 
-# Variance of the weights, times the number of inputs, that keeps a signal's variance through a
-# layer: 2 where half of the signal is cut off (He et al. 2015), 1 elsewhere (LeCun et al. 1998).
-GAIN = {"relu": 2.0, "gelu": 2.0, "silu": 2.0}
-
 
 class Dense(nn.Module):
     """``x W + b``, or ``x W^T + b`` where `transposed` (a tied decoder layer).
@@ -302,8 +298,8 @@ class VariationalNetwork(AutoencoderNetwork):
 class Architecture:
     """All that fixes the shape of a network, apart from the data.
 
-    A network of another kind is a subclass that overrides `halves` or `join`, and `n_weights` and
-    `widest` where they differ.
+    A network of another kind is a subclass that overrides `halves` or `join`, and `sizes`,
+    `n_weights` and `widest` where they differ.
     """
 
     n_features: int
@@ -315,28 +311,38 @@ class Architecture:
     dropout: float = 0.0
     n_active: int | None = None
 
+    @property
+    def sizes(self) -> list[int]:
+        """Widths of the encoder's dense layers, from their input to the code."""
+        return [self.n_features, *self.hidden_layer_sizes, self.n_components]
+
+    @property
+    def gain(self) -> float:
+        """Variance of the weights, times the number of inputs, that keeps a signal's variance.
+
+        2 where half of the signal is cut off (He et al. 2015), 1 elsewhere (LeCun et al. 1998).
+        """
+        return 2.0 if self.activation in ("relu", "gelu", "silu") else 1.0
+
     def n_weights(self) -> int:
         """Return the number of weights of encoder and decoder, biases left out."""
-        sizes = [self.n_features, *self.hidden_layer_sizes, self.n_components]
-        n_weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
+        n_weights = sum(n_in * n_out for n_in, n_out in pairwise(self.sizes))
         return n_weights if self.tied_weights else 2 * n_weights
 
     def widest(self) -> int:
         """Return the most numbers that a layer makes of a row."""
-        return max(self.n_features, *self.hidden_layer_sizes, self.n_components)
+        return max(self.sizes)
 
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
         """Make encoder and decoder."""
-        sizes = [self.n_features, *self.hidden_layer_sizes, self.n_components]
-        gain = GAIN.get(self.activation, 1.0)
-        encoder_layers = weights.chain(sizes, gain)
+        encoder_layers = weights.chain(self.sizes, self.gain)
         if self.tied_weights:
             decoder_layers = [
                 Dense(layer.weight, weights.bias(n_out), transposed=True)
-                for layer, n_out in zip(encoder_layers[::-1], sizes[-2::-1], strict=True)
+                for layer, n_out in zip(encoder_layers[::-1], self.sizes[-2::-1], strict=True)
             ]
         else:
-            decoder_layers = weights.chain(sizes[::-1], gain)
+            decoder_layers = weights.chain(self.sizes[::-1], self.gain)
         return (
             Perceptron(encoder_layers, self.activation, self.dropout),
             Perceptron(decoder_layers, self.activation, self.dropout),
@@ -356,7 +362,7 @@ class VariationalArchitecture(Architecture):
     def join(
         self, encoder: Perceptron, decoder: Perceptron, weights: Weights
     ) -> VariationalNetwork:
-        spread = weights.dense([self.n_features, *self.hidden_layer_sizes][-1], self.n_components)
+        spread = weights.dense(*self.sizes[-2:])
         with torch.no_grad():
             spread.weight.zero_()  # every row starts with the same variances
         return VariationalNetwork(encoder, decoder, Perceptron([spread], "identity"))

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skae._core.networks import (
-    GAIN,
     Architecture,
     AutoencoderNetwork,
     Dense,
@@ -129,8 +128,7 @@ class PredictiveArchitecture(Architecture):
         return super().n_weights() // 2 + self.n_components * self.n_features
 
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
-        sizes = [self.n_features, *self.hidden_layer_sizes, self.n_components]
-        layers = weights.chain(sizes, GAIN.get(self.activation, 1.0))
+        layers = weights.chain(self.sizes, self.gain)
         encoder = Perceptron(layers, self.activation, self.dropout)
         atoms = weights.dense(self.n_components, self.n_features)
         return encoder, Perceptron([UnitAtoms(atoms.weight, atoms.bias)], "identity")
