@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from skae._core.sparse_rows import SparseRows, rows_at_a_time
+from skae._core.chunks import rows_at_a_time
+from skae._core.sparse_rows import SparseRows
 
 
 def example(default: float = 0.0) -> tuple[SparseRows, torch.Tensor]:
