@@ -445,6 +445,6 @@ def test_the_noise_is_that_of_all_held_out_rows(factor_model, monkeypatch):
     """However many of them are encoded at a time."""
     X = factor_model[0]
     whole = fit(X, 3, shortcut=None)
-    monkeypatch.setattr("skae._core.held_out._CHUNK", 7)
+    monkeypatch.setattr("skae._core.held_out._ROWS_AT_A_TIME", 7)
     parts = fit(X, 3, shortcut=None)
     assert parts.noise_variance_ == pytest.approx(whole.noise_variance_, rel=0.1)

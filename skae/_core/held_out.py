@@ -20,7 +20,7 @@ LEAST_GAIN = 0.01
 # the gain still be one. On heavy tails, of the gains that only the second rule took for one, 10 of
 # 25 were none on fresh rows at 0, 3 of 12 at 1, none of 6 at 2.
 OUTLASTED = 2.0
-_CHUNK = 4096
+_ROWS_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Judge:
         self.measure = measure
         self.conclude = conclude
         self.data = data
-        n_rows = rows_at_a_time(_CHUNK, max(widest, math.prod(data.shape[1:])))
+        n_rows = rows_at_a_time(_ROWS_AT_A_TIME, max(widest, math.prod(data.shape[1:])))
         self.chunks = division.held_out.to(data.device).split(n_rows, dim=-1)
         self.counted = division.counted.to(data.device)
         self.copies: Tensor | None = None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skae._core.networks import ACTIVATIONS, AutoencoderNetwork
 
-_CHUNK_ENTRIES = 2**24  # entries of the Jacobians that are held at a time
+_JACOBIAN_ENTRIES = 2**24  # entries of the Jacobians that are held at a time
 
 
 def _gelu_slope(x: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ def contraction(
     smaller = min(n_components, n_features)
     if n_probes is not None and n_probes >= smaller:
         n_probes = None
-    n_rows = max(1, _CHUNK_ENTRIES // (widest * (n_probes or smaller)))
+    n_rows = max(1, _JACOBIAN_ENTRIES // (widest * (n_probes or smaller)))
     total = z.new_zeros(())
     for chunk in z.split(n_rows, -2):
         squares = _squared_norms(EncoderChain(network, chunk), n_features, n_probes, generator)

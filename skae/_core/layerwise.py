@@ -11,7 +11,7 @@ from skae._core.model import Model
 from skae._core.networks import ACTIVATIONS, AutoencoderNetwork, Perceptron
 from skae._core.objectives import BACKWARD
 
-_CHUNK = 8192
+_ROWS_AT_A_TIME = 8192
 
 
 def shallow_networks(network: AutoencoderNetwork) -> list[AutoencoderNetwork]:
@@ -61,4 +61,4 @@ def hidden_model(network: AutoencoderNetwork, activation: str, activations: Tens
 def layer_output(network: AutoencoderNetwork, inputs: Tensor) -> Tensor:
     """Codes of all rows: what the next layer trains on, computed once."""
     network.eval()
-    return torch.cat([network.encode(chunk) for chunk in inputs.split(_CHUNK)])
+    return torch.cat([network.encode(chunk) for chunk in inputs.split(_ROWS_AT_A_TIME)])

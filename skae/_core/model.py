@@ -16,7 +16,7 @@ from skae._core.losses import ReconstructionLoss
 from skae._core.networks import AutoencoderNetwork, Network
 from skae._core.numerics import defaults_of_torch
 
-_CHUNK = 8192
+_ROWS_AT_A_TIME = 8192
 
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
@@ -93,7 +93,7 @@ class NetworkInUnits(Generic[AnyNetwork]):
     @property
     def rows_at_a_time(self) -> int:
         """Number of rows that go through the network at once where nothing is trained."""
-        return rows_at_a_time(_CHUNK, self.network.widest())
+        return rows_at_a_time(_ROWS_AT_A_TIME, self.network.widest())
 
     def mean_like(self, z: Tensor) -> Tensor:
         """Return the mean on the device and in the precision of z."""

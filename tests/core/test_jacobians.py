@@ -135,5 +135,5 @@ def test_probes_estimate_the_norm():
 def test_rows_in_chunks_give_the_same_norm(monkeypatch):
     network, z = build()
     whole = float(contraction(network, z).detach())
-    monkeypatch.setattr("skae._core.jacobians._CHUNK_ENTRIES", 50)
+    monkeypatch.setattr("skae._core.jacobians._JACOBIAN_ENTRIES", 50)
     assert float(contraction(network, z).detach()) == pytest.approx(whole)
