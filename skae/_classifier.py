@@ -44,7 +44,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     fine-tuning [1]_ [2]_ [3]_. It pays where rows are many and labels few.
 
     As in `sklearn.semi_supervised`, rows with ``y == -1`` have no label; the autoencoder alone
-    learns from them. Labels that are strings then need the dtype object. Where y holds -1 and 1 and
+    learns from them, and the head is given codes in units of the deviations over all rows. Labels that are strings then need the dtype object. Where y holds -1 and 1 and
     nothing else, both are classes.
 
     Parameters
@@ -60,7 +60,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     {attributes}
 
     classes_ : ndarray of shape (n_classes,)
-        The labels.
+        The labels, those of rows of weight 0 included.
 
     validation_scores_ : list of float, of length n_iter_ + 1, or None
         Minus the mean cross-entropy of held-out rows, at the start and after each epoch. An epoch
@@ -121,13 +121,13 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
         self, rows: LabelledRows, described: dict[str, Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
         targets, weights = rows.targets[rows.labelled], rows.weights[rows.labelled]
-        used, numbers = np.unique(targets[:, 0].astype(int), return_inverse=True)
-        given = described["classes_"]
-        classes = described["classes_"] = given[used]
-        if len(classes) < 2 <= len(given):
+        classes, numbers = described["classes_"], targets[:, 0].astype(int)
+        # Ensembles draw rows by their weights, and ask all members for the same classes.
+        weighty = classes[np.unique(numbers)]
+        if len(weighty) < 2 <= len(classes):
             raise ValueError(
                 "A classifier needs labels of two classes or more, but sample_weight is 0 for all "
-                f"of {given.tolist()} except {classes.tolist()}."
+                f"of {classes.tolist()} except {weighty.tolist()}."
             )
         if len(classes) < 2:
             hint = ""
@@ -137,11 +137,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
                 f"A classifier needs labels of two classes or more, but y has {len(classes)} "
                 f"class: {classes.tolist()}{hint}."
             )
-        return (
-            numbers[:, None].astype(np.float64),
-            weights * self._by_class(classes, numbers, weights),
-            len(classes),
-        )
+        return targets, weights * self._by_class(classes, numbers, weights), len(classes)
 
     def _divide(self, known: Tensor, generator: torch.Generator) -> Division:
         return stratified_split(known[:, 0], self.validation_fraction, generator)
@@ -152,7 +148,9 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
         """Return each row's factor by its class."""
         factors = np.ones(len(classes))
         if isinstance(self.class_weight, str):
-            factors = weights.sum() / (len(classes) * np.bincount(numbers, weights))
+            totals = np.bincount(numbers, weights, minlength=len(classes))
+            used = totals > 0
+            factors[used] = weights.sum() / (used.sum() * totals[used])
         elif self.class_weight is not None:
             labels = classes.tolist()
             unknown = sorted(map(str, set(self.class_weight) - set(labels)))

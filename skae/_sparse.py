@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array, issparse, vstack
 from sklearn.utils import gen_batches
 from torch import Tensor
 
@@ -278,5 +278,7 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
         X_original : ndarray of shape (n_samples, n_features_in_)
             In the dtype of the code and the units of the training data.
         """
-        codes = self._validate_codes(X, accept_sparse="csr")
+        codes: Any = self._validate_codes(X, accept_sparse="csr")
+        if not issparse(codes):
+            return self._decode(codes)
         return np.concatenate([self._decode(part) for part in dense_parts(codes)])

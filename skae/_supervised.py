@@ -195,8 +195,8 @@ class BaseSupervised(
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             See the class.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows. One of weight 0 is left out; the autoencoder takes no account of
-            the others.
+            Weights of the rows. One of weight 0 is left out, but for a class that no other row
+            names; the autoencoder takes no account of the others.
 
         Returns
         -------

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.decomposition import PCA
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -35,6 +36,7 @@ from skae import (
     VariationalAutoencoder,
 )
 from skae._core.held_out import Judge
+from skae._core.supervised import build_head
 from skae._supervised import merge_equal_rows
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 5, "random_state": 0}
@@ -157,6 +159,28 @@ def test_a_weight_of_three_is_three_rows(iris_data):
     weighted = classifier().fit(X, y, sample_weight=weights)
     repeated = classifier().fit(np.repeat(X, weights, axis=0), np.repeat(y, weights))
     assert np.array_equal(weighted.predict_proba(X), repeated.predict_proba(X))
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_a_class_whose_rows_weigh_nothing_stays(iris_data, class_weight):
+    """Bagging draws rows by their weights: its members must agree on the classes."""
+    X, y = iris_data
+    weights = (y != 1) * 1.0
+    weighted = classifier(class_weight=class_weight).fit(X, y, sample_weight=weights)
+    assert weighted.classes_.tolist() == [0, 1, 2]
+    assert weighted.predict_proba(X)[:, 1].mean() < 0.1
+    without = classifier(class_weight=class_weight).fit(X[y != 1], y[y != 1])
+    assert np.array_equal(weighted.predict(X[y != 1]), without.predict(X[y != 1]))
+    y = np.where(np.arange(len(y)) == 0, 7, y)
+    bagging = BaggingClassifier(classifier(), n_estimators=5, random_state=0).fit(X, y)
+    assert bagging.predict_proba(X).shape == bagging.decision_function(X).shape == (150, 4)
+
+
+@pytest.mark.parametrize(("activation", "gain"), [("relu", 2.0), ("gelu", 2.0), ("tanh", 1.0)])
+def test_the_hidden_layers_of_a_head_keep_the_variance_of_a_signal(activation, gain):
+    hidden, last = build_head([400, 300, 2], activation, torch.Generator().manual_seed(0)).layers
+    assert hidden.weight.var().item() * 400 == pytest.approx(gain, rel=0.02)
+    assert not last.weight.any()
 
 
 def test_equal_rows_are_merged_with_their_labels():

@@ -207,13 +207,15 @@ class ConvolutionalArchitecture(Architecture):
         smallest = (channels[-1], *images[-1])
 
         def kernels(n_in: int, n_out: int) -> tuple[Tensor, Tensor]:
-            dense = weights.dense(_TAPS * n_in, n_out, self.gain)
+            dense = weights.dense(_TAPS * n_in, n_out, self.activation)
             return dense.weight, dense.bias
 
         down = [Convolution(*kernels(*pair)) for pair in pairwise(channels)]
-        encoder_layers = weights.chain(self.sizes, self.gain)
+        encoder_layers = weights.chain(self.sizes, self.activation)
         # Of the decoder it is the last convolution that starts at 0, if anything does.
-        decoder_layers = replace(weights, start_at_zero=False).chain(self.sizes[::-1], self.gain)
+        decoder_layers = replace(weights, start_at_zero=False).chain(
+            self.sizes[::-1], self.activation
+        )
         up = [
             ResizeConvolution(*kernels(*pair), size)
             for pair, size in zip(pairwise(channels[::-1]), images[-2::-1], strict=True)

@@ -316,14 +316,6 @@ class Architecture:
         """Widths of the encoder's dense layers, from their input to the code."""
         return [self.n_features, *self.hidden_layer_sizes, self.n_components]
 
-    @property
-    def gain(self) -> float:
-        """Variance of the weights, times the number of inputs, that keeps a signal's variance.
-
-        2 where half of the signal is cut off (He et al. 2015), 1 elsewhere (LeCun et al. 1998).
-        """
-        return 2.0 if self.activation in ("relu", "gelu", "silu") else 1.0
-
     def n_weights(self) -> int:
         """Return the number of weights of encoder and decoder, biases left out."""
         n_weights = sum(n_in * n_out for n_in, n_out in pairwise(self.sizes))
@@ -335,14 +327,14 @@ class Architecture:
 
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
         """Make encoder and decoder."""
-        encoder_layers = weights.chain(self.sizes, self.gain)
+        encoder_layers = weights.chain(self.sizes, self.activation)
         if self.tied_weights:
             decoder_layers = [
                 Dense(layer.weight, weights.bias(n_out), transposed=True)
                 for layer, n_out in zip(encoder_layers[::-1], self.sizes[-2::-1], strict=True)
             ]
         else:
-            decoder_layers = weights.chain(self.sizes[::-1], self.gain)
+            decoder_layers = weights.chain(self.sizes[::-1], self.activation)
         return (
             Perceptron(encoder_layers, self.activation, self.dropout),
             Perceptron(decoder_layers, self.activation, self.dropout),
@@ -391,15 +383,17 @@ class Weights:
         shape = (n_out,) if self.n_models is None else (self.n_models, 1, n_out)
         return torch.zeros(shape, dtype=torch.float32)
 
-    def dense(self, n_in: int, n_out: int, gain: float = 1.0) -> Dense:
-        """Make a layer that multiplies the variance of a signal by the gain."""
+    def dense(self, n_in: int, n_out: int, activation: str = "identity") -> Dense:
+        """Make a layer that, with the activation after it, keeps the variance of a signal."""
+        # He et al. (2015) where half of the signal is cut off, LeCun et al. (1998) elsewhere.
+        gain = 2.0 if activation in ("relu", "gelu", "silu") else 1.0
         weight = torch.empty(n_in, n_out, dtype=torch.float32)
         return self._dense(weight.normal_(0.0, math.sqrt(gain / n_in), generator=self.generator))
 
-    def chain(self, sizes: Sequence[int], gain: float) -> list[Dense]:
-        """Make layers from size to size, of which the last has a gain of 1."""
+    def chain(self, sizes: Sequence[int], activation: str) -> list[Dense]:
+        """Make layers from size to size, with the activation after all but the last."""
         *inner, last = pairwise(sizes)
-        layers = [self.dense(n_in, n_out, gain) for n_in, n_out in inner]
+        layers = [self.dense(n_in, n_out, activation) for n_in, n_out in inner]
         if self.start_at_zero:
             return [*layers, self._dense(torch.zeros(last, dtype=torch.float32))]
         return [*layers, self.dense(*last)]

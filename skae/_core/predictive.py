@@ -128,7 +128,7 @@ class PredictiveArchitecture(Architecture):
         return super().n_weights() // 2 + self.n_components * self.n_features
 
     def halves(self, weights: Weights) -> tuple[Perceptron, Perceptron]:
-        layers = weights.chain(self.sizes, self.gain)
+        layers = weights.chain(self.sizes, self.activation)
         encoder = Perceptron(layers, self.activation, self.dropout)
         atoms = weights.dense(self.n_components, self.n_features)
         return encoder, Perceptron([UnitAtoms(atoms.weight, atoms.bias)], "identity")

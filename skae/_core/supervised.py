@@ -74,7 +74,8 @@ class EncoderWithHead(Network):
 
 def build_head(sizes: Sequence[int], activation: str, generator: torch.Generator) -> Perceptron:
     """Make a perceptron whose outputs start at 0."""
-    return Perceptron(Weights(generator, start_at_zero=True).chain(sizes, 2.0), activation)
+    layers = Weights(generator, start_at_zero=True).chain(sizes, activation)
+    return Perceptron(layers, activation)
 
 
 def class_losses(output: Tensor, target: Tensor) -> Tensor:
