@@ -593,9 +593,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
                 "or begin anew with a clone."
             )
         unfinished: tuple[Model, Run] | None = getattr(self, "_unfinished", None)
-        if unfinished is not None and type(unfinished[1].solver) is not SOLVERS[self.solver]:
-            unfinished = None  # another solver has moments of its own
+        if unfinished is not None and not unfinished[1].goes_on(SOLVERS[self.solver], device):
+            unfinished = None  # another solver has moments of its own, another device none
         pretrained: dict[str, Any] = {}
+        ended_by: str | None = None
         if unfinished is not None:
             model, run = unfinished
             data = self._training_data(rows, model, device)
@@ -615,9 +616,10 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
                 model = copy.deepcopy(self._model)
             data = self._training_data(rows, model, device)
             if first:
-                pretrained, _ = self._pretrain(model, data, division, generator, None)
+                pretrained, ended_by = self._pretrain(model, data, division, generator, None)
+            max_epochs = 0 if ended_by else 1
             run = self._open_run(
-                model.network, division, generator, device, 1, constant_learning_rate=True
+                model.network, division, generator, device, max_epochs, constant_learning_rate=True
             )
         if not first:
             self._adapt(model, data)
@@ -647,8 +649,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             for name in before | after
         }
         self.__dict__.update(fitted | pretrained, _unfinished=(model, run))
-        if history.stopped_by == "divergence":
-            del self._unfinished  # its moments are lost; the next call begins with fresh ones
+        if history.stopped_by == "divergence" or ended_by:
+            del self._unfinished  # it has no moments to go on from; the next call begins anew
         return self
 
     def __getstate__(self) -> dict[str, Any]:

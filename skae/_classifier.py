@@ -44,8 +44,9 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     fine-tuning [1]_ [2]_ [3]_. It pays where rows are many and labels few.
 
     As in `sklearn.semi_supervised`, rows with ``y == -1`` have no label; the autoencoder alone
-    learns from them, and the head is given codes in units of the deviations over all rows. Labels that are strings then need the dtype object. Where y holds -1 and 1 and
-    nothing else, both are classes.
+    learns from them, and the head's inputs are in units of the deviations over all rows. Labels
+    that are strings then need the dtype object. Where y holds -1 and 1 and nothing else, both are
+    classes.
 
     Parameters
     ----------

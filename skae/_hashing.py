@@ -124,7 +124,7 @@ class HashingAutoencoder(BaseAutoencoder):
             return
         chunks = data.split(model.rows_at_a_time)
         units = torch.cat([network.encoder(chunk).cpu() for chunk in chunks])
-        network.thresholds = balanced_thresholds(units).to(data.device)
+        network.thresholds = balanced_thresholds(units).to(network.thresholds)
 
     def _further_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         hashes = [pack(bits.numpy()) for bits in model.encoded_chunks(data)]

@@ -272,16 +272,19 @@ def link_start(model: Model, largest: float) -> None:
 
     `largest` is the largest entry of X.
     """
-    loss = model.loss
+    loss, decoder = model.loss, model.network.decoder
     if loss.link is None:
         return
-    decoder, shortcut = model.network.decoder, model.network.decoder.shortcut
+    offset = loss.link(model.mean)
+    shortcut, centre = decoder.exact_linear_path
     if shortcut is not None:
         # The logit's slope is at least 4, the logarithm's at least 1 / the largest count.
         slope = 4.0 if loss.response is torch.sigmoid else 1.0 / max(largest, 1e-30)
         shortcut = shortcut * (slope * model.scale)
+        if centre is not None:  # of a code whose mean is not 0
+            offset = offset + centre * (slope * model.scale)
         decoder.scale = 1.0
     else:
         # Random outputs are far worse than the mean in a link's space; begin at the mean.
         decoder.silence()
-    decoder.set_linear_path(shortcut, loss.link(model.mean))
+    decoder.set_linear_path(shortcut, offset)

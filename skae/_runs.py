@@ -45,6 +45,12 @@ class Run:
     operations: float  # of a step, floating-point
     first_rate: float  # learning rate at its start
 
+    def goes_on(self, solver: type[Solver], device: torch.device) -> bool:
+        """Whether its moments serve this solver on this device."""
+        # Not of the name of the device: "cuda" is "cuda:0".
+        here = torch.empty(0, device=device).device
+        return type(self.solver) is solver and self.parameters.values.device == here
+
 
 class TrainingRuns:
     """Opens and runs trainings; the parameters are the estimator's."""

@@ -199,6 +199,8 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
                 "pretraining."
             )
         phases: list[dict[str, list[float]]] = []
+        # All of it, since callbacks see the whole.
+        model.network.float().to(data.device)
         # Rows that judge the whole network later are kept from its layers too.
         rows = Division([division.training[-1]])
         inputs = data

@@ -488,6 +488,26 @@ def test_partial_fit_with_another_solver_begins_with_fresh_moments(digits):
     np.testing.assert_array_equal(model.transform(digits), fresh.transform(digits))
 
 
+def test_partial_fit_on_another_device_begins_with_fresh_moments(digits):
+    model = fast(4).partial_fit(digits)
+    fresh = pickle.loads(pickle.dumps(model))  # which holds no moments
+    parameters = model._unfinished[1].parameters
+    parameters.values = parameters.values.to("meta")  # as if that had been the device
+    for going_on in (model, fresh):
+        going_on.partial_fit(digits)
+    np.testing.assert_array_equal(model.transform(digits), fresh.transform(digits))
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "poisson"])
+@pytest.mark.parametrize("code_activation", ["logistic", "relu"])
+def test_a_start_through_a_link_knows_the_mean_of_the_code(digits, loss, code_activation):
+    """Codes whose mean is not 0: without an offset, this start is worse than the mean."""
+    model = fast(8, loss=loss, code_activation=code_activation, max_iter=1)
+    model.set_params(learning_rate_init=1e-12).fit(digits / 16)
+    assert model.best_iter_ == 0
+    assert model.score(digits / 16) > 0.3
+
+
 @pytest.mark.parametrize(
     "change", [{"loss": "huber"}, {"hidden_layer_sizes": (3,)}, {"n_components": 3}]
 )

@@ -357,6 +357,14 @@ def test_masked_chains_keep_the_moments_of_digits(digits):
     assert np.corrcoef(ours[off_diagonal], theirs[off_diagonal])[0, 1] > 0.7
 
 
+def test_columns_that_are_seldom_masked_are_drawn_with_their_deviation(digits):
+    rows = digits[:100]
+    model = DenoisingAutoencoder(8, noise_level=0.02, max_iter=5, random_state=0).fit(rows)
+    deviations = model.sample(500, random_state=0, n_steps=20).std(axis=0)
+    varied = rows.std(axis=0) > 1
+    assert (deviations[varied] > 0.1 * rows.std(axis=0)[varied]).all()
+
+
 def test_draws_of_counts_have_their_totals():
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.ones(20), 3)[rng.integers(3, size=400)]

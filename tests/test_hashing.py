@@ -84,6 +84,17 @@ def test_thresholds_are_where_bits_turn(model, digits):
     assert np.array_equal(above, model.transform(digits))
 
 
+def test_units_that_vary_by_rounding_alone_are_bits_of_0(digits):
+    """Of 32 units under a strong decay; a threshold within their rounding would be no threshold."""
+    model = HashingAutoencoder(
+        32, weight_decay=200, activation="relu", random_state=0, max_iter=10
+    ).fit(digits)
+    for rows in (digits, digits.astype(np.float32), digits[::-1][::-1]):
+        assert np.array_equal(model.hash(rows), model.hashes_)
+    single = np.concatenate([model.hash(row[None]) for row in digits[:50]])
+    assert np.array_equal(single, model.hashes_[:50])
+
+
 def test_noise_and_rounding_make_codes_that_survive_rounding(held_out_split):
     X, fresh = held_out_split("digits")
     options = {"hidden_layer_sizes": (64,), "max_iter": 60, "early_stopping": False}

@@ -147,7 +147,8 @@ def test_callbacks_see_every_epoch(iris):
     assert [row["task_id"] for row in epochs] == list(range(2 * 3 + 4))
 
 
-def test_interrupt_during_a_phase_ends_the_fit(digits, monkeypatch):
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_interrupt_during_a_phase_ends_the_fit(digits, monkeypatch, fit):
     model = stacked()
     train, n_runs = type(model)._train, []
 
@@ -158,10 +159,11 @@ def test_interrupt_during_a_phase_ends_the_fit(digits, monkeypatch):
         return history
 
     monkeypatch.setattr(type(model), "_train", interrupted)
-    model.fit(digits[:200])
+    getattr(model, fit)(digits[:200])
     assert len(model.phases_) == 2
     assert model.n_iter_ == 0
     assert np.isfinite(model.transform(digits)).all()
+    assert model.partial_fit(digits).n_iter_ == 1
 
 
 def test_warm_start_and_partial_fit_pretrain_once(digits):

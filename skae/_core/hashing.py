@@ -31,7 +31,7 @@ class HashingNetwork(AutoencoderNetwork):
         rounded, about the thresholds that it has.
     straight_through : bool
         Round in training too, with the derivative of the unrounded unit.
-    thresholds : Tensor of shape (1, k) or (n_models, 1, k)
+    thresholds : Tensor of shape (k,) or (n_models, 1, k)
         A bit is 1 above it: a running mean of the centres, until `balanced_thresholds` are set.
     """
 
@@ -97,5 +97,5 @@ def balanced_thresholds(units: Tensor) -> Tensor:
     merit = torch.where(gaps > smallest, merit, -torch.inf)
     chosen = merit.argmax(0, keepdim=True)
     middle = (ordered[:-1].gather(0, chosen) + gaps.gather(0, chosen) / 2)[0]
-    # A unit that never varies is a bit that is always 0.
-    return torch.where(ordered[-1] > ordered[0], middle, ordered[-1] + 1.0)
+    # A unit that varies by rounding alone is a bit that is always 0.
+    return torch.where((gaps > smallest).any(0), middle, ordered[-1] + 1.0)

@@ -91,12 +91,20 @@ class Perceptron(nn.Module):
         self.register_buffer("offset", None)
         self.exact_linear_path: tuple[Tensor | None, Tensor | None] = (None, None)
 
-    def set_linear_path(self, shortcut: Tensor | None, offset: Tensor | None) -> None:
-        """Lay ``x shortcut + offset`` beside the layers; both float64, on any device."""
+    def set_linear_path(
+        self,
+        shortcut: Tensor | None,
+        offset: Tensor | None,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        """Lay ``x shortcut + offset`` beside the layers; both float64, on any device.
+
+        `dtype` is for now: not every device has float64.
+        """
         self.exact_linear_path = (shortcut, offset)
         device = next(self.parameters()).device
         self.shortcut, self.offset = (
-            None if part is None else part.to(device) for part in self.exact_linear_path
+            None if part is None else part.to(device, dtype) for part in self.exact_linear_path
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -354,7 +362,8 @@ class VariationalArchitecture(Architecture):
     def join(
         self, encoder: Perceptron, decoder: Perceptron, weights: Weights
     ) -> VariationalNetwork:
-        spread = weights.dense(*self.sizes[-2:])
+        n_in, n_out = self.sizes[-2:]
+        spread = weights.dense(n_in, n_out)
         with torch.no_grad():
             spread.weight.zero_()  # every row starts with the same variances
         return VariationalNetwork(encoder, decoder, Perceptron([spread], "identity"))
@@ -462,5 +471,5 @@ def select_model(network: AutoencoderNetwork, model: int) -> AutoencoderNetwork:
             shortcut = shortcut[model]
         if offset is not None and offset.ndim == 3:
             offset = offset[model, 0] if offset[model].any() else None
-        perceptron.set_linear_path(shortcut, offset)
-    return network.to(network.encoder.layers[0].weight.dtype)
+        perceptron.set_linear_path(shortcut, offset, network.encoder.layers[0].weight.dtype)
+    return network

@@ -82,7 +82,8 @@ class SparseRows:
     def nanmean(self, dim: int) -> Tensor:
         """Mean of each column."""
         assert dim == 0
-        sums = torch.zeros_like(self.default, dtype=torch.float64)
-        sums.index_add_(0, self.columns, self.values.double())
-        sums += (len(self) - self._n_entries()) * self.default
-        return (sums / len(self)).to(self.dtype)
+        # On the CPU, which has float64.
+        columns, values, default = (t.cpu() for t in (self.columns, self.values, self.default))
+        sums = torch.bincount(columns, values.double(), minlength=len(default))
+        sums += (len(self) - self._n_entries().cpu()) * default
+        return (sums / len(self)).to(self.default)

@@ -12,6 +12,7 @@ from skae._core.networks import Corruption
 from skae._core.numerics import defaults_of_torch
 
 _ASTRAY = 1e6  # in standard deviations
+_FEWEST_ROWS = 2048
 
 
 @dataclass
@@ -46,6 +47,9 @@ class Walkback:
         """Measure the residuals on the rows z, in which missing entries (NaN) do not count."""
         network = model.network_in(z.dtype)
         generator = torch.Generator(model.device).manual_seed(0)
+        if knows_corrupted and len(z) < _FEWEST_ROWS:
+            # One draw would hide no entry of some columns.
+            z = z.repeat(-(-_FEWEST_ROWS // len(z)), 1)
         squares = torch.zeros(z.shape[1], dtype=torch.float64)
         counts = torch.zeros(z.shape[1], dtype=torch.int64)
         for rows in z.split(model.rows_at_a_time):
@@ -56,7 +60,10 @@ class Walkback:
             errors = errors.masked_fill(~is_drawn, torch.nan)
             squares += errors.nansum(0).cpu().double()
             counts += errors.isfinite().sum(0).cpu()
-        return cls(corruption, knows_corrupted, (squares / counts.clamp_min(1)).sqrt().to(z.dtype))
+        # A column without an entry to measure is taken for one of the others.
+        mean_square = squares.sum() / counts.sum().clamp_min(1)
+        squares = torch.where(counts > 0, squares / counts.clamp_min(1), mean_square)
+        return cls(corruption, knows_corrupted, squares.sqrt().to(z.dtype))
 
     @defaults_of_torch()
     @torch.no_grad()

@@ -46,6 +46,12 @@ def test_the_widest_gap_near_the_median_is_taken():
     assert float(balanced_thresholds(units[:, None])) == pytest.approx(1.0, abs=0.01)
 
 
+def test_a_unit_that_varies_by_rounding_alone_is_a_bit_of_0():
+    units = torch.full((40, 1), 5.0)
+    units[::2] += 4 * torch.finfo(units.dtype).eps
+    assert not (units > balanced_thresholds(units)).any()
+
+
 @pytest.mark.parametrize("rows", [1, 5])
 def test_a_unit_that_never_varies_is_a_bit_of_0(rows):
     units = torch.full((rows, 2), 3.0)
