@@ -11,9 +11,10 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from torch import Tensor
 
+from skae._copies import number_of_rounded_row
 from skae._core.held_out import Division, cross_fit, no_division, single_split
 from skae._preparation import feature_means
-from skae._sparse_input import Array, entries, sparse_hashes, sparse_squared_distances
+from skae._sparse_input import Array, entries, sparse_squared_distances
 
 # Fewer rows than this judge nothing at all; fewer distinct ones are no jury.
 _FEWEST_ROWS = 10
@@ -60,7 +61,7 @@ def divide(
     """
     if n_rows < _FEWEST_ROWS:
         return no_division(n_rows)
-    of_row = np.arange(n_rows) if X is None else number_of_distinct_row(X)
+    of_row = np.arange(n_rows) if X is None else number_of_rounded_row(X)
     if of_row.max() + 1 < _FEWEST_ROWS:  # copies are then what fresh rows will be, too
         of_row = np.arange(n_rows)
     n_distinct = int(of_row.max()) + 1
@@ -147,18 +148,6 @@ def _draw(weights: NDArray[np.float64], n_held_out: int, generator: torch.Genera
             break
     assert best is not None
     return best
-
-
-def number_of_distinct_row(X: Array) -> NDArray[np.int64]:
-    """Return each row's number among the distinct rows, counted as they first appear."""
-    # Adding 0 makes a zero of -0.0, which has other bytes.
-    zero = X.dtype.type(0)
-    hashes = sparse_hashes(X) if issparse(X) else (hash((row + zero).tobytes()) for row in X)
-    row_hashes = np.fromiter(hashes, np.int64, count=X.shape[0])
-    _, first, numbers = np.unique(row_hashes, return_index=True, return_inverse=True)
-    in_order = np.empty(len(first), dtype=np.int64)
-    in_order[first.argsort()] = np.arange(len(first))
-    return in_order[numbers]
 
 
 def squared_distances(X: Array) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state
 
-from skae._division import number_of_distinct_row
+from skae._copies import number_of_distinct_row
 from skae._fitted import Array, FittedMethods
 from skae._validation import check_count
 

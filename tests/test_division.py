@@ -8,12 +8,8 @@ import torch
 from scipy.sparse import csr_matrix
 
 from skae import Autoencoder
-from skae._division import (
-    divide,
-    number_of_distinct_row,
-    squared_distances,
-    stratified_split,
-)
+from skae._copies import number_of_distinct_row, number_of_rounded_row
+from skae._division import divide, squared_distances, stratified_split
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -99,6 +95,30 @@ def test_distinct_rows_are_numbered_as_they_appear():
     assert number_of_distinct_row(np.array([[0.0, 1.0], [-0.0, 1.0]])).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("container", [np.array, csr_matrix])
+def test_rows_that_differ_by_rounding_are_copies(container, rng):
+    X = drawn(300, 20)
+    X[X < 0] = 0.0
+    as_text = np.array([[float(f"{value:.8g}") for value in row] for row in X])
+    together = np.concatenate([X, X.astype(np.float32), np.nextafter(X, 9.0), as_text])
+    order = rng.permutation(len(together))
+    numbers = number_of_rounded_row(container(together[order]))
+    assert numbers.max() == 299
+    for row in range(300):
+        assert len(set(numbers[order % 300 == row])) == 1
+    # What rounding does not explain makes another row.
+    X[:, 0] += 1e-4
+    assert number_of_rounded_row(container(np.concatenate([together, X]))).max() == 599
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e306])
+def test_rounded_rows_of_any_size(scale):
+    X = drawn(50) * scale
+    X[3:6, 1] = np.nan
+    X[5] = X[4] * (1 + 1e-9)
+    assert number_of_rounded_row(X).tolist() == [0, 1, 2, 3, 4, 4, *range(5, 49)]
+
+
 def test_fewer_models_are_trained_side_by_side_where_they_are_large():
     """Up to 2 ** 25 weights in all; rows that judge are then those of fewer folds."""
     X = drawn(100)
@@ -170,8 +190,9 @@ def test_squared_distances():
     )
 
 
-def test_copies_of_noise_do_not_pass_for_structure():
+@pytest.mark.parametrize("rounding", [0.0, 1e-9])
+def test_copies_of_noise_do_not_pass_for_structure(rounding):
     """With copies on both sides, a network that learns rows by heart would look like one."""
-    X = np.repeat(drawn(200, 20), 3, axis=0)
+    X = np.repeat(drawn(200, 20), 3, axis=0) + rounding * drawn(600, 20, seed=1)
     autoencoder = Autoencoder(2, random_state=0).fit(X)
     assert autoencoder.best_iter_ == 0
