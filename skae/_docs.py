@@ -127,7 +127,8 @@ components_ : ndarray of shape (n_components_, n_features)
 explained_variance_ratio_ : ndarray of shape (n_components_,)
     Share of the training variance that the reconstruction explains (R2), divided among the
     columns of the code by the variance that each carries through the decoder. PCA's own values
-    where the model is linear.
+    where the model is linear. With tied weights, whose code is turned but never stretched, they
+    need not decrease as the variances of the columns do.
 
 loss_curve_ : list of float, of length n_iter_
     Training loss of each epoch. 1 is the loss of predicting the mean.
