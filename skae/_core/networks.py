@@ -95,16 +95,17 @@ class Perceptron(nn.Module):
         self,
         shortcut: Tensor | None,
         offset: Tensor | None,
-        dtype: torch.dtype = torch.float64,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """Lay ``x shortcut + offset`` beside the layers; both float64, on any device.
 
-        `dtype` is for now: not every device has float64.
+        `dtype` is another one for the time being: not every device has float64.
         """
         self.exact_linear_path = (shortcut, offset)
         device = next(self.parameters()).device
         self.shortcut, self.offset = (
-            None if part is None else part.to(device, dtype) for part in self.exact_linear_path
+            None if part is None else part.to(device=device, dtype=dtype)
+            for part in self.exact_linear_path
         )
 
     def forward(self, x: Tensor) -> Tensor:
