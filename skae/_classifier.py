@@ -163,7 +163,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
                 )
             given = [self.class_weight.get(label, 1.0) for label in labels]
             are_weights = all(isinstance(w, Real) and 0 <= w < np.inf for w in given)
-            if not (are_weights and any(given)):
+            if not (are_weights and any(given[number] for number in np.unique(numbers))):
                 raise ValueError(
                     f"class_weight={self.class_weight!r} must have finite numbers, none below 0 "
                     "and one above it."

@@ -16,6 +16,8 @@ from skae._sparse_input import Array, sparse_hashes
 
 # What float32, or a file with seven digits, may make of a number.
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)
+# Of data further from 0 than this many deviations, what rounding does is as large as structure.
+_FARTHEST = 100.0
 _ROWS_AT_A_TIME = 4096
 # Rows that are alike have others between them by chance only, and seldom.
 _MOST_APART = 8
@@ -30,46 +32,60 @@ def number_of_distinct_row(X: Array) -> NDArray[np.int64]:
 
 
 def number_of_rounded_row(X: Array) -> NDArray[np.int64]:
-    """Return the same for rows of which those that differ by rounding to float32 are one.
+    """Return the same where rows that differ by no more than rounding to float32 are one.
 
     Rows that are alike lie next to each other along any direction, so only neighbours along one
     are compared, and of these only those that are near along another.
     """
     exact = number_of_distinct_row(X)
     rows = np.unique(exact, return_index=True)[1]
-    mean, scale = mean_and_scale(X)
-    least = _ROUNDING * (np.abs(mean) + scale)
+    scale = mean_and_scale(X)[1]
     # So short that no sum overflows.
     directions = np.random.RandomState(0).standard_normal((X.shape[1], 2)) / (10 * X.shape[1])
-    places = np.empty((len(rows), 2))
-    reach = np.empty((len(rows), 2))
+    places, reach = np.empty((2, len(rows), 2))
     n_rows = rows_at_a_time(_ROWS_AT_A_TIME, X.shape[1])
     for part in gen_batches(len(rows), n_rows):
-        values = np.nan_to_num(_dense(X, rows[part]))
+        values = X[rows[part]].astype(np.float64)
+        stored = values.data if issparse(values) else values
+        np.nan_to_num(stored, copy=False)
         places[part] = values @ directions
-        reach[part] = (least + _ROUNDING * np.abs(values)) @ np.abs(directions)
+        stored[:] = _rounding(stored, scale) - _rounding(0.0, scale)  # of 0 below, for all
+        reach[part] = values @ np.abs(directions)
+    reach += _rounding(0.0, scale) * np.abs(directions).sum(axis=0)
+
+    def are_alike(ones: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        alike = np.ones(len(ones), dtype=bool)
+        for part in gen_batches(len(ones), n_rows) if len(ones) else ():
+            a, b = (_dense(X[rows[which[part]]]) for which in (ones, others))
+            same = (np.abs(a - b) <= _rounding(a, scale)) | (np.isnan(a) & np.isnan(b))
+            alike[part] = same.all(axis=1)
+        return alike
+
     order = places[:, 0].argsort(kind="stable")
-    ones, others = [], []
+    links = coo_array((len(rows), len(rows)), dtype=bool)
     for apart in range(1, min(_MOST_APART, len(rows) - 1) + 1):
-        one, other = order[:-apart], order[apart:]
-        near = (np.abs(places[one] - places[other]) <= reach[one]).all(axis=1)
-        one, other = one[near], other[near]
-        for part in gen_batches(len(one), n_rows) if len(one) else ():
-            a, b = _dense(X, rows[one[part]]), _dense(X, rows[other[part]])
-            same = np.abs(a - b) <= least + _ROUNDING * np.abs(a)
-            alike = (same | (np.isnan(a) & np.isnan(b))).all(axis=1)
-            ones.append(one[part][alike])
-            others.append(other[part][alike])
-    if not ones:
-        return exact
-    pairs = np.concatenate(ones), np.concatenate(others)
-    links = coo_array((np.ones(len(pairs[0])), pairs), shape=(len(rows), len(rows)))
-    return _as_they_appear(connected_components(links, directed=False)[1][exact])
+        ones, others = order[:-apart], order[apart:]
+        near = np.flatnonzero((np.abs(places[ones] - places[others]) <= reach[ones]).all(axis=1))
+        alike = near[are_alike(ones[near], others[near])]
+        pairs = ones[alike], others[alike]
+        links += coo_array((np.ones(len(alike), dtype=bool), pairs), shape=links.shape)
+    groups = connected_components(links, directed=False)[1]
+    first = np.unique(groups, return_index=True)[1][groups]
+    # A chain of rows may lead far; only those that are like its first belong to it.
+    follow = np.flatnonzero(first != np.arange(len(rows)))
+    apart_after_all = follow[~are_alike(follow, first[follow])]
+    first[apart_after_all] = apart_after_all
+    return _as_they_appear(first[exact])
 
 
-def _dense(X: Any, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    part = X[rows]
-    return (part.toarray() if issparse(part) else part).astype(np.float64)
+def _rounding(values: NDArray[np.float64] | float, scale: float) -> NDArray[np.float64]:
+    """Return by how much rounding, of X or of X in the units of a training, may move values."""
+    allowed: NDArray[np.float64] = scale + np.minimum(np.abs(values), _FARTHEST * scale)
+    return _ROUNDING * allowed
+
+
+def _dense(rows: Any) -> NDArray[np.float64]:
+    return (rows.toarray() if issparse(rows) else rows).astype(np.float64)
 
 
 def _as_they_appear(values: NDArray[np.integer]) -> NDArray[np.int64]:

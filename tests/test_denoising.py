@@ -365,6 +365,13 @@ def test_columns_that_are_seldom_masked_are_drawn_with_their_deviation(digits):
     assert (deviations[varied] > 0.1 * rows.std(axis=0)[varied]).all()
 
 
+def test_a_column_that_is_never_masked_is_drawn_with_its_own_deviation(rng):
+    rows = rng.standard_normal((100, 6)) * [0.01, 1, 1, 1, 1, 100]
+    model = DenoisingAutoencoder(2, noise_level=1e-9, max_iter=1, random_state=0).fit(rows)
+    deviations = model._walkback.residual_deviations * model._model.scale
+    np.testing.assert_allclose(deviations, rows.std(axis=0), rtol=1e-4)
+
+
 def test_draws_of_counts_have_their_totals():
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.ones(20), 3)[rng.integers(3, size=400)]

@@ -119,6 +119,19 @@ def test_rounded_rows_of_any_size(scale):
     assert number_of_rounded_row(X).tolist() == [0, 1, 2, 3, 4, 4, *range(5, 49)]
 
 
+@pytest.mark.parametrize("offset", [1e3, 1e5, 1e7])
+def test_rows_far_from_0_stay_distinct(offset, rng):
+    """Where rounding would be as large as structure, and where many small steps lead far."""
+    line = np.sort(rng.random(1000))
+    X = np.column_stack([line, line**2, np.sin(3 * line)]) + 1e-3 * rng.standard_normal((1000, 3))
+    assert number_of_rounded_row(X + offset).max() == 999
+    steps = np.linspace(0, 1, 10**5)[:, None] * np.ones(2)
+    # Rows are one with the first of a chain up to what rounding explains, and not beyond it.
+    numbers = number_of_rounded_row(steps)
+    width = max(np.ptp(steps[numbers == number, 0]) for number in range(0, numbers.max(), 5000))
+    assert width < 1e-5
+
+
 def test_fewer_models_are_trained_side_by_side_where_they_are_large():
     """Up to 2 ** 25 weights in all; rows that judge are then those of fewer folds."""
     X = drawn(100)

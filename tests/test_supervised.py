@@ -526,6 +526,8 @@ def test_bad_input(iris_data, call, error, message):
 
 def test_labels_whose_rows_weigh_nothing(iris_data):
     X, y = iris_data
+    with pytest.raises(ValueError, match="must have finite numbers, none below 0 and one above it"):
+        classifier(class_weight={0: 0, 1: 0}).fit(X, y, sample_weight=(y < 2) * 1.0)
     with pytest.raises(ValueError, match=r"sample_weight is 0 for all of \[0, 1, 2\] except \[1\]"):
         classifier().fit(X, y, sample_weight=(y == 1) * 1.0)
 

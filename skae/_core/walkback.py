@@ -60,9 +60,9 @@ class Walkback:
             errors = errors.masked_fill(~is_drawn, torch.nan)
             squares += errors.nansum(0).cpu().double()
             counts += errors.isfinite().sum(0).cpu()
-        # A column without an entry to measure is taken for one of the others.
-        mean_square = squares.sum() / counts.sum().clamp_min(1)
-        squares = torch.where(counts > 0, squares / counts.clamp_min(1), mean_square)
+        # Where no entry was measured: nobody knows more than the column's own variance.
+        variances = z.square().nanmean(0).nan_to_num(1.0).cpu().double()
+        squares = torch.where(counts > 0, squares / counts.clamp_min(1), variances)
         return cls(corruption, knows_corrupted, squares.sqrt().to(z.dtype))
 
     @defaults_of_torch()
