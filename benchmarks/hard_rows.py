@@ -72,10 +72,17 @@ def bootstrap(rng: np.random.Generator, X: np.ndarray) -> np.ndarray:
     return X[rng.integers(len(X), size=len(X))]
 
 
+def saved_and_joined(rng: np.random.Generator, X: np.ndarray) -> np.ndarray:
+    """Join half of the rows to what float32 makes of them."""
+    half = X[: len(X) // 2]
+    return np.r_[half, half.astype(np.float32)]
+
+
 CASES: dict[str, tuple[Law, Callable[[np.random.Generator, np.ndarray], np.ndarray]]] = {
     "curve": (curve, as_drawn),
     "noise, each row three times": (noise, three_times),
     "noise, a bootstrap sample": (noise, bootstrap),
+    "noise, joined to its float32": (noise, saved_and_joined),
     "curve, each row three times": (curve, three_times),
     "contaminated": (contaminated, as_drawn),
     "heavy-tailed curve": (heavy_curve, as_drawn),
