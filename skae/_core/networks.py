@@ -99,7 +99,8 @@ class Perceptron(nn.Module):
     ) -> None:
         """Lay ``x shortcut + offset`` beside the layers; both float64, on any device.
 
-        `dtype` is another one for the time being: not every device has float64.
+        Until `restore_linear_paths`, they may be used in another `dtype`: not every device has
+        float64.
         """
         self.exact_linear_path = (shortcut, offset)
         device = next(self.parameters()).device

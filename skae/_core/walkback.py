@@ -60,9 +60,11 @@ class Walkback:
             errors = errors.masked_fill(~is_drawn, torch.nan)
             squares += errors.nansum(0).cpu().double()
             counts += errors.isfinite().sum(0).cpu()
-        # Where no entry was measured: nobody knows more than the column's own variance.
-        variances = z.square().nanmean(0).nan_to_num(1.0).cpu().double()
-        squares = torch.where(counts > 0, squares / counts.clamp_min(1), variances)
+        squares /= counts.clamp_min(1)
+        # Where no entry was measured, nobody knows more than the column's own variance.
+        missed = counts == 0
+        variances = z[:, missed.to(z.device)].square().nanmean(0).nan_to_num(1.0)
+        squares[missed] = variances.cpu().double()
         return cls(corruption, knows_corrupted, squares.sqrt().to(z.dtype))
 
     @defaults_of_torch()
