@@ -520,8 +520,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             self._settle_unjudged(model, data, is_part=False)
         self._calibrate(model, data if turn else None)
         axes = self._axes() if turn else Axes.AS_TRAINED
-        if axes is Axes.PRINCIPAL and history.best_epoch == 0 and started_at_pca:
-            axes = Axes.AS_TRAINED  # a start at PCA is on its principal axes already
+        is_pca = started_at_pca and history.best_epoch == 0 and model.loss.link is None
+        if axes is Axes.PRINCIPAL and is_pca:
+            axes = Axes.AS_TRAINED  # it is on its principal axes already
         code = describe(model, data, axes)
         network.to(resting_place(device))
         carried = code.carried / code.carried.sum().clamp_min(1e-30)
@@ -627,6 +628,8 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         model.network.train()
         objective = self._objective(model, run, None)
         start = copy.deepcopy(model) if first else self._model  # with all that training updates
+        # Whatever fails from here on leaves it a step ahead of `_model`.
+        self.__dict__.pop("_unfinished", None)
         history = self._train(run, objective, data, division)
         kept = model if history.best_epoch else start
         if history.best_epoch:
@@ -648,9 +651,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             name: before.get(name, not_before) + after.get(name, not_after)
             for name in before | after
         }
-        self.__dict__.update(fitted | pretrained, _unfinished=(model, run))
-        if history.stopped_by == "divergence" or ended_by:
-            del self._unfinished  # it has no moments to go on from; the next call begins anew
+        self.__dict__.update(fitted | pretrained)
+        if history.stopped_by != "divergence" and not ended_by:
+            self._unfinished = (model, run)  # else the next call begins anew
         return self
 
     def __getstate__(self) -> dict[str, Any]:

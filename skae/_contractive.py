@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae._base import BaseAutoencoder
+from skae._core.canonical import Axes
 from skae._core.jacobians import encoder_jacobians, relative_contraction
 from skae._core.model import Model
 from skae._core.numerics import defaults_of_torch
@@ -95,6 +96,13 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
 
     def _is_plain(self) -> bool:
         return self.alpha == 0
+
+    def _axes(self) -> Axes:
+        axes = super()._axes()
+        if self._is_plain():
+            return axes
+        # A stretched code would have another penalty.
+        return Axes.TURNED if axes is Axes.PRINCIPAL else Axes.AS_TRAINED
 
     def _terms(self, model: Model, z: Tensor) -> dict[str, Tensor]:
         network = model.network

@@ -21,7 +21,7 @@ code_activation : same choices as `activation`, default="identity"
     Activation of the code. Only a linear code ("identity") starts at PCA exactly and is turned
     to its principal axes. A linear code and one of "relu" are in the units of X: a step of 1
     along a column moves the reconstruction by 1 (root mean square over the training data), but
-    for tied weights, whose scales stay.
+    for tied weights and under a contractive penalty, where scales stay.
 
 loss : {"squared_error", "absolute_error", "huber", "log_loss", "poisson", \
 "multinomial"}, default="squared_error"
@@ -43,9 +43,9 @@ dropout : float, default=0.0
 
 weight_decay : float, default=1.5
     How strongly weights are pulled to 0, and so the reconstruction to PCA: a weight without
-    gradient shrinks by ``exp(-weight_decay)`` in the course of a fit. Unlike a decay per step,
-    one value serves data of any size; 0.5 to 5 is a range to search. With ``solver="lbfgs"`` it
-    is a penalty instead: `weight_decay` times half the mean squared weight.
+    gradient shrinks by about ``exp(-weight_decay)`` in the course of a fit. Unlike a decay per
+    step, one value serves data of any size; 0.5 to 5 is a range to search. With
+    ``solver="lbfgs"`` it is a penalty instead: `weight_decay` times half the mean squared weight.
 
 solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
     "lbfgs" takes the whole data in each of its `max_iter` steps and ignores `batch_size`,
@@ -58,7 +58,8 @@ learning_rate_init : float or "auto", default="auto"
     0.01, with `ConvolutionalAutoencoder`).
 
 batch_size : int or "auto", default="auto"
-    Rows in a step. "auto" is a 25th of the training rows, but at least 16 and at most 512.
+    Rows in a step, rounded so that all steps of an epoch take as many, give or take one. "auto" is
+    a 25th of the training rows, but at least 16 and at most 512.
 
 max_iter : int, default=50
     Number of epochs (passes over the data).
@@ -179,8 +180,8 @@ activation : {"gelu", "relu", "silu", "tanh", "logistic", "identity"}, default="
     Activation of the head's hidden layers.
 
 weight_decay : float, default=1.5
-    As in `Autoencoder`: a weight without gradient shrinks by ``exp(-weight_decay)`` while the head
-    is trained alone, and as much again while all is.
+    As in `Autoencoder`: a weight without gradient shrinks by about ``exp(-weight_decay)`` while
+    the head is trained alone, and as much again while all is.
 
 solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
     As in `Autoencoder`.

@@ -27,11 +27,11 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
 
     .. math::
 
-        \frac{1}{\sum_i w_i} \sum_i w_i \, \| y_i - h(f(x_i)) \|^2,
+        \frac{1}{m \sum_i w_i} \sum_i w_i \, \| y_i - h(f(x_i)) \|^2,
 
-    first over the head alone, then over head and encoder [3]_, with each target in units of its
-    standard deviation [1]_ [2]_. For rows without a target, fit an autoencoder to all rows and pass
-    it with ``prefit=True``.
+    :math:`m` being the number of targets, first over the head alone, then over head and encoder
+    [3]_, with each target in units of its standard deviation [1]_ [2]_. For rows without a target,
+    fit an autoencoder to all rows and pass it with ``prefit=True``.
 
     Parameters
     ----------

@@ -147,7 +147,7 @@ class TrainingRuns:
         shrinkage = self.weight_decay
         if not SOLVERS[self.solver].full_batch:
             # The weights shrink by this in all: by the sum of the learning rates of all steps,
-            # half the highest one on average.
+            # about half the highest one on average.
             n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
             n_steps = n_epochs * len(batch_sizes(division, settings))
             mean_rate = first_rate or settings.learning_rate

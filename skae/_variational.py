@@ -95,6 +95,10 @@ class VariationalAutoencoder(BaseAutoencoder):
         Minus the held-out loss in nats a row at the start and after each epoch. None without
         held-out rows.
 
+    best_loss_ : float
+        Loss of the state that was kept, in nats a row: held-out if there were held-out rows, else
+        training.
+
     components_ : ndarray of shape (n_components_, n_features)
         How a reconstruction changes with each column of the code, at the mean code: the decoder's
         Jacobian, in the units of X for a step of one standard deviation of the prior.

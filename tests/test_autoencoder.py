@@ -574,6 +574,47 @@ def test_partial_fit_recovers_from_a_part_that_diverged(iris):
     assert max(model.loss_curve_[2:]) < 1
 
 
+def test_a_single_step_that_diverges_is_taken_back():
+    """The loss of a call's only batch is that of before its step."""
+    parts = np.random.RandomState(0).poisson(5.0, size=(4, 20, 10)).astype(float)
+    model = Autoencoder(3, loss="poisson", solver="sgd", random_state=0)
+    scores = []
+    for part in parts:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.partial_fit(part)
+        scores.append(model.score(parts[0]))
+        assert (model.best_iter_ == model.n_iter_) == (not caught)
+    assert np.isfinite(model.loss_curve_).all()
+    assert min(scores) > -1e5
+
+
+def test_partial_fit_begins_anew_where_describing_failed(digits, monkeypatch):
+    """Not a step ahead of what `transform` knows."""
+    model = fast(2).partial_fit(digits[:300])
+    expected = pickle.loads(pickle.dumps(model)).partial_fit(digits[300:600])
+    with monkeypatch.context() as patch:
+        patch.setattr("skae._base.describe", None)
+        with pytest.raises(TypeError):
+            model.partial_fit(digits[300:600])
+    model.partial_fit(digits[300:600])
+    np.testing.assert_array_equal(model.components_, expected.components_)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "poisson", "multinomial"])
+def test_a_step_along_a_column_moves_by_one_also_where_pca_stays(rng, loss):
+    X = rng.poisson(np.exp(rng.normal(size=(60, 2)) @ rng.normal(size=(2, 10)))).astype(float)
+    X = X / X.max() if loss == "log_loss" else X + 1
+    model = fast(2, loss=loss, learning_rate_init=1e-30).fit(X)
+    assert model.best_iter_ == 0
+    code, h = model.transform(X), 1e-4
+    for unit in np.eye(2):
+        ahead, behind = (model.inverse_transform(code + s * h * unit) for s in (1, -1))
+        slope = (ahead - behind) / (2 * h)
+        assert np.square(slope).sum(axis=1).mean() == pytest.approx(1, rel=1e-3)
+    assert np.abs(model.components_).max(axis=1) == pytest.approx(model.components_.max(axis=1))
+
+
 def test_a_deep_copy_and_a_linear_path_stay_on_their_device(iris):
     """As on a GPU; "meta" is a device that every machine has."""
     model = fast().fit(iris)._model

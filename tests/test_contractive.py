@@ -162,3 +162,25 @@ def test_held_out_rows_meet_the_same_probes_in_each_epoch(wine):
     """Else the luck of the probes would choose the epoch. At this rate no weight moves."""
     model = fit(wine, n_probes=1, alpha=1.0, max_iter=4, learning_rate_init=1e-30, weight_decay=0)
     assert len(set(model.validation_scores_)) == 1
+
+
+@pytest.mark.parametrize("code_activation", ["identity", "relu", "logistic"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_fit_leaves_the_objective_as_it_was_trained(wine, code_activation, tied):
+    """Its loss after 8 steps is what a further step begins with, and what a warm start does."""
+
+    def whole(max_iter, **parameters):
+        return fit(
+            wine,
+            alpha=1.0,
+            solver="lbfgs",
+            early_stopping=False,
+            weight_decay=0,
+            code_activation=code_activation,
+            tied_weights=tied,
+            max_iter=max_iter,
+            **parameters,
+        )
+
+    warm = whole(8, warm_start=True).set_params(max_iter=1).fit(wine)
+    assert warm.loss_curve_[0] == pytest.approx(whole(9).loss_curve_[8], rel=1e-3)

@@ -156,6 +156,14 @@ def test_partial_fit_keeps_bits_balanced_and_bears_a_part_of_one_row(digits):
         assert share.max() < 0.8
 
 
+def test_rows_without_any_entry_are_as_good_sparse_as_dense(digits):
+    empty = np.zeros((3, 64))
+    dense, sparse = (fast(max_iter=5).partial_fit(digits[:300]) for _ in range(2))
+    dense.partial_fit(empty)
+    sparse.partial_fit(csr_matrix(empty))
+    np.testing.assert_allclose(sparse.components_, dense.components_, atol=1e-6)
+
+
 def test_batches_of_one_row_learn(digits):
     fitted = fast(batch_size=1, max_iter=3, early_stopping=False).fit(digits[:300])
     assert fitted.loss_curve_[-1] < fitted.loss_curve_[0] - 0.05

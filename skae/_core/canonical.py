@@ -95,6 +95,7 @@ class Axes(Enum):
     """Which axes a fitted code is put on."""
 
     PRINCIPAL = "principal"
+    TURNED = "turned"  # principal, as far as that keeps lengths
     SCALED = "scaled"
     AS_TRAINED = "as trained"
 
@@ -165,13 +166,14 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
         apply_map(network, forward, inverse, torch.zeros_like(scales))
         codes, mean = codes.mul_(scales), mean * scales
         metric = metric / torch.outer(scales, scales)
-    if axes is Axes.PRINCIPAL:
-        forward, inverse, mean = canonical_map(codes, None if tied else metric)
+    if axes in (Axes.PRINCIPAL, Axes.TURNED):
+        keeps_lengths = tied or axes is Axes.TURNED
+        forward, inverse, mean = canonical_map(codes, None if keeps_lengths else metric)
         apply_map(network, forward, inverse, mean)
         codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
         mean = torch.zeros_like(mean)
     components = decoder_jacobians(model.decode, mean[None])[0]
-    if axes is Axes.PRINCIPAL:
+    if axes in (Axes.PRINCIPAL, Axes.TURNED):
         signs = largest_loading_signs(components)
         apply_map(network, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
         components = components * signs[:, None]

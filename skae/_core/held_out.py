@@ -162,7 +162,8 @@ def is_clearly_better(losses: Tensor, start: Tensor, unit: float | None = None) 
         return False
     worth_having = LEAST_GAIN * (float(start.mean()) if unit is None else unit)
     capped = change.clamp_min(-max(0.0, float(change.max())))
-    outlasts = -float(change.sum()) > OUTLASTED * float(start.max() - start.min())
+    heaviest = float(start.max()) if unit is None else float(start.max() - start.min())
+    outlasts = -float(change.sum()) > OUTLASTED * heaviest
     return -float(change.mean()) > worth_having and (
         _is_below_zero(change) or (outlasts and _is_below_zero(capped))
     )

@@ -84,6 +84,7 @@ class SparseRows:
         assert dim == 0
         # On the CPU, which has float64.
         columns, values, default = (t.cpu() for t in (self.columns, self.values, self.default))
-        sums = torch.bincount(columns, values.double(), minlength=len(default))
+        # Of no entries, torch counts in integers.
+        sums = torch.bincount(columns, values.double(), minlength=len(default)).double()
         sums += (len(self) - self._n_entries().cpu()) * default
         return (sums / len(self)).to(self.default)

@@ -213,6 +213,12 @@ def train(
                 break
     except KeyboardInterrupt:
         history.stopped_by = "interrupt"
+    if judge is None and history.best_epoch and history.stopped_by != "divergence":
+        # An epoch's mean does not tell what its last step did.
+        parameters.values.copy_(best)
+        if not float(sum(objective(batch).values())) < limit:
+            history.stopped_by = "divergence"
+            best, history.best_epoch = safe, safe_epoch
     left_start = must_beat_start and history.best_epoch > 0
     if left_start and not is_clearly_better(best_rows, start_rows, settings.loss_unit):
         history.best_epoch, best = 0, start

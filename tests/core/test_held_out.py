@@ -128,6 +128,17 @@ def test_a_gain_outlasts_one_more_heavy_row_that_goes_wrong(times, expected):
     assert is_clearly_better(start + change, start) is expected
 
 
+def test_one_more_heavy_row_counts_with_all_of_its_error():
+    """Also where no row is much heavier than the others."""
+    start = torch.ones(100, dtype=torch.float64)
+    start[0] = 1.2
+    change = torch.linspace(-0.00101, -0.00099, 100, dtype=torch.float64)
+    change[1:20] = 0.0005
+    change[0] = -1.15
+    assert -float(change.sum()) < 2 * float(start.max())
+    assert not is_clearly_better(start + change, start)
+
+
 def test_a_large_loss_outweighs_many_gains():
     change = -heavy_tailed_change()
     start = torch.full_like(change, 2.0)
