@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
 
 from skae._base import BaseAutoencoder
 from skae._docs import document
 from skae._generation import MixtureSampling
+from skae._validation import integer
 
 
 @document
@@ -60,3 +62,14 @@ class Autoencoder(MixtureSampling, BaseAutoencoder):
     >>> bool(error < 0.6 * pca_error)
     True
     """
+
+    _: KW_ONLY
+    transform_max_iter: int = 5
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseAutoencoder._parameter_constraints,
+        "transform_max_iter": [integer(0)],
+    }
+
+    def _n_refinements(self) -> int:
+        return self.transform_max_iter

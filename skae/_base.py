@@ -519,11 +519,15 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         if turn and history.best_epoch and division.held_out is None:
             self._settle_unjudged(model, data, is_part=False)
         self._calibrate(model, data if turn else None)
+        is_start = started_at_pca and history.best_epoch == 0
+        # Elsewhere a step may leave the values that a code can take.
+        is_free = network.code_activation == "identity" and network.n_active is None
+        model.refines = is_free and not is_start
         axes = self._axes() if turn else Axes.AS_TRAINED
-        is_pca = started_at_pca and history.best_epoch == 0 and model.loss.link is None
+        is_pca = is_start and model.loss.link is None
         if axes is Axes.PRINCIPAL and is_pca:
             axes = Axes.AS_TRAINED  # it is on its principal axes already
-        code = describe(model, data, axes)
+        code = describe(model, data, axes, self._n_refinements())
         network.to(resting_place(device))
         carried = code.carried / code.carried.sum().clamp_min(1e-30)
         fitted: dict[str, Any] = {

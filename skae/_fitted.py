@@ -74,8 +74,12 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             rows.eliminate_zeros()  # a stored one does not make a row another
         return rows
 
+    def _n_refinements(self) -> int:
+        """Return how many steps `transform` goes on from the encoder's code."""
+        return 0
+
     def _encode(self, rows: Array) -> Array:
-        return self._model.codes_of(as_tensor(rows)).numpy()
+        return self._model.codes_of(as_tensor(rows), self._n_refinements()).numpy()
 
     def _decode(self, codes: Array) -> Array:
         return self._model.rows_of(as_tensor(codes)).numpy()

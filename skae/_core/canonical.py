@@ -29,6 +29,7 @@ from torch import Tensor
 
 from skae._core.model import Model
 from skae._core.networks import AutoencoderNetwork
+from skae._core.numerics import resting_place
 
 _JACOBIAN_ENTRIES = 2**23
 _JACOBIAN_PRODUCTS = 2**32
@@ -145,13 +146,17 @@ class Description:
 
 
 @torch.no_grad()
-def describe(model: Model, z: Tensor, axes: Axes) -> Description:
+def describe(model: Model, z: Tensor, axes: Axes, n_refinements: int = 0) -> Description:
     """Describe the code of the rows z, after putting it on the axes asked for.
 
+    The code is that of `Model.encode`, after so many steps.
     Leaves the network's weights in float32 and its fixed linear path in float64.
     """
     network = model.network.eval()
-    codes, r2 = _encode_and_score(model, z)
+    turns = axes in (Axes.PRINCIPAL, Axes.TURNED)
+    # Refinement has its right unit once a step along any column moves the reconstruction by 1.
+    refines_later = turns and model.refines and n_refinements > 0
+    codes, r2 = _encode_and_score(model, z, 0 if refines_later else n_refinements)
     network.cpu().double()
     network.restore_linear_paths()
     n_outputs = math.prod(z.shape[1:])
@@ -166,14 +171,17 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
         apply_map(network, forward, inverse, torch.zeros_like(scales))
         codes, mean = codes.mul_(scales), mean * scales
         metric = metric / torch.outer(scales, scales)
-    if axes in (Axes.PRINCIPAL, Axes.TURNED):
+    if turns:
         keeps_lengths = tied or axes is Axes.TURNED
-        forward, inverse, mean = canonical_map(codes, None if keeps_lengths else metric)
-        apply_map(network, forward, inverse, mean)
-        codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
+        codes, metric = _turn(network, codes, metric, keeps_lengths=keeps_lengths)
+        if refines_later:
+            network.to(resting_place(z.device))
+            codes, r2 = _encode_and_score(model, z, n_refinements)
+            network.cpu()
+            codes, metric = _turn(network, codes, metric, keeps_lengths=True)
         mean = torch.zeros_like(mean)
     components = decoder_jacobians(model.decode, mean[None])[0]
-    if axes in (Axes.PRINCIPAL, Axes.TURNED):
+    if turns:
         signs = largest_loading_signs(components)
         apply_map(network, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
         components = components * signs[:, None]
@@ -183,14 +191,25 @@ def describe(model: Model, z: Tensor, axes: Axes) -> Description:
     return Description(components.detach(), variances * metric.diagonal(), r2)
 
 
+def _turn(
+    network: AutoencoderNetwork, codes: Tensor, metric: Tensor, *, keeps_lengths: bool
+) -> tuple[Tensor, Tensor]:
+    """Put a network, all in float64, on the canonical axes; return its new codes and metric."""
+    forward, inverse, mean = canonical_map(codes, None if keeps_lengths else metric)
+    apply_map(network, forward, inverse, mean)
+    return (codes - mean) @ forward, inverse @ metric @ inverse.T
+
+
 @torch.no_grad()
-def _encode_and_score(model: Model, z: Tensor) -> tuple[Tensor, float]:
+def _encode_and_score(model: Model, z: Tensor, n_refinements: int) -> tuple[Tensor, float]:
     # A linear code is turned, and that in float64; wide codes are of another kind and stay small.
     linear = model.network.code_activation == "identity" and model.network.n_active is None
     codes, error, total = [], 0.0, 0.0
-    centre = z.nanmean(0)
-    for chunk in z.split(model.rows_at_a_time):
-        code = model.network.encode(chunk)
+    centre = z.nanmean(0).to(model.device)
+    dtype = next(model.network.parameters()).dtype
+    for part in z.split(model.rows_at_a_time):
+        chunk = part.to(model.device, dtype)
+        code = model.encode(chunk, n_refinements)
         # Missing entries are NaN and do not count; a reconstruction that is NaN does.
         squares = (model.decode(code) - chunk).square()
         error += float(squares.masked_fill(chunk.isnan(), 0.0).sum())

@@ -15,6 +15,7 @@ from skae._core.chunks import rows_at_a_time
 from skae._core.losses import ReconstructionLoss
 from skae._core.networks import AutoencoderNetwork, Network
 from skae._core.numerics import defaults_of_torch
+from skae._core.refinement import refined
 
 _ROWS_AT_A_TIME = 8192
 
@@ -132,12 +133,15 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         `scale` where the code scales with X, so that codes are in the units of X; otherwise 1.
     total : float
         Mean total of a row, of which a loss of shares reconstructs the parts.
+    refines : bool
+        Whether codes may be moved on from the encoder's: not those of PCA, which are the best.
     """
 
     loss: ReconstructionLoss
     baseline: float = 1.0
     code_unit: float = 1.0
     total: float = 1.0
+    refines: bool = False
 
     def response(self, output: Tensor) -> Tensor:
         """Output to reconstruction, in the units of the loss; shares are those of a mean row."""
@@ -176,8 +180,25 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
             return output
         return (self.response(output) - self.mean_like(output)) / self.scale
 
+    def encode(
+        self, z: Tensor, n_refinements: int = 0, network: AutoencoderNetwork | None = None
+    ) -> Tensor:
+        """Rows to codes, both in training units: the encoder's, and so many steps on from them."""
+        network = network or self.network
+        code = network.encode(z)
+        if not (self.refines and n_refinements):
+            return code
+        ignored = network.encoder.ignores()
+
+        def losses(code: Tensor) -> Tensor:
+            # Half the squared distance, or what corresponds to it under another loss.
+            entries = self.entry_losses(network.decode(code), z).masked_fill(ignored, 0.0)
+            return entries.sum(1) * (0.5 / self.baseline)
+
+        return refined(losses, code, n_refinements)
+
     def encoded_chunks(self, z: Tensor) -> Iterator[Tensor]:
-        """Yield the codes of a part of the rows after another, in training units as z is.
+        """Yield the encoder's codes of a part of the rows after another, in training units.
 
         In the units of X, float32 might overflow.
         """
@@ -189,15 +210,14 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
 
     @defaults_of_torch()
     @torch.no_grad()
-    def codes_of(self, x: Tensor) -> Tensor:
+    def codes_of(self, x: Tensor, n_refinements: int = 0) -> Tensor:
         """Rows in the units of X to codes, in the precision of x."""
         network = self.network_in(x.dtype)
-        return torch.cat(
-            [
-                network.encode(self.standardised(chunk)).mul_(self.code_unit).cpu()
-                for chunk in x.split(self.rows_at_a_time)
-            ]
-        )
+        codes = []
+        for chunk in x.split(self.rows_at_a_time):
+            code = self.encode(self.standardised(chunk), n_refinements, network)
+            codes.append(code.mul_(self.code_unit).cpu())
+        return torch.cat(codes)
 
     @defaults_of_torch()
     @torch.no_grad()

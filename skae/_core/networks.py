@@ -129,6 +129,11 @@ class Perceptron(nn.Module):
     def heed(self, inputs: Tensor) -> None:
         """Ignore these inputs no longer, a mask. A weight of 0 learns without being told."""
 
+    def ignores(self) -> Tensor:
+        """Return which inputs have no weight, a mask."""
+        ignored = ~self.layers[0].weight.any(-1)
+        return ignored if self.shortcut is None else ignored & ~self.shortcut.any(-1)
+
     @torch.no_grad()
     def silence(self) -> None:
         """Make the layers' output the same for every input."""
