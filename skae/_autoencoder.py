@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from skae._base import BaseAutoencoder
 from skae._docs import document
 from skae._generation import MixtureSampling
-from skae._validation import integer
+from skae._nearest import NearestCode
 
 
 @document
 @dataclass(eq=False, repr=False)
-class Autoencoder(MixtureSampling, BaseAutoencoder):
+class Autoencoder(NearestCode, MixtureSampling, BaseAutoencoder):
     r"""Autoencoder: nonlinear dimensionality reduction in place of PCA.
 
     An encoder :math:`f` and a decoder :math:`g`, multilayer perceptrons, minimise
@@ -63,13 +63,7 @@ class Autoencoder(MixtureSampling, BaseAutoencoder):
     True
     """
 
-    _: KW_ONLY
-    transform_max_iter: int = 5
-
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseAutoencoder._parameter_constraints,
-        "transform_max_iter": [integer(0)],
+        **NearestCode._nearest_constraints,
     }
-
-    def _n_refinements(self) -> int:
-        return self.transform_max_iter

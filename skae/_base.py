@@ -34,7 +34,7 @@ from skae._core.objectives import Autograd, Backpropagation
 from skae._core.solvers import SOLVERS
 from skae._core.training import History, Objective
 from skae._division import divide
-from skae._fitted import Array, FittedMethods
+from skae._fitted import Array, FittedMethods, as_dtype
 from skae._preparation import (
     PrincipalStart,
     anchor,
@@ -314,7 +314,12 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             self,
             lambda history: {
                 **self._describe(
-                    copy.deepcopy(model), history, division, data, started_at_pca=starts_at_pca
+                    copy.deepcopy(model),
+                    history,
+                    division,
+                    data,
+                    dtype=as_dtype(rows),
+                    started_at_pca=starts_at_pca,
                 ),
                 "mean_": mean,
             },
@@ -357,7 +362,14 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             everything = no_division(rows.shape[0])
             model, _ = self._new_model(rows, everything, generator)
             division, data = everything, self._in_training_units(rows, model)
-        fitted = self._describe(model, history, division, data, started_at_pca=starts_at_pca)
+        fitted = self._describe(
+            model,
+            history,
+            division,
+            data,
+            dtype=as_dtype(rows),
+            started_at_pca=starts_at_pca,
+        )
         fitted["mean_"] = mean
         fitted["_was_interrupted"] = "interrupt" in (ended_by, history.stopped_by)
         fitted |= pretrained
@@ -506,6 +518,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         division: Division,
         data: Tensor,
         *,
+        dtype: torch.dtype,
         started_at_pca: bool = False,
         turn: bool = True,
     ) -> dict[str, Any]:
@@ -520,14 +533,14 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
             self._settle_unjudged(model, data, is_part=False)
         self._calibrate(model, data if turn else None)
         is_start = started_at_pca and history.best_epoch == 0
-        # Elsewhere a step may leave the values that a code can take.
-        is_free = network.code_activation == "identity" and network.n_active is None
-        model.refines = is_free and not is_start
         axes = self._axes() if turn else Axes.AS_TRAINED
         is_pca = is_start and model.loss.link is None
         if axes is Axes.PRINCIPAL and is_pca:
             axes = Axes.AS_TRAINED  # it is on its principal axes already
-        code = describe(model, data, axes, self._n_refinements())
+        # PCA's code is the nearest one, and others a step may take out of the values they can have.
+        may_move = network.code_activation == "identity" and not is_start
+        n_refinements = self._n_refinements() if may_move else 0
+        code = describe(model, data, axes, n_refinements, dtype)
         network.to(resting_place(device))
         carried = code.carried / code.carried.sum().clamp_min(1e-30)
         fitted: dict[str, Any] = {
@@ -639,7 +652,9 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         if history.best_epoch:
             self._settle_unjudged(model, data, is_part=True)
         # The axes stay as they are: codes of before and after a call must be comparable.
-        fitted = self._describe(self._copy_on(kept, device), history, division, data, turn=False)
+        fitted = self._describe(
+            self._copy_on(kept, device), history, division, data, dtype=as_dtype(rows), turn=False
+        )
         if rows.shape[0] == 1 and not first:  # one row has no variance to explain
             del fitted["explained_variance_ratio_"]
         n_before = getattr(self, "n_iter_", 0)

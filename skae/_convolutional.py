@@ -16,12 +16,13 @@ from skae._core.networks import Architecture, Network
 from skae._docs import document
 from skae._fitted import Array
 from skae._generation import MixtureSampling
+from skae._nearest import NearestCode
 from skae._validation import computed, widths, without
 
 
 @document
 @dataclass(eq=False, repr=False)
-class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
+class ConvolutionalAutoencoder(NearestCode, MixtureSampling, BaseAutoencoder):
     r"""Convolutional autoencoder: for images, which keep their meaning when moved by a pixel.
 
     Minimises what `Autoencoder` minimises. The encoder's hidden layers are convolutions of 3 x 3
@@ -88,6 +89,7 @@ class ConvolutionalAutoencoder(MixtureSampling, BaseAutoencoder):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **without(BaseAutoencoder._parameter_constraints, "tied_weights"),
+        **NearestCode._nearest_constraints,
         "image_shape": ["array-like", tuple, None],
         "channels": ["array-like", tuple],
     }

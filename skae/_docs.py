@@ -100,6 +100,14 @@ warm_start : bool, default=False
 shuffle : bool, default=True
     Whether rows are drawn in a new order in each epoch.
 
+transform_max_iter : int, default=10
+    Most steps by which `transform` goes on from the encoder's code of a row to the code whose
+    reconstruction is nearest to the row: gradient descent on the loss, for each row by itself,
+    until a step gains less than 3 in 1000. No row's loss rises, and most rows take three or four
+    steps, of which each costs about what a pass through encoder and decoder does. 0 gives the
+    encoder's own code. Only a linear code moves, and not that of PCA, which is the nearest already.
+    May be set anew after a fit, whose axes then fit less well.
+
 random_state : int, RandomState instance or None, default=None
     Seed of weights, held-out rows, batches and dropout. An int gives the same result, bit for
     bit, on the same machine.

@@ -28,6 +28,11 @@ def as_tensor(X: Any) -> Tensor:
     return torch.from_numpy(X if shareable else X.copy())
 
 
+def as_dtype(X: Array) -> torch.dtype:
+    """Return torch's name for the type of X, float32 or float64."""
+    return torch.float32 if X.dtype == np.float32 else torch.float64
+
+
 class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The methods that only read `_model`, which `fit` leaves."""
 

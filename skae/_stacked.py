@@ -25,12 +25,13 @@ from skae._core.training import History, Objective
 from skae._docs import document
 from skae._fitted import Array
 from skae._generation import MixtureSampling
+from skae._nearest import NearestCode
 from skae._validation import StrOptions, computed, integer, real, without
 
 
 @document
 @dataclass(eq=False, repr=False)
-class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
+class StackedAutoencoder(NearestCode, MixtureSampling, BaseAutoencoder):
     r"""Stacked autoencoder: a deep autoencoder that is trained layer by layer first.
 
     Phase :math:`l` trains layer :math:`l` of the encoder and its mirror image in the decoder, as a
@@ -128,6 +129,7 @@ class StackedAutoencoder(MixtureSampling, BaseAutoencoder):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **without(BaseAutoencoder._parameter_constraints, "shortcut"),
+        **NearestCode._nearest_constraints,
         "activation": [StrOptions({*ACTIVATIONS, "auto"})],
         "pretraining": [StrOptions({"autoencoder", "denoising", "contractive", "rbm"})],
         "pretraining_iter": [integer(1)],

@@ -191,7 +191,7 @@ def test_a_feature_that_never_varied_does_not_move_the_code(digits, pretraining,
 
 
 def test_without_fine_tuning_nothing_goes_on(digits):
-    model = stacked(warm_start=True, fine_tune=False).fit(digits)
+    model = stacked(warm_start=True, fine_tune=False, transform_max_iter=0).fit(digits)
     code = model.transform(digits)
     assert model.fit(digits).n_iter_ == 0
     np.testing.assert_allclose(model.transform(digits), code, atol=1e-5)

@@ -146,44 +146,48 @@ class Description:
 
 
 @torch.no_grad()
-def describe(model: Model, z: Tensor, axes: Axes, n_refinements: int = 0) -> Description:
+def describe(
+    model: Model,
+    z: Tensor,
+    axes: Axes,
+    n_refinements: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> Description:
     """Describe the code of the rows z, after putting it on the axes asked for.
 
-    The code is that of `Model.encode`, after so many steps.
+    The code is that of `Model.encode` in the precision of `dtype`, after so many steps.
     Leaves the network's weights in float32 and its fixed linear path in float64.
     """
-    network = model.network.eval()
-    turns = axes in (Axes.PRINCIPAL, Axes.TURNED)
-    # Refinement has its right unit once a step along any column moves the reconstruction by 1.
-    refines_later = turns and model.refines and n_refinements > 0
-    codes, r2 = _encode_and_score(model, z, 0 if refines_later else n_refinements)
-    network.cpu().double()
-    network.restore_linear_paths()
-    n_outputs = math.prod(z.shape[1:])
-    is_linear = network.decoder.is_linear and model.loss.link is None
-    metric = sensitivity(model.decode, codes, n_outputs, network.n_products(), is_linear=is_linear)
+    network, tied = model.network.eval(), model.network.decoder.layers[0].transposed
+    model.preconditioner = None
+    codes, r2 = _encode_and_score(model, z)
+    _make_exact(network)
+    metric = _metric(model, codes, z)
+    if n_refinements and metric.diagonal().max() >= _NO_SENSITIVITY:
+        model.preconditioner = _inverse(metric)
+        network.to(resting_place(z.device), dtype)
+        codes, r2 = _encode_and_score(model, z, n_refinements)
+        _make_exact(network)
+        metric = _metric(model, codes, z)
     mean = codes.mean(0, dtype=torch.float64)
-    tied = network.decoder.layers[0].transposed
+    turns = axes in (Axes.PRINCIPAL, Axes.TURNED)
     if axes is Axes.SCALED and not tied:  # a change of scale would tear tied weights apart
         scales = metric.diagonal().sqrt()
         scales = torch.where(scales > 0, scales, torch.ones_like(scales))
         forward, inverse = torch.diag(scales), torch.diag(1.0 / scales)
-        apply_map(network, forward, inverse, torch.zeros_like(scales))
+        _move(model, forward, inverse, torch.zeros_like(scales))
         codes, mean = codes.mul_(scales), mean * scales
         metric = metric / torch.outer(scales, scales)
     if turns:
         keeps_lengths = tied or axes is Axes.TURNED
-        codes, metric = _turn(network, codes, metric, keeps_lengths=keeps_lengths)
-        if refines_later:
-            network.to(resting_place(z.device))
-            codes, r2 = _encode_and_score(model, z, n_refinements)
-            network.cpu()
-            codes, metric = _turn(network, codes, metric, keeps_lengths=True)
+        forward, inverse, mean = canonical_map(codes, None if keeps_lengths else metric)
+        _move(model, forward, inverse, mean)
+        codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
         mean = torch.zeros_like(mean)
     components = decoder_jacobians(model.decode, mean[None])[0]
     if turns:
         signs = largest_loading_signs(components)
-        apply_map(network, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
+        _move(model, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
         components = components * signs[:, None]
     for p in network.parameters():
         p.data = p.data.float()
@@ -191,17 +195,31 @@ def describe(model: Model, z: Tensor, axes: Axes, n_refinements: int = 0) -> Des
     return Description(components.detach(), variances * metric.diagonal(), r2)
 
 
-def _turn(
-    network: AutoencoderNetwork, codes: Tensor, metric: Tensor, *, keeps_lengths: bool
-) -> tuple[Tensor, Tensor]:
-    """Put a network, all in float64, on the canonical axes; return its new codes and metric."""
-    forward, inverse, mean = canonical_map(codes, None if keeps_lengths else metric)
-    apply_map(network, forward, inverse, mean)
-    return (codes - mean) @ forward, inverse @ metric @ inverse.T
+def _make_exact(network: AutoencoderNetwork) -> None:
+    network.cpu().double()
+    network.restore_linear_paths()
+
+
+def _metric(model: Model, codes: Tensor, z: Tensor) -> Tensor:
+    network, n_outputs = model.network, math.prod(z.shape[1:])
+    is_linear = network.decoder.is_linear and model.loss.link is None
+    return sensitivity(model.decode, codes, n_outputs, network.n_products(), is_linear=is_linear)
+
+
+def _inverse(metric: Tensor) -> Tensor:
+    squares, axes = torch.linalg.eigh(metric)
+    # Along a direction that the decoder all but ignores, a step would have no end.
+    return (axes / squares.clamp_min(squares[-1] * 1e-6)) @ axes.T
+
+
+def _move(model: Model, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:
+    apply_map(model.network, forward, inverse, mean)
+    if model.preconditioner is not None:
+        model.preconditioner = forward.T @ model.preconditioner @ forward
 
 
 @torch.no_grad()
-def _encode_and_score(model: Model, z: Tensor, n_refinements: int) -> tuple[Tensor, float]:
+def _encode_and_score(model: Model, z: Tensor, n_refinements: int = 0) -> tuple[Tensor, float]:
     # A linear code is turned, and that in float64; wide codes are of another kind and stay small.
     linear = model.network.code_activation == "identity" and model.network.n_active is None
     codes, error, total = [], 0.0, 0.0

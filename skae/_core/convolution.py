@@ -135,6 +135,12 @@ class ConvolutionalEncoder(ConvolutionalHalf):
         if self.ignored is not None:
             self.ignore(self.ignored & ~inputs.to(self.ignored.device))
 
+    def ignores(self) -> Tensor:
+        if self.ignored is not None:
+            return self.ignored
+        device = next(self.parameters()).device
+        return torch.zeros(math.prod(self.shape), dtype=torch.bool, device=device)
+
 
 class ConvolutionalDecoder(ConvolutionalHalf):
     """Dense layers up to images of `shape`, then convolutions of ever larger ones."""

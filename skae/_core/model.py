@@ -18,6 +18,7 @@ from skae._core.numerics import defaults_of_torch
 from skae._core.refinement import refined
 
 _ROWS_AT_A_TIME = 8192
+_REFINED_AT_A_TIME = 1024
 
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
@@ -133,15 +134,16 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         `scale` where the code scales with X, so that codes are in the units of X; otherwise 1.
     total : float
         Mean total of a row, of which a loss of shares reconstructs the parts.
-    refines : bool
-        Whether codes may be moved on from the encoder's: not those of PCA, which are the best.
+    preconditioner : Tensor of shape (n_components, n_components), float64, or None
+        Of the steps from the encoder's code to that of the nearest reconstruction; None where codes
+        stay where they are.
     """
 
     loss: ReconstructionLoss
     baseline: float = 1.0
     code_unit: float = 1.0
     total: float = 1.0
-    refines: bool = False
+    preconditioner: Tensor | None = None
 
     def response(self, output: Tensor) -> Tensor:
         """Output to reconstruction, in the units of the loss; shares are those of a mean row."""
@@ -186,16 +188,22 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         """Rows to codes, both in training units: the encoder's, and so many steps on from them."""
         network = network or self.network
         code = network.encode(z)
-        if not (self.refines and n_refinements):
+        if self.preconditioner is None or not n_refinements:
             return code
+        preconditioner = self.preconditioner.to(code.dtype).to(code.device)
         ignored = network.encoder.ignores()
 
-        def losses(code: Tensor) -> Tensor:
-            # Half the squared distance, or what corresponds to it under another loss.
-            entries = self.entry_losses(network.decode(code), z).masked_fill(ignored, 0.0)
-            return entries.sum(1) * (0.5 / self.baseline)
+        def refined_part(z: Tensor, code: Tensor) -> Tensor:
+            def losses(code: Tensor, rows: Tensor) -> Tensor:
+                # Half the squared distance, or what corresponds to it under another loss.
+                entries = self.entry_losses(network.decode(code), z[rows])
+                return entries.masked_fill(ignored, 0.0).sum(1) * (0.5 / self.baseline)
 
-        return refined(losses, code, n_refinements)
+            return refined(losses, code, preconditioner, n_refinements)
+
+        # A step on a thousand codes finds in the cache what it reads again.
+        parts = zip(z.split(_REFINED_AT_A_TIME), code.split(_REFINED_AT_A_TIME), strict=True)
+        return torch.cat([refined_part(*part) for part in parts])
 
     def encoded_chunks(self, z: Tensor) -> Iterator[Tensor]:
         """Yield the encoder's codes of a part of the rows after another, in training units.
