@@ -172,6 +172,7 @@ def mnist30_section(content: Content) -> str:
         ["model", "test error", "train error", "seconds", "epochs"],
         [
             ["`Autoencoder`", row["test_error"], row["train_error"], row["seconds"], row["epochs"]],
+            ["its encoder alone", row["encoder_test_error"], None, None, None],
             ["PCA", row["pca_test_error"], None, None, None],
             ["Hinton & Salakhutdinov 2006", content["summary"]["published"], None, None, None],
         ],

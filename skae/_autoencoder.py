@@ -28,6 +28,9 @@ class Autoencoder(NearestCode, MixtureSampling, BaseAutoencoder):
     its principal axes: mean 0, uncorrelated columns in decreasing order of the variance they
     carry, in the units of X, signs fixed as scikit-learn's PCA fixes them.
 
+    The code of a row is that of the nearest reconstruction, as PCA's is. An encoder alone comes
+    near it, and `transform` goes on from there [2]_ (see `transform_max_iter`).
+
     X is centred and divided by one number. As with PCA, scale features of different units first.
 
     Parameters
@@ -46,6 +49,8 @@ class Autoencoder(NearestCode, MixtureSampling, BaseAutoencoder):
     ----------
     .. [1] Hinton, G. E., & Salakhutdinov, R. R. (2006). Reducing the dimensionality of data with
        neural networks. Science, 313(5786), 504-507.
+    .. [2] Kim, Y., Wiseman, S., Miller, A. C., Sontag, D., & Rush, A. M. (2018). Semi-amortized
+       variational autoencoders. ICML.
 
     Examples
     --------

@@ -144,12 +144,12 @@ loss_curve_ : list of float, of length n_iter_
 
 validation_scores_ : list of float, of length n_iter_ + 1, or None
     Held-out score at the start and after each epoch: 1 minus the held-out loss over all rows
-    that judge, a penalty or noise included. R2 for the plain squared error. An epoch that diverged
-    has none. None without held-out rows.
+    that judge, a penalty or noise included. R2 for the plain squared error, of the encoder's own
+    codes. An epoch that diverged has none. None without held-out rows.
 
 best_loss_ : float
-    Loss of the state that was kept: held-out if there were held-out rows, else training; of a
-    start that no rows judge, 1 minus R2.
+    Loss of the state that was kept, for the encoder's own codes: held-out if there were held-out
+    rows, else training; of a start that no rows judge, 1 minus R2.
 
 best_iter_ : int
     Epoch whose state was kept; 0 is the start, which is PCA with ``shortcut="pca"``. Where
@@ -169,7 +169,8 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 
 SUPERVISED_PARAMETERS = """\
 autoencoder : autoencoder of skae or None, default=None
-    An instance. None is ``Autoencoder(32)``. It is cloned and fitted, unless `prefit`, or given as
+    An instance, whose encoder the head is put on; the steps that `transform` may take from the
+    encoder's code play no part. None is ``Autoencoder(32)``. It is cloned and fitted, unless `prefit`, or given as
     ``sklearn.frozen.FrozenEstimator(autoencoder)``, which is taken as fitted and stays so in the
     clones of a search or a cross-validation.
 
