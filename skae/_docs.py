@@ -170,9 +170,9 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 SUPERVISED_PARAMETERS = """\
 autoencoder : autoencoder of skae or None, default=None
     An instance, whose encoder the head is put on; the steps that `transform` may take from the
-    encoder's code play no part. None is ``Autoencoder(32)``. It is cloned and fitted, unless `prefit`, or given as
-    ``sklearn.frozen.FrozenEstimator(autoencoder)``, which is taken as fitted and stays so in the
-    clones of a search or a cross-validation.
+    encoder's code play no part. None is ``Autoencoder(32)``. It is cloned and fitted, unless
+    `prefit`, or given as ``sklearn.frozen.FrozenEstimator(autoencoder)``, which is taken as fitted
+    and stays so in the clones of a search or a cross-validation.
 
 prefit : bool, default=False
     Whether the autoencoder is fitted already. It is then used as it is, and not changed: its
