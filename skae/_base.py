@@ -532,14 +532,14 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         if turn and history.best_epoch and division.held_out is None:
             self._settle_unjudged(model, data, is_part=False)
         self._calibrate(model, data if turn else None)
-        is_start = started_at_pca and history.best_epoch == 0
         axes = self._axes() if turn else Axes.AS_TRAINED
-        is_pca = is_start and model.loss.link is None
+        is_pca = started_at_pca and history.best_epoch == 0
+        is_pca &= model.loss == LOSSES["squared_error"]
         if axes is Axes.PRINCIPAL and is_pca:
             axes = Axes.AS_TRAINED  # it is on its principal axes already
-        # PCA's code is the nearest one, and others a step may take out of the values they can have.
-        may_move = network.code_activation == "identity" and not is_start
-        n_refinements = self._n_refinements() if may_move else 0
+        # PCA's code is the nearest, and a step may take others out of the values they can have.
+        may_move = network.code_activation == "identity" and not is_pca
+        n_refinements = self._n_refinements() if may_move else None
         code = describe(model, data, axes, n_refinements, dtype)
         network.to(resting_place(device))
         carried = code.carried / code.carried.sum().clamp_min(1e-30)
@@ -562,7 +562,7 @@ class BaseAutoencoder(TrainingRuns, FittedMethods, CallbackSupportMixin, BaseEst
         elif history.best_epoch:
             fitted["best_loss_"] = history.losses[history.best_epoch - 1]
         else:
-            fitted["best_loss_"] = self._loss_of_start(model, data, code.r2)
+            fitted["best_loss_"] = self._loss_of_start(model, data, code.r2_of_encoder)
         return fitted | self._further_attributes(model, data)
 
     # -- partial_fit -----------------------------------------------------------------------------

@@ -105,8 +105,9 @@ transform_max_iter : int, default=10
     reconstruction is nearest to the row: gradient descent on the loss, for each row by itself,
     until a step gains less than 3 in 1000. No row's loss rises, and most rows take three or four
     steps, of which each costs about what a pass through encoder and decoder does. 0 gives the
-    encoder's own code. Only a linear code moves, and not that of PCA, which is the nearest already.
-    May be set anew after a fit, whose axes then fit less well.
+    encoder's own code. Nearest is meant in `loss`: with another than the squared error, `score`,
+    which is R2, may fall. Only a linear code moves, and not that of PCA, which is the nearest
+    already. May be set anew after a fit, whose axes then are a little off.
 
 random_state : int, RandomState instance or None, default=None
     Seed of weights, held-out rows, batches and dropout. An int gives the same result, bit for

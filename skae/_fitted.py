@@ -79,9 +79,9 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             rows.eliminate_zeros()  # a stored one does not make a row another
         return rows
 
-    def _n_refinements(self) -> int:
-        """Return how many steps `transform` goes on from the encoder's code."""
-        return 0
+    def _n_refinements(self) -> int | None:
+        """Return how many steps `transform` goes on from the encoder's code; None if it cannot."""
+        return None
 
     def _encode(self, rows: Array) -> Array:
         return self._model.codes_of(as_tensor(rows), self._n_refinements()).numpy()

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from skae._fitted import FittedMethods
-from skae._validation import integer
+from skae._validation import check_count, integer
 
 
 @dataclass(eq=False, repr=False)
@@ -22,4 +22,5 @@ class NearestCode(FittedMethods):
     _nearest_constraints: ClassVar[dict[str, Any]] = {"transform_max_iter": [integer(0)]}
 
     def _n_refinements(self) -> int:
+        check_count("transform_max_iter", self.transform_max_iter, lowest=0)  # also after a fit
         return self.transform_max_iter

@@ -95,7 +95,10 @@ def test_the_code_is_on_its_axes(estimator_class, dtype, digits):
 
 
 def test_tied_weights_and_partial_fit_describe_the_code_that_transform_gives(digits):
-    tied = trained(tied_weights=True).fit(digits)
+    options = {"early_stopping": False, "learning_rate_init": 0.02, "max_iter": 30}
+    tied = trained(tied_weights=True, **options).fit(digits)
+    moved = tied.transform(digits) - from_encoder(tied, "transform", digits)
+    assert np.abs(moved).max() > 0.1
     assert np.abs(np.corrcoef(tied.transform(digits).T) - np.eye(4)).max() < 1e-6
     for model in (tied, trained().partial_fit(digits)):
         assert model.explained_variance_ratio_.sum() == pytest.approx(model.score(digits), abs=1e-5)
@@ -127,6 +130,72 @@ def test_another_loss_has_its_own_nearest(loss, digits):
     before = loss(X, from_encoder(model, "reconstruct", X))
     assert (after <= before + 1e-9 * np.abs(before)).all()
     assert after.sum() < before.sum() - 1e-3 * abs(before.sum())
+
+
+def test_constant_features_make_no_row_worse(digits):
+    """A classical decoder has yet to learn them; a change of code must not spoil what it has."""
+    X = np.column_stack([digits[:, :20], np.full((len(digits), 60), 7.0)])
+    model = trained(shortcut=None, max_iter=2).fit(X)
+    before = from_encoder(model, "reconstruction_error", X)
+    assert (model.reconstruction_error(X) <= before * (1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize("shortcut", ["pca", None])
+def test_a_constant_share_makes_no_row_worse(digits, shortcut):
+    X = np.column_stack([digits[:600][:, digits[:600].any(axis=0)], np.full(600, 400.0)])
+    model = trained(shortcut=shortcut, loss="multinomial", early_stopping=False).fit(X)
+    after = multinomial(X, model.reconstruct(X))
+    before = multinomial(X, from_encoder(model, "reconstruct", X))
+    assert (after <= before + 1e-9 * np.abs(before)).all()
+
+
+def test_codes_that_are_exact_do_not_run_away(rng):
+    """Of bits, the log loss is 0 only at infinity."""
+    X = np.repeat(rng.integers(0, 2, (400, 3)), 4, axis=1).astype(float)
+    model = trained(loss="log_loss", early_stopping=False, max_iter=30).fit(X)
+    code = model.transform(X)
+    assert np.abs(np.corrcoef(code[:, :3].T) - np.eye(3)).max() < 1e-4
+    assert model.explained_variance_ratio_.sum() == pytest.approx(model.score(X), abs=1e-6)
+    assert model.score(X) > 0.99
+
+
+def test_rows_that_the_loss_forbids_do_not_run_away(digits):
+    X = digits[:600] / 16
+    model = trained(loss="log_loss", early_stopping=False).fit(X)
+    largest = np.abs(model.transform(X)).max()
+    assert np.abs(model.transform(3 * X)).max() < 10 * largest
+
+
+def test_may_be_set_after_a_fit(digits):
+    model = trained(transform_max_iter=0).fit(digits[:1200])
+    before = model.reconstruction_error(digits[1200:])
+    after = model.set_params(transform_max_iter=10).reconstruction_error(digits[1200:])
+    assert (after <= before * (1 + 1e-9)).all()
+    assert after.sum() < 0.99 * before.sum()
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, None])
+def test_what_is_set_after_a_fit_is_checked(iris, value):
+    model = trained().fit(iris).set_params(transform_max_iter=value)
+    with pytest.raises(ValueError, match=f"transform_max_iter={value} must be an int of 0 or more"):
+        model.transform(iris)
+
+
+def test_the_loss_of_a_start_is_that_of_the_encoder(digits):
+    model = trained(StackedAutoencoder, fine_tune=False, early_stopping=False).fit(digits)
+    assert model.best_loss_ == pytest.approx(1 - from_encoder(model, "score", digits), abs=1e-5)
+    assert model.best_loss_ > 1 - model.score(digits) + 1e-3
+
+
+def test_pca_is_not_the_nearest_under_another_loss(iris):
+    """A warm start that trains nothing finds the code as it was."""
+    model = trained(loss="absolute_error", warm_start=True, max_iter=1, hidden_layer_sizes=(8,))
+    code = model.set_params(n_components=2).fit(iris).transform(iris)
+    assert model.best_iter_ == 0
+    error = np.abs(iris - model.reconstruct(iris)).sum()
+    assert error < 0.98 * np.abs(iris - from_encoder(model, "reconstruct", iris)).sum()
+    assert model.fit(iris).best_iter_ == 0
+    np.testing.assert_allclose(model.transform(iris), code, atol=0.05)
 
 
 def test_rows_far_out_are_not_made_worse(digits):

@@ -33,6 +33,8 @@ from skae._core.numerics import resting_place
 
 _JACOBIAN_ENTRIES = 2**23
 _JACOBIAN_PRODUCTS = 2**32
+# Rows that tell how far a step may go: roughly will do.
+_ROWS_OF_PRECONDITIONER = 32
 # Squared sensitivity, in training units, below which a decoder ignores its code.
 _NO_SENSITIVITY = 1e-20
 # Summed squares of all entries, in training units, below which nothing varies but by rounding.
@@ -65,20 +67,20 @@ def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
 
 
 def sensitivity(
-    decode: Decoder, codes: Tensor, n_outputs: int, n_products: int = 0, *, is_linear: bool = False
+    decode: Decoder, codes: Tensor, n_outputs: int, n_products: int = 0, most_rows: int = 256
 ) -> Tensor:
     """Mean of J^T J, J the decoder's Jacobian, over rows drawn by a seed of their own; ``(k, k)``.
 
-    `n_products` is about how many multiplications a row takes; fewer rows do where it is large, and
-    one does where the decoder is linear.
+    `n_products` is about how many multiplications a row takes; fewer rows do where it is large.
     """
     n_components = codes.shape[1]
     entries_of_a_row = n_outputs * n_components
     n_rows = min(256, _JACOBIAN_ENTRIES // entries_of_a_row)
     n_rows = max(16, min(n_rows, _JACOBIAN_PRODUCTS // max(1, n_products * n_components)))
+    n_rows = min(n_rows, most_rows)
     # Evenly spaced ones would all be of one hour of the day, where the rows are hours.
     drawn = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))
-    sample = codes[drawn[: 1 if is_linear else n_rows]].double()
+    sample = codes[drawn[:n_rows]].double()
     total = sample.new_zeros(n_components, n_components)
     for chunk in sample.split(max(1, _JACOBIAN_ENTRIES // entries_of_a_row)):
         jacobians = decoder_jacobians(decode, chunk).transpose(0, 1).flatten(1)
@@ -138,11 +140,14 @@ class Description:
         Variance that each column carries through the decoder.
     r2 : float
         Share of the training variance that the reconstruction explains.
+    r2_of_encoder : float
+        The same without steps on from the encoder's code.
     """
 
     components: Tensor
     carried: Tensor
     r2: float
+    r2_of_encoder: float
 
 
 @torch.no_grad()
@@ -150,25 +155,29 @@ def describe(
     model: Model,
     z: Tensor,
     axes: Axes,
-    n_refinements: int = 0,
+    n_refinements: int | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> Description:
     """Describe the code of the rows z, after putting it on the axes asked for.
 
-    The code is that of `Model.encode` in the precision of `dtype`, after so many steps.
+    The code is that of `Model.encode` in the precision of `dtype`, after so many steps; with None,
+    it can never take one.
     Leaves the network's weights in float32 and its fixed linear path in float64.
     """
     network, tied = model.network.eval(), model.network.decoder.layers[0].transposed
     model.preconditioner = None
-    codes, r2 = _encode_and_score(model, z)
+    codes, r2_of_encoder = _encode_and_score(model, z)
+    r2 = r2_of_encoder
     _make_exact(network)
-    metric = _metric(model, codes, z)
-    if n_refinements and metric.diagonal().max() >= _NO_SENSITIVITY:
-        model.preconditioner = _inverse(metric)
+    if n_refinements is not None:
+        metric = _metric(model, codes, z, _ROWS_OF_PRECONDITIONER)
+        if metric.diagonal().max() >= _NO_SENSITIVITY:
+            model.preconditioner = _inverse(metric)
+    if model.preconditioner is not None and n_refinements:
         network.to(resting_place(z.device), dtype)
         codes, r2 = _encode_and_score(model, z, n_refinements)
         _make_exact(network)
-        metric = _metric(model, codes, z)
+    metric = _metric(model, codes, z)
     mean = codes.mean(0, dtype=torch.float64)
     turns = axes in (Axes.PRINCIPAL, Axes.TURNED)
     if axes is Axes.SCALED and not tied:  # a change of scale would tear tied weights apart
@@ -192,7 +201,7 @@ def describe(
     for p in network.parameters():
         p.data = p.data.float()
     variances = codes.var(0) if len(codes) > 1 else torch.zeros_like(mean)
-    return Description(components.detach(), variances * metric.diagonal(), r2)
+    return Description(components.detach(), variances * metric.diagonal(), r2, r2_of_encoder)
 
 
 def _make_exact(network: AutoencoderNetwork) -> None:
@@ -200,10 +209,11 @@ def _make_exact(network: AutoencoderNetwork) -> None:
     network.restore_linear_paths()
 
 
-def _metric(model: Model, codes: Tensor, z: Tensor) -> Tensor:
+def _metric(model: Model, codes: Tensor, z: Tensor, most_rows: int = 256) -> Tensor:
     network, n_outputs = model.network, math.prod(z.shape[1:])
-    is_linear = network.decoder.is_linear and model.loss.link is None
-    return sensitivity(model.decode, codes, n_outputs, network.n_products(), is_linear=is_linear)
+    if network.decoder.is_linear and model.loss.link is None:
+        most_rows = 1
+    return sensitivity(model.decode, codes, n_outputs, network.n_products(), most_rows)
 
 
 def _inverse(metric: Tensor) -> Tensor:
@@ -219,14 +229,16 @@ def _move(model: Model, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:
 
 
 @torch.no_grad()
-def _encode_and_score(model: Model, z: Tensor, n_refinements: int = 0) -> tuple[Tensor, float]:
+def _encode_and_score(
+    model: Model, z: Tensor, n_refinements: int | None = None
+) -> tuple[Tensor, float]:
     # A linear code is turned, and that in float64; wide codes are of another kind and stay small.
     linear = model.network.code_activation == "identity" and model.network.n_active is None
     codes, error, total = [], 0.0, 0.0
     centre = z.nanmean(0).to(model.device)
     dtype = next(model.network.parameters()).dtype
     for part in z.split(model.rows_at_a_time):
-        chunk = part.to(model.device, dtype)
+        chunk = part.to(model.device).to(dtype)  # in this order: not every device has float64
         code = model.encode(chunk, n_refinements)
         # Missing entries are NaN and do not count; a reconstruction that is NaN does.
         squares = (model.decode(code) - chunk).square()

@@ -36,6 +36,8 @@ class ReconstructionLoss:
         in centred and scaled units, the others in the units of X.
     shares : bool
         Whether the response is a column's share of its row's total, which the model supplies.
+    domain : tuple of (lowest, highest) or None
+        What a target must lie in for the loss to have a minimum; None where any will do.
     draw : callable or None
         ``(reconstruction, generator) -> x``, from the distribution whose negative log-likelihood
         the loss is; None for the normal one.
@@ -46,6 +48,7 @@ class ReconstructionLoss:
     response: Callable[[Tensor], Tensor] = identity
     link: Callable[[Tensor], Tensor] | None = None
     shares: bool = False
+    domain: tuple[float, float] | None = None
     draw: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
 
@@ -143,7 +146,12 @@ LOSSES: dict[str, ReconstructionLoss] = {
     "absolute_error": ReconstructionLoss(absolute_error, _absolute_slope),
     "huber": ReconstructionLoss(huber, _huber_slope),
     "log_loss": ReconstructionLoss(
-        log_loss, _log_loss_slope, torch.sigmoid, _logit, draw=_draw_bernoulli
+        log_loss,
+        _log_loss_slope,
+        torch.sigmoid,
+        _logit,
+        domain=(0.0, 1.0),
+        draw=_draw_bernoulli,
     ),
     "poisson": ReconstructionLoss(poisson, _poisson_slope, torch.exp, _log, draw=_draw_poisson),
     # Of a row with a Poisson total.

@@ -23,7 +23,14 @@ _SAME_SIZE = 4.0
 Losses = Callable[[Tensor, Tensor], Tensor]
 
 
-def refined(losses: Losses, codes: Tensor, preconditioner: Tensor, max_steps: int) -> Tensor:
+def refined(
+    losses: Losses,
+    codes: Tensor,
+    preconditioner: Tensor,
+    max_steps: int,
+    *,
+    good_enough: float = 0.0,
+) -> Tensor:
     """Move each code downhill; no row's loss rises.
 
     The size of a step is the inverse of the curvature along the last one (Barzilai & Borwein 1988).
@@ -38,6 +45,8 @@ def refined(losses: Losses, codes: Tensor, preconditioner: Tensor, max_steps: in
         About the inverse of the losses' mean second derivative: with it, the steps are the same
         ones on any axes.
     max_steps : int
+    good_enough : float
+        A loss from which a row is not moved on: some losses have no minimum but at infinity.
 
     Returns
     -------
@@ -47,29 +56,31 @@ def refined(losses: Losses, codes: Tensor, preconditioner: Tensor, max_steps: in
     rows = torch.arange(len(codes), device=codes.device)
     lowest, slopes = _with_slopes(losses, codes, rows)
     sizes = codes.new_full((len(codes), 1), _FIRST_SIZE)
+    is_done = lowest <= good_enough
     for _ in range(max_steps):
-        steps = -sizes * (slopes @ preconditioner)
-        tried, slopes_there = _with_slopes(losses, codes + steps, rows)
-        is_lower = tried < lowest
-        is_small = is_lower & (lowest - tried <= _LEAST_GAIN * lowest.abs())
-        taken = is_lower[:, None]
-        bends = (steps * (slopes_there - slopes)).sum(1, keepdim=True)
-        newton = -sizes * (steps * slopes).sum(1, keepdim=True) / bends
-        longest = torch.where(taken, sizes * _LARGEST_CHANGE, sizes / _LARGEST_CHANGE)
-        # Not along a line that bends the other way, nor where numbers overflowed.
-        next_sizes = torch.where(newton > 0, torch.minimum(newton, longest), longest)
-        is_done = is_small & (next_sizes <= _SAME_SIZE * sizes)[:, 0]
-        sizes = next_sizes
-        codes = torch.where(taken, codes + steps, codes)
-        slopes = torch.where(taken, slopes_there, slopes)
-        lowest = torch.where(is_lower, tried, lowest)
-        best[rows] = codes
         going_on = (~is_done).nonzero()[:, 0]
         if not len(going_on):
             break
         rows, codes, slopes, sizes, lowest = (
             part[going_on] for part in (rows, codes, slopes, sizes, lowest)
         )
+        steps = -sizes * (slopes @ preconditioner)
+        tried, slopes_there = _with_slopes(losses, codes + steps, rows)
+        is_lower = tried < lowest
+        gains_little = is_lower & (lowest - tried <= _LEAST_GAIN * lowest.abs())
+        taken = is_lower[:, None]
+        bends = (steps * (slopes_there - slopes)).sum(1, keepdim=True)
+        newton = -sizes * (steps * slopes).sum(1, keepdim=True) / bends
+        longest = torch.where(taken, sizes * _LARGEST_CHANGE, sizes / _LARGEST_CHANGE)
+        # Not along a line that bends the other way, nor where numbers overflowed.
+        next_sizes = torch.where(newton > 0, torch.minimum(newton, longest), longest)
+        was_long = (next_sizes <= _SAME_SIZE * sizes)[:, 0]
+        codes = torch.where(taken, codes + steps, codes)
+        slopes = torch.where(taken, slopes_there, slopes)
+        lowest = torch.where(is_lower, tried, lowest)
+        sizes = next_sizes
+        best[rows] = codes
+        is_done = (gains_little & was_long) | (lowest <= good_enough)
     return best
 
 

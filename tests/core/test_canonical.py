@@ -126,9 +126,9 @@ def test_jacobians_are_the_slopes(n_components):
 
 def test_sensitivity_of_a_linear_decoder_is_its_gram_matrix():
     weight = randn(K, 5, seed=1)
-    for is_linear in (False, True):
+    for most_rows in (256, 1):
         result = sensitivity(
-            lambda code: code @ weight, randn(40, K, seed=2), 5, is_linear=is_linear
+            lambda code: code @ weight, randn(40, K, seed=2), 5, most_rows=most_rows
         )
         torch.testing.assert_close(result, weight @ weight.T)
 

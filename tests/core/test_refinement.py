@@ -110,3 +110,17 @@ def test_steps_are_the_same_on_any_axes():
     )
     torch.testing.assert_close(elsewhere @ inverse, found)
     assert (wavy(found, rows) < wavy(codes, rows)).any()
+
+
+def test_a_row_that_is_good_enough_is_not_moved_on():
+    """A loss that falls for ever would take its code to infinity."""
+    codes = torch.tensor([[0.0], [3.0], [30.0]], dtype=torch.float64)
+    one = torch.ones(1, 1, dtype=torch.float64)
+
+    def falling(codes, rows):
+        return torch.exp(-codes[:, 0])
+
+    found = refined(falling, codes, one, 200, good_enough=1e-3)
+    assert torch.equal(found[2], codes[2])
+    assert (falling(found, None) <= 1e-3).all()
+    assert (falling(found[:2], None) > 1e-8).all()
