@@ -6,6 +6,7 @@ import copy
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, Self, TypeVar
 
 import torch
@@ -194,23 +195,28 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         if self.preconditioner is None or not n_refinements:
             return code
         preconditioner = self.preconditioner.to(code.dtype).to(code.device)
-
-        def refined_part(z: Tensor, code: Tensor) -> Tensor:
-            def losses(code: Tensor, rows: Tensor) -> Tensor:
-                # Half the squared distance, or what corresponds to it under another loss.
-                entries = self.entry_losses(network.decode(code), z[rows])
-                return entries.sum(1) * (0.5 / self.baseline)
-
-            return refined(
-                losses, code, preconditioner, n_refinements, good_enough=0.5 * z.shape[1] * exact
-            )
-
-        # A loss through a link may fall for ever as the code goes to infinity.
-        exact = 0.0 if self.loss.link is None else _GOOD_ENOUGH
         z = self._attainable(z, network)
+        # A loss through a link may fall for ever as the code goes to infinity.
+        good_enough = 0.0 if self.loss.link is None else _GOOD_ENOUGH * 0.5 * z.shape[1]
+
+        def losses(part: Tensor, code: Tensor, rows: Tensor) -> Tensor:
+            # Half the squared distance, or what corresponds to it under another loss.
+            entries = self.entry_losses(network.decode(code), part[rows])
+            return entries.sum(1) * (0.5 / self.baseline)
+
         n_rows = rows_at_a_time(_REFINED_AT_A_TIME, 4 * network.widest())
-        parts = zip(z.split(n_rows), code.split(n_rows), strict=True)
-        return torch.cat([refined_part(*part) for part in parts])
+        return torch.cat(
+            [
+                refined(
+                    partial(losses, part),
+                    start,
+                    preconditioner,
+                    n_refinements,
+                    good_enough=good_enough,
+                )
+                for part, start in zip(z.split(n_rows), code.split(n_rows), strict=True)
+            ]
+        )
 
     def _attainable(self, z: Tensor, network: AutoencoderNetwork) -> Tensor:
         """Rows as a step may want them: what the encoder ignores at its mean, all in the domain."""
