@@ -187,7 +187,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         return (self.response(output) - self.mean_like(output)) / self.scale
 
     def encode(
-        self, z: Tensor, n_refinements: int | None = 0, network: AutoencoderNetwork | None = None
+        self, z: Tensor, n_refinements: int | None = None, network: AutoencoderNetwork | None = None
     ) -> Tensor:
         """Rows to codes, both in training units: the encoder's, and so many steps on from them."""
         network = network or self.network
@@ -238,7 +238,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
 
     @defaults_of_torch()
     @torch.no_grad()
-    def codes_of(self, x: Tensor, n_refinements: int | None = 0) -> Tensor:
+    def codes_of(self, x: Tensor, n_refinements: int | None = None) -> Tensor:
         """Rows in the units of X to codes, in the precision of x."""
         network = self.network_in(x.dtype)
         codes = []
