@@ -35,8 +35,8 @@ class ConvolutionalAutoencoder(NearestCode, MixtureSampling, BaseAutoencoder):
     channels, height, width) is flattened. Reconstructions are rows.
 
     `transform` works in the type of X, and convolutions of float64 take several times as long as
-    those of float32. Most of its time goes into the steps of `transform_max_iter`: with them, 60,000
-    images of 28 x 28 take half a minute on two cores, and four seconds without.
+    those of float32. Most of its time goes into the steps of `transform_max_iter`: with them,
+    60,000 images of 28 x 28 take half a minute on two cores, and four seconds without.
 
     Parameters
     ----------
