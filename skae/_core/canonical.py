@@ -33,6 +33,7 @@ from skae._core.numerics import resting_place
 
 _JACOBIAN_ENTRIES = 2**23
 _JACOBIAN_PRODUCTS = 2**32
+_ROWS_OF_METRIC = 256
 # Rows that tell how far a step may go: roughly will do.
 _ROWS_OF_PRECONDITIONER = 32
 # Squared sensitivity, in training units, below which a decoder ignores its code.
@@ -67,7 +68,11 @@ def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
 
 
 def sensitivity(
-    decode: Decoder, codes: Tensor, n_outputs: int, n_products: int = 0, most_rows: int = 256
+    decode: Decoder,
+    codes: Tensor,
+    n_outputs: int,
+    n_products: int = 0,
+    most_rows: int = _ROWS_OF_METRIC,
 ) -> Tensor:
     """Mean of J^T J, J the decoder's Jacobian, over rows drawn by a seed of their own; ``(k, k)``.
 
@@ -75,7 +80,7 @@ def sensitivity(
     """
     n_components = codes.shape[1]
     entries_of_a_row = n_outputs * n_components
-    n_rows = min(256, _JACOBIAN_ENTRIES // entries_of_a_row)
+    n_rows = _JACOBIAN_ENTRIES // entries_of_a_row
     n_rows = max(16, min(n_rows, _JACOBIAN_PRODUCTS // max(1, n_products * n_components)))
     n_rows = min(n_rows, most_rows)
     # Evenly spaced ones would all be of one hour of the day, where the rows are hours.
@@ -209,7 +214,7 @@ def _make_exact(network: AutoencoderNetwork) -> None:
     network.restore_linear_paths()
 
 
-def _metric(model: Model, codes: Tensor, z: Tensor, most_rows: int = 256) -> Tensor:
+def _metric(model: Model, codes: Tensor, z: Tensor, most_rows: int = _ROWS_OF_METRIC) -> Tensor:
     network, n_outputs = model.network, math.prod(z.shape[1:])
     if network.decoder.is_linear and model.loss.link is None:
         most_rows = 1
