@@ -5,12 +5,15 @@ DATA ?= digits
 export FULL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint benchmarks clean
+.PHONY: help setup demo test lint wheel benchmarks clean
 
 help:
+	@echo "make setup             create .venv (other targets do so when needed)"
 	@echo "make demo              PCA and Autoencoder on handwritten digits, then t-SNE"
 	@echo "make demo DATA=mnist   the same on MNIST"
 	@echo "make test              the whole test suite, with linter and type checker"
+	@echo "make lint              linter and type checker alone"
+	@echo "make wheel             build the wheel and try it in a fresh environment"
 	@echo "make benchmarks        a quick run of every benchmark, into build/benchmarks"
 	@echo "make benchmarks FULL=1 the figures of docs/results.md (many hours)"
 
@@ -23,6 +26,8 @@ help:
 		--editable ".[demo,benchmarks,test]"
 	@touch $@
 
+setup: .venv/.installed
+
 demo: .venv/.installed
 	@$(BIN)/python -m benchmarks.demo --data $(DATA)
 
@@ -33,6 +38,9 @@ lint: .venv/.installed
 
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+wheel:
+	@PYTHON="$(PYTHON)" .ci/wheel
 
 benchmarks: .venv/.installed
 	@$(BIN)/python -m benchmarks

@@ -1,5 +1,4 @@
-"""Measurements behind the project's claims: one script a question, results kept as JSON files.
+"""Benchmarks. Each module declares one, and `benchmarks.catalogue` lists them.
 
-Run a script from the project's root, for instance ``python -m benchmarks.pca``. Data sets, the
-record's format and the environment that it names are declared once, in `datasets` and `record`.
+Run them from the root of the repository, for instance ``python -m benchmarks.pca``.
 """

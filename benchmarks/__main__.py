@@ -1,8 +1,9 @@
-"""All benchmarks, one after the other: `make benchmarks`.
+"""Run all benchmarks: `make benchmarks`.
 
-A quick version of each by default, into build/benchmarks; with ``FULL=1`` the published figures,
-into benchmarks/results. What has a result of this revision is not run again: after an interrupt the
-next call goes on. A benchmark that fails leaves its output in build/logs, and the others run.
+By default, this runs a quick version of each benchmark into build/benchmarks. ``FULL=1`` runs the
+published versions into benchmarks/results. Benchmarks with a result of the current revision are
+skipped, so an interrupted run can be continued. The output is written to build/logs. If a benchmark
+fails, the remaining ones still run.
 """
 
 from __future__ import annotations
@@ -12,82 +13,88 @@ import os
 import shlex
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import record
-from benchmarks.crossing import FULL
+from benchmarks.catalogue import entries
 from benchmarks.datasets import PROJECT_ROOT
-from benchmarks.jobs import JOBS, Job
+from benchmarks.runner import Benchmark, Run
+from benchmarks.timing import timed
 
+# FULL=1 selects the published runs in place of the quick ones.
+FULL = os.environ.get("FULL", "0") not in ("", "0")
 BUILD = PROJECT_ROOT / "build"
 RESULTS = record.RESULTS if FULL or "SKAE_RESULTS" in os.environ else BUILD / "benchmarks"
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which benchmarks write to `RESULTS`."""
-    published = RESULTS == PROJECT_ROOT / "benchmarks" / "results"
-    return dict(os.environ) if published else {**os.environ, "SKAE_RESULTS": str(RESULTS)}
+    """Return environment variables with which benchmarks write to `RESULTS`."""
+    is_published = RESULTS == PROJECT_ROOT / "benchmarks" / "results"
+    return dict(os.environ) if is_published else {**os.environ, "SKAE_RESULTS": str(RESULTS)}
 
 
-def run(job: Job, *, again: bool) -> str:
-    """Run one benchmark; return what went wrong, if anything did."""
-    module, *arguments = shlex.split(job.command if FULL else f"{job.command} {job.quick}")
-    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    if again and job.resumes:
+def execute(benchmark: Benchmark, run: Run, *, again: bool) -> str:
+    """Execute one run; return a message if it or one of its cases failed."""
+    quick = "" if FULL else run.quick or ""
+    command = [sys.executable, "-m", *shlex.split(f"{benchmark.command(run)} {quick}")]
+    if again and benchmark.resumes:
         command.append("--again")
-    log = BUILD / "logs" / f"{job.name}.log"
+    log = BUILD / "logs" / f"{run.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
-        done = subprocess.run(
+        process = subprocess.run(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment(), cwd=PROJECT_ROOT
         )
     lines = log.read_text().strip().splitlines()
-    if done.returncode:
-        return f"{job.name} failed: {' '.join(lines[-1:])} (see {log})"
-    return "\n".join(f"{job.name}: {line}" for line in lines if line.startswith("Failed: "))
+    if process.returncode:
+        return f"{run.name} failed: {' '.join(lines[-1:])} (see {log})"
+    return "\n".join(f"{run.name}: {line}" for line in lines if line.startswith("Failed: "))
 
 
-def is_known(job: Job) -> bool:
-    """Whether a whole run at this revision has left its result."""
-    content = None if job.resumes else record.read(job.name, RESULTS)
+def is_complete(benchmark: Benchmark, run: Run) -> bool:
+    """Whether there is a result of this revision; a benchmark that resumes checks its own cases."""
+    content = None if benchmark.resumes else record.read(run.name, RESULTS)
     return bool(content and content["environment"]["git_revision"] == record.revision())
+
+
+def execute_all(selected: Sequence[tuple[Benchmark, Run]], *, again: bool) -> list[str]:
+    """Execute the runs with a progress bar; return the messages of failures."""
+    failures, seconds = [], {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn()) as progress:
+        task = progress.add_task("", total=len(selected))
+        for benchmark, run in selected:
+            progress.update(task, description=run.name)
+            if again or not is_complete(benchmark, run):
+                failure, seconds[run.name] = timed(execute, benchmark, run, again=again)
+                if failure:
+                    failures.append(failure)
+                    progress.console.print(failure)
+            progress.advance(task)
+    print(", ".join(f"{name} {elapsed:.0f} s" for name, elapsed in seconds.items()))
+    return failures
 
 
 def main() -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--again", action="store_true", help="run what has its result, too")
-    parser.add_argument("--only", nargs="+", choices=[job.name for job in JOBS])
-    arguments = parser.parse_args()
-    jobs = [job for job in JOBS if job.name in (arguments.only or [job.name])]
-    skipped = [job.name for job in jobs if not FULL and job.quick is None]
-    jobs = [job for job in jobs if job.name not in skipped]
-    if skipped:
-        print(f"With FULL=1 only: {', '.join(skipped)}.")
-    if not jobs:
-        return 1
-    failures, seconds = [], {}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+    available = [(benchmark, run) for benchmark, run in entries() if run.in_suite]
+    names = [run.name for _, run in available]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    with Progress(*columns) as progress:
-        bar = progress.add_task("", total=len(jobs))
-        for job in jobs:
-            progress.update(bar, description=job.name)
-            if arguments.again or not is_known(job):
-                start = time.perf_counter()
-                failure = run(job, again=arguments.again)
-                seconds[job.name] = time.perf_counter() - start
-                if failure:
-                    failures.append(failure)
-                    progress.console.print(failure)
-            progress.advance(bar)
-    print(", ".join(f"{name} {taken:.0f} s" for name, taken in seconds.items()))
+    parser.add_argument("--again", action="store_true", help="also execute completed runs")
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    options = parser.parse_args()
+    selected = [(benchmark, run) for benchmark, run in available if run.name in options.only]
+    skipped = [run.name for _, run in selected if not FULL and run.quick is None]
+    if skipped:
+        print(f"These need FULL=1: {', '.join(skipped)}.")
+    selected = [(benchmark, run) for benchmark, run in selected if run.name not in skipped]
+    if not selected:
+        return 1
+    failures = execute_all(selected, again=options.again)
     report = [sys.executable, "-m", "benchmarks.report"]
     subprocess.run(report, env=environment(), cwd=PROJECT_ROOT, check=True)
     return bool(failures)
@@ -97,4 +104,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("Interrupted. The same command goes on with what is missing.")
+        sys.exit("Interrupted. Run the same command again to continue.")

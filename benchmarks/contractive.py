@@ -1,22 +1,23 @@
-"""MNIST, one layer of 1000 tied logistic units: plain, denoising and contractive autoencoder.
+"""One layer of 1000 tied logistic units on MNIST: plain, denoising and contractive autoencoders.
 
-After Rifai et al. (2011): mean norm of the encoder's Jacobian, share of saturated units, and the
-test error of a classifier that starts from the encoder and is fine-tuned on all labels.
+The protocol is that of Rifai et al. (2011): the mean norm of the encoder's Jacobian, the share of
+saturated units, and the test error of a classifier initialised with the encoder and fine-tuned on
+all labels.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmarks import record
-from benchmarks.datasets import MNIST_TRAINING_ROWS, load
+from benchmarks.datasets import MNIST_TRAINING_ROWS, load_mnist
+from benchmarks.runner import Benchmark, Options, Run, several
+from benchmarks.tables import Row, Table
+from benchmarks.timing import timed
 from skae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
-from skae._base import BaseAutoencoder
 
 N_UNITS = 1000
 SHARED = {
@@ -29,7 +30,7 @@ SHARED = {
     "batch_size": 128,
     "early_stopping": False,
 }
-METHODS: dict[str, tuple[type[BaseAutoencoder], dict[str, object]]] = {
+METHODS: dict[str, tuple[Any, dict[str, object]]] = {
     "contractive": (ContractiveAutoencoder, {"alpha": 1e-5}),
     "denoising, masking": (DenoisingAutoencoder, {"noise_level": 0.25}),
     "denoising, gaussian": (DenoisingAutoencoder, {"noise": "gaussian", "noise_level": 0.3}),
@@ -41,19 +42,20 @@ PUBLISHED = {
     "denoising, masking": 1.57,
     "plain": 1.78,
 }
-_SATURATED = 0.05
-_N_LEADING = 100
+_SATURATED = 0.05  # distance of the activation from 0 or 1
+_N_SPECTRA = 100  # number of rows
 _BATCH = 128
+Tensors = tuple[torch.Tensor, torch.Tensor]
 
 
-def describe(model: BaseAutoencoder, X: np.ndarray) -> dict[str, float]:
-    """Jacobian and saturation at rows X, from the code h of one logistic layer."""
+def jacobian_scores(model: Any, X: np.ndarray) -> dict[str, float]:
+    """Return scores of the encoder's Jacobian and of saturation, means over rows."""
     weight = model._model.network.encoder.layers[0].weight.detach().numpy() / model._model.scale
     h = model.transform(X)
     slopes = h * (1 - h)
     squares = np.square(slopes) @ np.square(weight).sum(axis=0)
     spectra = np.stack(
-        [np.linalg.svd(weight * row, compute_uv=False) for row in slopes[:_N_LEADING]]
+        [np.linalg.svd(weight * row, compute_uv=False) for row in slopes[:_N_SPECTRA]]
     )
     share = np.cumsum(np.square(spectra), axis=1) / np.square(spectra).sum(axis=1, keepdims=True)
     return {
@@ -65,15 +67,10 @@ def describe(model: BaseAutoencoder, X: np.ndarray) -> dict[str, float]:
 
 
 def fine_tuned_error(
-    weight: torch.Tensor,
-    bias: torch.Tensor,
-    train: tuple[torch.Tensor, torch.Tensor],
-    test: tuple[torch.Tensor, torch.Tensor],
-    *,
-    epochs: int,
-    seed: int,
+    layer: Tensors, train: Tensors, test: Tensors, *, epochs: int, seed: int
 ) -> float:
-    """Test error in percent of 784-1000-10, its first layer given, after fine-tuning."""
+    """Fine-tune 784-1000-10 from the first layer; return the test error in percent."""
+    weight, bias = layer
     generator = torch.Generator().manual_seed(seed)
     parameters = [
         weight.clone().requires_grad_(),
@@ -100,88 +97,91 @@ def fine_tuned_error(
         return 100 * float((logits(test[0]).argmax(1) != test[1]).float().mean())
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=12, help="of the autoencoders")
-    parser.add_argument("--fine-tuning", type=int, default=20, help="epochs of the classifier")
-    parser.add_argument("--rows", type=int, default=MNIST_TRAINING_ROWS)
-    parser.add_argument("--alpha", type=float, help="of the contractive one")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--data-dir")
-    parser.add_argument("--name", default="contractive")
-    arguments = parser.parse_args()
+def random_layer(X: np.ndarray, seed: int) -> Tensors:
+    """Return random weights and zero biases."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(X.shape[1], N_UNITS, generator=generator) / X.shape[1] ** 0.5
+    return weight, torch.zeros(N_UNITS)
 
-    methods = {name: METHODS[name] for name in arguments.methods}
-    if arguments.alpha is not None:
-        methods["contractive"] = (ContractiveAutoencoder, {"alpha": arguments.alpha})
-    X, y = load("mnist", arguments.data_dir)
-    test_X, test_y = X[MNIST_TRAINING_ROWS:], torch.from_numpy(y[MNIST_TRAINING_ROWS:])
-    X, y = X[: arguments.rows], y[: arguments.rows]
-    rows = []
-    for name in [*methods, "random weights"]:
-        errors, row = [], {"method": name, "published_error": PUBLISHED.get(name)}
-        for seed in arguments.seeds:
-            if name == "random weights":
-                noise = torch.randn(
-                    X.shape[1], N_UNITS, generator=torch.Generator().manual_seed(seed)
-                )
-                weight, bias = noise / X.shape[1] ** 0.5, torch.zeros(N_UNITS)
-                mean, scale = X.mean(0), X.std()
-            else:
-                cls, own = methods[name]
-                start = time.perf_counter()
-                model = cls(
-                    N_UNITS, max_iter=arguments.epochs, random_state=seed, **SHARED, **own
-                ).fit(X)
-                if seed == arguments.seeds[0]:
-                    row |= {"seconds": time.perf_counter() - start, **describe(model, test_X)}
-                layer = model._model.network.encoder.layers[0]
-                weight, bias = layer.weight.detach(), layer.bias.detach()
-                mean, scale = model.mean_, model._model.scale
-            z, z_test = (
-                torch.from_numpy(((part - mean) / scale).astype(np.float32)) for part in (X, test_X)
-            )
-            errors.append(
-                fine_tuned_error(
-                    weight,
-                    bias,
-                    (z, torch.from_numpy(y)),
-                    (z_test, test_y),
-                    epochs=arguments.fine_tuning,
-                    seed=seed,
-                )
-            )
-        row |= {"test_error": float(np.mean(errors)), "each_seed": errors}
-        rows.append(row)
-        print(row, flush=True)
-    columns = [
-        "method",
-        "jacobian_norm",
-        "saturated",
-        "values_for_90_percent",
-        "test_error",
-        "published_error",
-        "seconds",
-    ]
-    print(record.table(rows, columns))
-    path = record.write(
-        arguments.name,
-        rows,
-        {row["method"]: row["test_error"] for row in rows},
-        seeds=arguments.seeds,
-        settings={
-            **SHARED,
-            "n_components": N_UNITS,
-            "epochs": arguments.epochs,
-            "fine_tuning_epochs": arguments.fine_tuning,
-            "training_rows": len(X),
-            "own": {name: own for name, (_, own) in methods.items()},
-        },
-    )
-    print(f"Written to {path.name}.")
 
+def methods(options: Options) -> dict[str, tuple[Any, dict[str, object]]]:
+    """Return the selected methods and their parameters."""
+    selected = {name: METHODS[name] for name in options.methods}
+    if options.alpha is not None:
+        selected["contractive"] = (ContractiveAutoencoder, {"alpha": options.alpha})
+    return selected
+
+
+def measure(options: Options, method: str) -> Row:
+    """Pre-train with each seed, describe the encoder of the first one, and fine-tune."""
+    (X, y), (test, test_y) = load_mnist(options.rows, options.data_dir)
+    errors: list[float] = []
+    row: dict[str, object] = {"published_error": PUBLISHED.get(method)}
+    for seed in options.seeds:
+        if method == "random weights":
+            layer, mean, scale = random_layer(X, seed), X.mean(0), X.std()
+        else:
+            cls, parameters = methods(options)[method]
+            model = cls(N_UNITS, max_iter=options.epochs, random_state=seed, **SHARED, **parameters)
+            _, seconds = timed(model.fit, X)
+            if seed == options.seeds[0]:
+                row |= {"seconds": seconds, **jacobian_scores(model, test)}
+            linear = model._model.network.encoder.layers[0]
+            layer = (linear.weight.detach(), linear.bias.detach())
+            mean, scale = model.mean_, model._model.scale
+        z, test_z = (
+            torch.from_numpy(((part - mean) / scale).astype(np.float32)) for part in (X, test)
+        )
+        error = fine_tuned_error(
+            layer,
+            (z, torch.from_numpy(y)),
+            (test_z, torch.from_numpy(test_y)),
+            epochs=options.fine_tuning,
+            seed=seed,
+        )
+        errors.append(error)
+    return {**row, "test_error": float(np.mean(errors)), "each_seed": errors}
+
+
+BENCHMARK = Benchmark(
+    module="contractive",
+    description=__doc__,
+    cases=lambda options: [{"method": name} for name in [*methods(options), "random weights"]],
+    measure=measure,
+    summarise=lambda rows, options: {row["method"]: row["test_error"] for row in rows},
+    settings=lambda options: {
+        **SHARED,
+        "n_components": N_UNITS,
+        "epochs": options.epochs,
+        "fine_tuning_epochs": options.fine_tuning,
+        "training_rows": options.rows,
+        "own": {name: parameters for name, (_, parameters) in methods(options).items()},
+    },
+    section=[
+        "MNIST, one layer of 1000 tied logistic units, after Rifai et al. (2011). On test images: "
+        "the mean Frobenius norm of the encoder's Jacobian, the share of units within 0.05 of 0 or "
+        "1, and the number of singular values with 90 % of the squared norm. The test error is of "
+        "784-1000-10, fine-tuned from that layer. There are {settings[epochs]} epochs of "
+        "pre-training and {settings[fine_tuning_epochs]} of fine-tuning, many fewer than "
+        "published, so compare the order of the methods.",
+        Table(
+            "encoder = method | mean norm of the Jacobian = jacobian_norm | "
+            "saturated units = saturated | "
+            "singular values for 90 % = values_for_90_percent | "
+            "test error, % = test_error | published = published_error | seconds"
+        ),
+    ],
+    runs=[
+        Run(
+            "contractive",
+            "Contractive autoencoders",
+            quick="--rows 5000 --epochs 2 --fine-tuning 5",
+        )
+    ],
+    options={"--epochs": 12, "--fine-tuning": 20, "--alpha": float, "--methods": several(METHODS)},
+    seeds=(0,),
+    rows=MNIST_TRAINING_ROWS,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

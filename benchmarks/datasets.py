@@ -1,4 +1,4 @@
-"""The data sets that benchmarks run on, each a loader by name."""
+"""The data sets of the benchmarks."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ TABULAR_SETS = (
 MNIST_TRAINING_ROWS = 60_000
 
 
-def data_directory(given: str | Path | None = None) -> Path:
-    """Directory of the data files: the one given, else ``SKAE_DATA``, else ``../shared/data``."""
+def data_directory(directory: str | Path | None = None) -> Path:
+    """Return the folder of the data files (default: ``SKAE_DATA``, then ``../shared/data``)."""
     default = PROJECT_ROOT.parent / "shared" / "data"
-    return Path(given or os.environ.get("SKAE_DATA") or default)
+    return Path(directory or os.environ.get("SKAE_DATA") or default)
 
 
 def _load_scikit_learn(directory: Path, *, name: str) -> Data:
@@ -50,7 +50,7 @@ def _load_scikit_learn(directory: Path, *, name: str) -> Data:
 
 
 def _load_tabular(directory: Path, *, name: str) -> Data:
-    import pandas as pd  # only these files need it
+    import pandas as pd  # needed by these files only
 
     table = pd.read_csv(directory / "tabular" / f"{name}.tsv.gz", sep="\t")
     features = table.drop(columns="target")
@@ -58,7 +58,7 @@ def _load_tabular(directory: Path, *, name: str) -> Data:
 
 
 def _load_images(directory: Path, *, name: str, openml: str) -> Data:
-    """Return 70,000 rows of pixels in [0, 1], float32; the first 60,000 are the training part."""
+    """Return 60,000 training and 10,000 test images as rows of float32 pixels in [0, 1]."""
     path = directory / f"{name}.npz"
     if path.exists():
         with np.load(path) as arrays:
@@ -72,7 +72,7 @@ def _load_images(directory: Path, *, name: str, openml: str) -> Data:
 
 
 def _load_olivetti(directory: Path) -> Data:
-    """Return 400 faces of 64 x 64 pixels in [0, 1], float32."""
+    """Return 400 faces as rows of 64 x 64 float32 pixels in [0, 1]."""
     path = directory / "olivetti.npz"
     if path.exists():
         with np.load(path) as arrays:
@@ -86,7 +86,7 @@ def _load_olivetti(directory: Path) -> Data:
 def load_newsgroups(
     n_words: int, directory: str | Path | None = None
 ) -> tuple[csr_array, NDArray, csr_array, NDArray]:
-    """Load counts of the commonest words of 20 newsgroups: training and test part, with labels."""
+    """Return word counts and labels of 20 newsgroups, for the training and the test documents."""
     parts = [
         sklearn.datasets.fetch_20newsgroups(subset=subset, data_home=data_directory(directory))
         for subset in ("train", "test")
@@ -97,7 +97,7 @@ def load_newsgroups(
 
 
 def _load_usps(directory: Path) -> Data:
-    """Return 7291 and then 2007 digits of 16 x 16 pixels in [0, 1], float32."""
+    """Return 7291 training and 2007 test digits as rows of 16 x 16 float32 pixels in [0, 1]."""
     path = directory / "usps.npz"
     if path.exists():
         with np.load(path) as arrays:
@@ -109,7 +109,7 @@ def _load_usps(directory: Path) -> Data:
 
 
 def _load_pbmc3k(directory: Path) -> Data:
-    """Return 2700 cells: log counts per 10,000 of the 2000 genes that vary most, and cell types."""
+    """Return 2700 cells: log counts per 10,000 of the 2000 most variable genes, and cell types."""
     with np.load(directory / "pbmc3k.npz") as arrays:
         parts = (arrays["data"].astype(np.float64), arrays["indices"], arrays["indptr"])
         counts = csr_array(parts, shape=tuple(arrays["shape"]))
@@ -122,7 +122,7 @@ def _load_pbmc3k(directory: Path) -> Data:
 
 
 def _load_newsgroups_weights(directory: Path) -> Data:
-    """Return tf-idf weights of the 2000 commonest words, dense: training part, then test part."""
+    """Return dense tf-idf weights of the 2000 most frequent words, training documents first."""
     counts, y, test_counts, test_y = load_newsgroups(2000, directory)
     weights = TfidfTransformer(sublinear_tf=True).fit(counts)
     parts = [weights.transform(part).toarray() for part in (counts, test_counts)]
@@ -160,16 +160,22 @@ def load(name: str, directory: str | Path | None = None) -> Data:
 
 
 @cache
-def some_rows(name: str, most: int, directory: str | None = None, seed: int = 0) -> Data:
-    """Return at most so many rows of a set, drawn at random, and their labels numbered from 0."""
+def subsample(name: str, n_rows: int, directory: str | None = None, seed: int = 0) -> Data:
+    """Draw at most `n_rows` rows of a data set; their labels are encoded as 0, 1, ..."""
     X, y = load(name, directory)
-    chosen = np.random.default_rng(seed).permutation(len(X))[:most]
+    chosen = np.random.default_rng(seed).permutation(len(X))[:n_rows]
     return X[chosen], np.unique(y[chosen], return_inverse=True)[1]
 
 
-def is_here(name: str, directory: str | Path | None = None) -> bool:
-    """Whether a set can be loaded without a download."""
+def is_available(name: str, directory: str | Path | None = None) -> bool:
+    """Whether a data set can be loaded without a download."""
     directory = data_directory(directory)
     if name in TABULAR_SETS:
         return (directory / "tabular" / f"{name}.tsv.gz").exists()
     return name in SCIKIT_LEARN_SETS or (directory / f"{name}.npz").exists()
+
+
+def load_mnist(n_training: int, directory: str | Path | None = None) -> tuple[Data, Data]:
+    """Return the first `n_training` rows and labels of MNIST, and its test rows and labels."""
+    X, y = load("mnist", directory)
+    return (X[:n_training], y[:n_training]), (X[MNIST_TRAINING_ROWS:], y[MNIST_TRAINING_ROWS:])

@@ -1,15 +1,18 @@
-"""Drawing two-dimensional maps, so that one can compare them."""
+"""Figures: two-dimensional maps side by side, and the style of all figures."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy.linalg import orthogonal_procrustes
 from sklearn.metrics import pairwise_distances
 
-# One hue a class, of like weight, so that no class shouts.
+from benchmarks.record import PICTURES
+
+# One colour per class, of similar lightness.
 COLOURS = (
     "#4269d0",
     "#efb118",
@@ -25,15 +28,23 @@ COLOURS = (
 INK, MUTED, FRAME = "#22252b", "#6a707c", "#d9dce2"
 
 
+def save(figure: Figure, name: str) -> None:
+    """Save a figure of the results page."""
+    path = PICTURES / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    print(f"Figure saved to {path}.")
+
+
 def align(points: NDArray, reference: NDArray) -> NDArray:
-    """Turn or mirror a map onto another: t-SNE leaves both open, and eyes compare places."""
+    """Rotate or reflect a map onto another one; t-SNE determines neither."""
     points = points - points.mean(axis=0)
     rotation, _ = orthogonal_procrustes(points, reference - reference.mean(axis=0))
     return points @ rotation
 
 
-def middle(points: NDArray) -> NDArray:
-    """Return the middle of the densest half of the points: a median may fall between clusters."""
+def label_position(points: NDArray) -> NDArray:
+    """Return the mean of the densest half of the points; a median may fall between clusters."""
     distances = pairwise_distances(points)
     half = len(points) // 2
     densest = np.argmin(np.partition(distances, half, axis=1)[:, half])
@@ -41,14 +52,14 @@ def middle(points: NDArray) -> NDArray:
 
 
 def draw_map(axis: Axes, points: NDArray, y: NDArray, title: str, caption: str) -> None:
-    """Draw a map of at most ten classes, numbered from 0, each named once."""
-    order = np.random.default_rng(0).permutation(len(y))  # no class lies on top of all others
+    """Draw a map with at most ten classes, encoded as 0, 1, ..., and label each class once."""
+    order = np.random.default_rng(0).permutation(len(y))  # so that no class covers the others
     size = 13 if len(y) < 2500 else 6
     colours = np.array(COLOURS)[y[order]]
     axis.scatter(*points[order].T, s=size, c=colours, alpha=0.8, linewidths=0)
     for label in np.unique(y):
         axis.text(
-            *middle(points[y == label]),
+            *label_position(points[y == label]),
             str(label),
             size=16,
             weight="bold",

@@ -1,12 +1,12 @@
-"""The pictures of docs/results.md: maps side by side, accuracy against k, error against seconds.
+"""Figures of docs/results.md: t-SNE maps, accuracy against code size, error against seconds.
 
-The last two are drawn from the files that `benchmarks.tsne` and `benchmarks.pca` left; the maps
-are computed.
+The maps are computed. The other figures are drawn from the result files of `benchmarks.tsne` and
+`benchmarks.pca`.
 """
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -17,50 +17,49 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn.manifold import TSNE
 
 from benchmarks import record
-from benchmarks.datasets import some_rows
-from benchmarks.drawing import COLOURS, FRAME, INK, MUTED, align, draw_map
-from benchmarks.maps import means_over_seeds, vote_accuracy
-from benchmarks.methods import reducer
-from benchmarks.record import PICTURES
-from benchmarks.tsne import MOST_DRAWN, MOST_FITTED
+from benchmarks.datasets import subsample
+from benchmarks.drawing import COLOURS, FRAME, INK, MUTED, align, draw_map, save
+from benchmarks.maps import knn_accuracy, means_over_seeds, without_errors
+from benchmarks.methods import make_reducer
+from benchmarks.runner import Benchmark, Options, Run, several
+from benchmarks.tables import Content
+from benchmarks.tsne import MAX_FITTED, MAX_MAPPED
 
 PANELS = (("raw", None), ("PCA", 8), ("PCA", 32), ("Autoencoder", 8))
 LINES = {"PCA": MUTED, "Autoencoder": COLOURS[0], "half masked": COLOURS[2]}
 
 
-def _plain(axis: Axes) -> None:
+def _style(axis: Axes) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(FRAME)
     axis.tick_params(colors=MUTED, labelsize=9)
 
 
-def maps(name: str, most_drawn: int, directory: str | None) -> Figure:
-    """Draw t-SNE maps of one set from the raw rows, PCA and an autoencoder, side by side."""
-    X, y = some_rows(name, MOST_FITTED, directory)
-    drawn, y = X[:most_drawn], y[:most_drawn]
+def maps(options: Options) -> Figure:
+    """Draw t-SNE maps of a data set from the raw rows, from PCA and from an autoencoder."""
+    X, y = subsample(options.set, MAX_FITTED, options.data_dir)
+    mapped, y = X[: options.drawn], y[: options.drawn]
     figure = Figure(figsize=(4.5 * len(PANELS), 5), facecolor="white")
     axes = figure.subplots(1, len(PANELS))
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.86, wspace=0.03)
     reference = None
     for axis, (method, k) in zip(axes, PANELS, strict=True):
-        code, title = drawn, f"Raw ({X.shape[1]})"
+        code, title = mapped, f"Raw ({X.shape[1]})"
         if k:
-            fitted = reducer(method, k, 0).fit(X)
-            code, title = fitted.transform(drawn), f"{type(fitted).__name__} ({k})"
+            reducer = make_reducer(method, k, 0).fit(X)
+            code, title = reducer.transform(mapped), f"{type(reducer).__name__} ({k})"
         points = TSNE(init="pca", random_state=0).fit_transform(code)
-        accuracy = vote_accuracy(points, y)
+        accuracy = knn_accuracy(points, y)
         points = points if reference is None else align(points, reference)
         reference = points if reference is None else reference
         draw_map(axis, points, y, title, f"k-NN accuracy of the map {accuracy:.1%}")
     return figure
 
 
-def accuracy_against_size(content: dict[str, Any]) -> Figure:
-    """Draw the k-NN accuracy of maps against the size of the code, a panel a set."""
-    rows = {
-        case: row for case, row in means_over_seeds(content["rows"]).items() if not row["error"]
-    }
-    # A seed draws other rows, so only means over as many seeds compare.
+def accuracy_against_size(content: Content) -> Figure:
+    """Draw the k-NN accuracy of the maps against the code size, one panel per data set."""
+    rows = without_errors(means_over_seeds(content["rows"]))
+    # Each seed draws other rows, so compare means over the same number of seeds only.
     means = {
         (name, method, k): row["knn_accuracy"]
         for (name, method, k), row in rows.items()
@@ -83,22 +82,22 @@ def accuracy_against_size(content: dict[str, Any]) -> Figure:
                 sizes, accuracies, "o-", color=colour, label=method, linewidth=2, markersize=5
             )
         axis.set_title(name, size=12, weight="bold", color=INK, loc="left")
-        axis.set_xlabel("numbers a row", color=MUTED)
+        axis.set_xlabel("code size", color=MUTED)
         axis.set_ylabel("k-NN accuracy of the map", color=MUTED)
         axis.set_xticks(ticks)
-        _plain(axis)
+        _style(axis)
     for axis in axes[len(names) :]:
         axis.set_visible(False)
     axes[0].legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
 
 
-def error_against_seconds(content: dict[str, Any]) -> Figure:
-    """Draw held-out error over PCA's against the seconds of a default fit, a point a case."""
+def error_against_seconds(content: Content) -> Figure:
+    """Draw the held-out error relative to PCA against the seconds of a fit, a point per case."""
     figure = Figure(figsize=(9, 5.2), facecolor="white", layout="tight")
     axis = figure.subplots()
     for ratio, seconds, label, colour in (
-        ("plain_mean", "plain_seconds", "a plain network", COLOURS[1]),
+        ("plain_mean", "plain_seconds", "without the skip connection", COLOURS[1]),
         ("anchored_mean", "seconds", "Autoencoder", COLOURS[0]),
     ):
         points = [(fmean(row[seconds]), row[ratio]) for row in content["rows"]]
@@ -108,7 +107,7 @@ def error_against_seconds(content: dict[str, Any]) -> Figure:
     axis.set(xscale="log", yscale="log")
     style = {"xytext": (5, 3), "textcoords": "offset points", "size": 7.5, "color": MUTED}
     named: list[Any] = []
-    for row in content["rows"]:  # where there is something to see, and room for one name a set
+    for row in content["rows"]:  # label the largest gains, where the labels do not overlap
         point = fmean(row["seconds"]), row["anchored_mean"]
         place = axis.transData.transform(point)
         has_room = all((abs(place - other) > (90, 12)).any() for other in named)
@@ -120,40 +119,47 @@ def error_against_seconds(content: dict[str, Any]) -> Figure:
         one.set_major_formatter("{x:g}")
         one.set_minor_formatter(NullFormatter())
     axis.set_xlabel("seconds of a fit", color=MUTED)
-    axis.set_ylabel("held-out error over PCA's", color=MUTED)
+    axis.set_ylabel("held-out error relative to PCA", color=MUTED)
     axis.legend(frameon=False, labelcolor=INK, loc="upper left")
-    _plain(axis)
+    _style(axis)
     return figure
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parts = ("maps", "size", "seconds")
-    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--set", default="mnist", help="whose maps are drawn")
-    parser.add_argument("--drawn", type=int, default=MOST_DRAWN)
-    parser.add_argument("--data-dir")
-    arguments = parser.parse_args()
+def _content(name: str) -> Content:
+    content = record.read(name)
+    if content is None:
+        raise SystemExit(f"{name}.json does not exist: run `python -m benchmarks.{name}` first.")
+    return content
 
-    def content(name: str) -> dict[str, Any]:
-        found = record.read(name)
-        if found is None:
-            raise SystemExit(f"No result of {name}: run `python -m benchmarks.{name}` first.")
-        return found
 
-    pictures = {
-        "maps": lambda: maps(arguments.set, arguments.drawn, arguments.data_dir),
-        "size": lambda: accuracy_against_size(content("tsne")),
-        "seconds": lambda: error_against_seconds(content("pca")),
-    }
-    files = {"maps": "maps", "size": "accuracy_against_size", "seconds": "error_against_seconds"}
-    for name in arguments.only:
-        path = PICTURES / f"{files[name]}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pictures[name]().savefig(path, dpi=110)
-        print(f"Picture saved to {path}.")
+# File name and drawing function, by the value of --only.
+FIGURES: dict[str, tuple[str, Callable[[Options], Figure]]] = {
+    "maps": ("maps", maps),
+    "size": ("accuracy_against_size", lambda options: accuracy_against_size(_content("tsne"))),
+    "seconds": ("error_against_seconds", lambda options: error_against_seconds(_content("pca"))),
+}
 
+
+class Figures(Benchmark):
+    """Figures of other results; they have no result file."""
+
+    def main(self, arguments: Sequence[str] | None = None) -> Content:
+        """Run from the command line."""
+        options = self.parser().parse_args(arguments)
+        for part in options.only:
+            file, draw = FIGURES[part]
+            save(draw(options), file)
+        return {}
+
+
+BENCHMARK = Figures(
+    module="figures",
+    description=__doc__,
+    cases=lambda options: [],
+    measure=lambda options: {},
+    runs=[Run("figures", quick="--set digits")],
+    options={"--only": several(FIGURES), "--set": "mnist", "--drawn": MAX_MAPPED},
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,17 +1,18 @@
-"""Binary codes: what is found by Hamming distance, how fast, and in how much memory.
+"""Binary codes: retrieval by Hamming distance, speed of queries, and memory.
 
-Precision at 100 is the share of the 100 nearest training rows that have the query's label.
+The precision at 100 is the share of the 100 nearest training rows that have the label of the
+query.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,106 +21,131 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.neighbors import NearestNeighbors
 
-from benchmarks import record
-from benchmarks.datasets import MNIST_TRAINING_ROWS, load, load_newsgroups
-from benchmarks.timing import median_seconds
+from benchmarks.datasets import MNIST_TRAINING_ROWS, load_mnist, load_newsgroups
+from benchmarks.runner import Benchmark, Options, Run, selected_parts, several
+from benchmarks.tables import Row, Table
+from benchmarks.timing import median_seconds, timed
 from skae import HashingAutoencoder
-from skae._hamming import nearest, pack
+from skae.inference.hamming import nearest, pack
 
 N_NEIGHBORS = 100
+N_QUERIES = 1000
 WORDS = 2000
 BITS = (32, 128)
-# Noise that suits each number of bits: many bits carry much through little noise.
+# Noise level for each number of bits.
 NOISE = {32: 8.0, 128: 16.0}
 DOCUMENTS = {"loss": "multinomial", "dropout": 0.2, "max_iter": 30}
 IMAGES = {"loss": "log_loss", "max_iter": 20}
 WIDE = {"rows": 10_000, "columns": 50_000, "words_a_row": 50}
 
-Sets = tuple[Any, np.ndarray, Any, np.ndarray]
+Codes = tuple[np.ndarray, np.ndarray]
 
 
-def precision(indices: np.ndarray, y: np.ndarray, wanted: np.ndarray) -> float:
-    return float((y[indices] == wanted[:, None]).mean())
+@dataclass(frozen=True)
+class Split:
+    """Training rows and queries of a data set, with labels."""
+
+    name: str
+    train: Any
+    y: np.ndarray
+    queries: Any
+    query_y: np.ndarray
 
 
-def signs(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bits above the training medians: balanced, as ours are."""
-    middle = np.median(train, axis=0)
-    return train > middle, test > middle
+@cache
+def newsgroups(data_dir: str | None, *, tf_idf: bool = True) -> Split:
+    """Return the documents of 20 newsgroups as tf-idf weights or counts."""
+    train, y, queries, query_y = load_newsgroups(WORDS, data_dir)
+    if not tf_idf:
+        return Split("20 newsgroups, counts", train, y, queries, query_y)
+    weights = TfidfTransformer(sublinear_tf=True).fit(train)
+    train, queries = weights.transform(train), weights.transform(queries)
+    return Split("20 newsgroups, tf-idf", train, y, queries, query_y)
 
 
-def baselines(train: Any, test: Any, n_bits: int, seed: int) -> dict[str, Callable[[], Any]]:
-    """Ways to bits that learn next to nothing."""
+@cache
+def mnist(data_dir: str | None) -> Split:
+    """Return the images of MNIST."""
+    (train, y), (queries, query_y) = load_mnist(MNIST_TRAINING_ROWS, data_dir)
+    return Split("MNIST", train, y, queries, query_y)
 
-    def random_hyperplanes() -> tuple[np.ndarray, np.ndarray]:
+
+def signs(train: np.ndarray, queries: np.ndarray) -> Codes:
+    """Threshold both at the training medians, so that the bits are balanced."""
+    medians = np.median(train, axis=0)
+    return train > medians, queries > medians
+
+
+def coders(
+    split: Split, n_bits: int, seed: int, parameters: dict[str, Any]
+) -> dict[str, Callable[[], Codes]]:
+    """Return functions that compute the codes of training rows and queries."""
+    train, queries = split.train, split.queries
+
+    def random_hyperplanes() -> Codes:
         planes = np.random.default_rng(seed).normal(size=(train.shape[1], n_bits))
-        return signs(train @ planes, test @ planes)
+        return signs(train @ planes, queries @ planes)
 
-    def principal_signs() -> tuple[np.ndarray, np.ndarray]:
-        svd = TruncatedSVD(n_bits, random_state=seed) if is_sparse else PCA(n_bits)
-        return signs(svd.fit_transform(train), svd.transform(test))
+    def principal_components() -> Codes:
+        pca = TruncatedSVD(n_bits, random_state=seed) if is_sparse else PCA(n_bits)
+        return signs(pca.fit_transform(train), pca.transform(queries))
+
+    def learned(straight_through: bool) -> Codes:
+        hashing = HashingAutoencoder(
+            n_bits,
+            noise_level=NOISE[n_bits],
+            straight_through=straight_through,
+            random_state=seed,
+            **parameters,
+        ).fit(train)
+        return hashing.transform(train), hashing.transform(queries)
 
     is_sparse = not isinstance(train, np.ndarray)
-    name = "signs of TruncatedSVD (LSA)" if is_sparse else "signs of PCA"
-    return {"random hyperplanes (LSH)": random_hyperplanes, name: principal_signs}
+    return {
+        "random hyperplanes (LSH)": random_hyperplanes,
+        "signs of TruncatedSVD (LSA)" if is_sparse else "signs of PCA": principal_components,
+        "HashingAutoencoder": lambda: learned(False),
+        "HashingAutoencoder, straight-through": lambda: learned(True),
+    }
 
 
 def retrieval(
-    name: str, sets: Sets, settings: dict[str, Any], seed: int, bits: tuple[int, ...] = BITS
-) -> list[dict[str, Any]]:
-    """Compare codes by what their neighbours are."""
-    train, y, test, wanted = sets
-    rows: list[dict[str, Any]] = []
+    split: Split, parameters: dict[str, Any], seed: int, bits: Sequence[int] = BITS
+) -> Iterator[Row]:
+    """Compare the precision of codes with that of exact cosine neighbours."""
 
-    def add(
-        method: str, indices: np.ndarray, *, n_bits: int | None = None, **more: float | None
-    ) -> None:
-        found = {"bits": n_bits, "precision": precision(indices, y, wanted), **more}
-        rows.append({"part": "retrieval", "set": name, "method": method, **found})
-        print(rows[-1], flush=True)
+    def row(method: str, n_bits: int | None, indices: np.ndarray, **figures: Any) -> Row:
+        precision = float((split.y[indices] == split.query_y[:, None]).mean())
+        description = {"part": "retrieval", "set": split.name, "method": method}
+        return {**description, "bits": n_bits, "precision": precision, **figures}
 
     exact = NearestNeighbors(n_neighbors=N_NEIGHBORS, metric="cosine", algorithm="brute")
-    nothing = dict.fromkeys(("least_ones", "most_ones", "seconds"))
-    add("exact cosine", exact.fit(train).kneighbors(test, return_distance=False), **nothing)
+    indices = exact.fit(split.train).kneighbors(split.queries, return_distance=False)
+    yield row("exact cosine", None, indices, least_ones=None, most_ones=None, seconds=None)
     for n_bits in bits:
-        ways = baselines(train, test, n_bits, seed)
-        for straight_through in (False, True):
-            hashing = HashingAutoencoder(
-                n_bits,
-                noise_level=NOISE[n_bits],
-                straight_through=straight_through,
-                random_state=seed,
-                **settings,
-            )
-
-            def learned(hashing: HashingAutoencoder = hashing) -> tuple[np.ndarray, np.ndarray]:
-                return hashing.fit(train).transform(train), hashing.transform(test)
-
-            rounded = ", straight-through" if straight_through else ""
-            ways[f"HashingAutoencoder{rounded}"] = learned
-        for method, codes in ways.items():
-            start = time.perf_counter()
-            code, test_code = codes()
-            seconds = time.perf_counter() - start
-            indices = nearest(pack(test_code), pack(code), N_NEIGHBORS)[1]
-            shares = test_code.mean(axis=0)
+        for method, compute in coders(split, n_bits, seed, parameters).items():
+            (code, query_code), seconds = timed(compute)
+            indices = nearest(pack(query_code), pack(code), N_NEIGHBORS)[1]
+            shares = query_code.mean(axis=0)
             balance = {"least_ones": float(shares.min()), "most_ones": float(shares.max())}
-            add(method, indices, n_bits=n_bits, **balance, seconds=seconds)
-    return rows
+            yield row(method, n_bits, indices, **balance, seconds=seconds)
 
 
-def look_ups(name: str, sets: Sets, n_queries: int, repeats: int = 5) -> list[dict[str, Any]]:
-    """Time queries for 100 neighbours, the ways taking turns."""
-    train, _, test, _ = sets
-    test = test[:n_queries]
+def query_speed(split: Split) -> Iterator[Row]:
+    """Time queries for 100 neighbours, all methods in turn."""
+    train, queries = split.train, split.queries[:N_QUERIES]
     cosine = NearestNeighbors(n_neighbors=N_NEIGHBORS, metric="cosine", algorithm="brute")
     cosine.fit(train)
-    ways: dict[str, Callable[[], Any]] = {"cosine, brute force": lambda: cosine.kneighbors(test)}
+    functions: dict[str, Callable[[], Any]] = {
+        "cosine, brute force": lambda: cosine.kneighbors(queries)
+    }
     for n_bits in BITS:
         hashing = HashingAutoencoder(n_bits, max_iter=1, random_state=0).fit(train)
-        hashes = hashing.hash(test)
-        ways[f"kneighbors, {n_bits} bits"] = lambda h=hashing: h.kneighbors(test, N_NEIGHBORS)
-        ways[f"its look-up alone, {n_bits} bits"] = lambda h=hashing, q=hashes: nearest(
+        hashes = hashing.hash(queries)
+        functions[f"kneighbors, {n_bits} bits"] = lambda h=hashing: h.kneighbors(
+            queries, N_NEIGHBORS
+        )
+        functions[f"its look-up alone, {n_bits} bits"] = lambda h=hashing, q=hashes: nearest(
             q, h.hashes_, N_NEIGHBORS
         )
         if importlib.util.find_spec("faiss"):
@@ -127,48 +153,37 @@ def look_ups(name: str, sets: Sets, n_queries: int, repeats: int = 5) -> list[di
 
             index = faiss.IndexBinaryFlat(n_bits)
             index.add(hashing.hashes_)
-            ways[f"faiss look-up, {n_bits} bits"] = lambda i=index, q=hashes: i.search(
+            functions[f"faiss look-up, {n_bits} bits"] = lambda i=index, q=hashes: i.search(
                 q, N_NEIGHBORS
             )
-    medians = median_seconds(ways, repeats)
-    slowest = medians["cosine, brute force"]
-    rows = [
-        {
+    medians = median_seconds(functions, repeats=5)
+    for name, median in medians.items():
+        yield {
             "part": "look-ups",
-            "set": name,
+            "set": split.name,
             "rows": train.shape[0],
-            "way": way,
-            "per_second": n_queries / median,
-            "over_cosine": slowest / median,
+            "way": name,
+            "per_second": N_QUERIES / median,
+            "over_cosine": medians["cosine, brute force"] / median,
         }
-        for way, median in medians.items()
-    ]
-    print(record.table(rows), flush=True)
-    return rows
 
 
-def peak_memory() -> dict[str, Any]:
-    """Fit a wide sparse matrix in a process of its own, and read its peak memory."""
+def peak_memory(options: Options) -> list[Row]:
+    """Return the peak memory of a process that fits a wide sparse matrix."""
     code = "from benchmarks.hashing import fit_wide; fit_wide()"
-    answer = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
-    before, peak = map(float, answer.stdout.split())
-    row = {
-        "part": "memory",
-        **WIDE,
-        "dense_float32_mib": WIDE["rows"] * WIDE["columns"] * 4 / 2**20,
-        "before_fit_mib": before,
-        "peak_mib": peak,
-    }
-    print(row, flush=True)
-    return row
+    before, peak = map(float, process.stdout.split())
+    dense = WIDE["rows"] * WIDE["columns"] * 4 / 2**20
+    figures = {"dense_float32_mib": dense, "before_fit_mib": before, "peak_mib": peak}
+    return [{"part": "memory", **WIDE, **figures}]
 
 
 def fit_wide() -> None:
-    """Print this process's peak memory before and after a fit, in MiB."""
+    """Print the peak memory of this process before and after a fit, in MiB."""
     shape = (WIDE["rows"], WIDE["columns"])
-    # scipy's own random matrices take more memory than the fit.
+    # scipy.sparse.random_array needs more memory than the fit.
     columns = np.random.default_rng(0).integers(shape[1], size=(shape[0], WIDE["words_a_row"]))
     starts = np.arange(0, columns.size + 1, WIDE["words_a_row"])
     X = csr_array((np.ones(columns.size, np.float32), columns.ravel(), starts), shape=shape)
@@ -181,42 +196,67 @@ def fit_wide() -> None:
     print(before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="+", default=["documents", "images", "look-ups"])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-dir")
-    parser.add_argument("--name", default="hashing")
-    arguments = parser.parse_args()
-    counts, y, test_counts, test_y = load_newsgroups(WORDS, arguments.data_dir)
-    weights = TfidfTransformer(sublinear_tf=True).fit(counts)
-    documents = (weights.transform(counts), y, weights.transform(test_counts), test_y)
-    X, labels = load("mnist", arguments.data_dir)
-    first = slice(MNIST_TRAINING_ROWS)
-    images = (X[first], labels[first], X[MNIST_TRAINING_ROWS:], labels[MNIST_TRAINING_ROWS:])
-    rows: list[dict[str, Any]] = []
-    if "documents" in arguments.parts:
-        rows += retrieval("20 newsgroups, tf-idf", documents, DOCUMENTS, arguments.seed)
-        raw = (counts, y, test_counts, test_y)
-        rows += retrieval("20 newsgroups, counts", raw, DOCUMENTS, arguments.seed, (32,))
-    if "images" in arguments.parts:
-        rows += retrieval("MNIST", images, IMAGES, arguments.seed)
-    if "look-ups" in arguments.parts:
-        rows += look_ups("20 newsgroups, tf-idf", documents, 1000)
-        rows += look_ups("MNIST", images, 1000)
-    if "memory" in arguments.parts:
-        rows.append(peak_memory())
-    print(record.tables(rows))
-    path = record.write(
-        arguments.name,
-        rows,
-        {},
-        seeds=[arguments.seed],
-        settings={"documents": DOCUMENTS, "images": IMAGES, "noise_level": NOISE, "words": WORDS},
-    )
-    print(f"Written to {path.name}.")
+def documents(options: Options) -> Iterator[Row]:
+    yield from retrieval(newsgroups(options.data_dir), DOCUMENTS, options.seed)
+    counts = newsgroups(options.data_dir, tf_idf=False)
+    yield from retrieval(counts, DOCUMENTS, options.seed, (32,))
 
+
+def images(options: Options) -> Iterator[Row]:
+    yield from retrieval(mnist(options.data_dir), IMAGES, options.seed)
+
+
+def look_ups(options: Options) -> Iterator[Row]:
+    yield from query_speed(newsgroups(options.data_dir))
+    yield from query_speed(mnist(options.data_dir))
+
+
+PARTS = {"documents": documents, "images": images, "look-ups": look_ups, "memory": peak_memory}
+SECTION = [
+    Table(
+        "= set | = method | bits | precision at 100 = precision | "
+        "rarest bit = least_ones | commonest bit = most_ones | "
+        "fit and codes, s = seconds",
+        part="retrieval",
+        caption="Precision at 100: the share of the 100 nearest training rows, by Hamming "
+        "distance, that have the label of the test row. The shares of ones are over the test rows. "
+        "20 newsgroups: 11,314 training documents, 7532 queries, the {settings[words]} most "
+        "frequent words; MNIST: 60,000 and 10,000.",
+    ),
+    Table(
+        "= set | rows | = way | queries a second = per_second | "
+        "over brute-force cosine = over_cosine",
+        part="look-ups",
+        caption="Queries for 100 neighbours, all methods in turn:",
+    ),
+    Table(
+        "rows | columns | entries a row = words_a_row | "
+        "X, were it dense (MiB) = dense_float32_mib | "
+        "peak before the fit (MiB) = before_fit_mib | "
+        "peak of fit, score and look-up (MiB) = peak_mib",
+        part="memory",
+        caption="Peak memory of a process that fits `HashingAutoencoder` to a wide CSR matrix.",
+    ),
+]
+
+BENCHMARK = Benchmark(
+    module="hashing",
+    description=__doc__,
+    cases=selected_parts,
+    measure=lambda options, part: PARTS[part](options),
+    settings=lambda options: {
+        "documents": DOCUMENTS,
+        "images": IMAGES,
+        "noise_level": NOISE,
+        "words": WORDS,
+    },
+    section=SECTION,
+    runs=[
+        Run("hashing", "Binary codes", quick="--parts look-ups"),
+        Run("hashing_memory", "Binary codes, memory with sparse X", "--parts memory"),
+    ],
+    options={"--parts": several(PARTS, ("documents", "images", "look-ups"))},
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

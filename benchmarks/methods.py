@@ -1,8 +1,8 @@
-"""The reducers that benchmarks compare, each declared once, with the strengths to search."""
+"""The reducers that the benchmarks compare, with their search grids."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from skae import (
 
 @dataclass(frozen=True)
 class Reducer:
-    """An estimator without its size, and what a search may set besides the size."""
+    """An estimator, and the search grid of its parameters other than the code size."""
 
     estimator: Any
     grid: dict[str, Sequence[float]] = field(default_factory=dict)
@@ -31,21 +31,32 @@ REDUCERS: dict[str, Reducer] = {
     "KernelPCA": Reducer(KernelPCA(kernel="rbf"), {"gamma": [0.001]}),
     "Autoencoder": Reducer(Autoencoder(), {"weight_decay": [15.0, 150.0]}),
     "DenoisingAutoencoder": Reducer(DenoisingAutoencoder(), {"noise_level": [0.5]}),
-    # The default alpha is for codes of hundreds of units: it leaves none of eight at work.
+    # The default alpha suits codes of hundreds of units; a code of eight would be all zeros.
     "SparseAutoencoder": Reducer(
         SparseAutoencoder(hidden_layer_sizes=(256, 128), alpha=0.003), {"alpha": [0.03]}
     ),
-    # One hidden layer and one probe: the product of Jacobians is what its step costs.
+    # One hidden layer and one probe, because the Jacobian products dominate the training time.
     "ContractiveAutoencoder": Reducer(
         ContractiveAutoencoder(hidden_layer_sizes=(128,), n_probes=1), {"alpha": [0.1]}
     ),
     "VariationalAutoencoder": Reducer(VariationalAutoencoder(), {"beta": [0.2]}),
-    # For words and counts, before t-SNE: docs/before_tsne.md.
+    # Recommended for words and counts in docs/before_tsne.md.
     "half masked": Reducer(DenoisingAutoencoder(noise_level=0.5)),
 }
 
 
-def reducer(name: str, n_components: int, seed: int) -> Any:
-    """Make a reducer by its name."""
-    made = clone(REDUCERS[name].estimator)
-    return made.set_params(n_components=n_components, random_state=seed)
+def make_reducer(name: str, n_components: int, seed: int) -> Any:
+    """Return an unfitted reducer."""
+    estimator = clone(REDUCERS[name].estimator)
+    return estimator.set_params(n_components=n_components, random_state=seed)
+
+
+def declared_order(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Sort rows by method, in the order of `REDUCERS`, and by code size.
+
+    The rows of a resumed run are in the order of their measurement. Unknown methods come last.
+    """
+    position = {method: i for i, method in enumerate(("raw", *REDUCERS))}
+    return sorted(
+        rows, key=lambda row: (position.get(row["method"], len(position)), row.get("k") or 0)
+    )

@@ -1,69 +1,63 @@
-"""Is the autoencoder ever worse than PCA? Held-out error over PCA's, over many data sets.
+"""Reconstruction error relative to PCA, on many data sets.
 
-Each case is a set, a code size and a seed: at most 3,000 rows, standardised by the training part,
-70 % to train, 30 % to measure; all parameters at their defaults. Beside the default, which starts
-at PCA, stands the plain network (``shortcut=None``).
+A case is a data set and a code size; it is measured for each seed. The data are at most 3,000 rows,
+split 70 % / 30 % into training and test rows and standardised by the training rows. `Autoencoder`
+has its default parameters. "plain" is the same network without the PCA skip connection
+(``shortcut=None``).
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from benchmarks import record
 from benchmarks.datasets import (
     MNIST_TRAINING_ROWS,
     SCIKIT_LEARN_SETS,
     TABULAR_SETS,
-    is_here,
+    is_available,
     load,
 )
+from benchmarks.runner import Benchmark, Case, Options, Run
+from benchmarks.tables import Content, Table
+from benchmarks.timing import timed
 from skae import Autoencoder
 
 METHODS: dict[str, dict[str, Any]] = {"anchored": {}, "plain": {"shortcut": None}}
-WORSE = 1.005  # more than 0.5 % above PCA's error counts as worse
+WORSE = 1.005  # a ratio above this counts as worse than PCA
 MEDIAN_AIM = 0.45
 
 
-def prepare(
-    name: str,
-    seed: int,
-    max_rows: int,
-    data_dir: str | None,
-    training_rows: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw rows, split and standardise them; of those to train, keep the first `training_rows`."""
-    X = load(name, data_dir)[0]
-    if len(X) > max_rows:
-        X = X[np.random.default_rng(seed).choice(len(X), max_rows, replace=False)]
+def prepare(options: Options, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return training and test rows, standardised by the training rows."""
+    X = load(name, options.data_dir)[0]
+    if len(X) > options.max_rows:
+        X = X[np.random.default_rng(seed).choice(len(X), options.max_rows, replace=False)]
     train, test = train_test_split(X, test_size=0.3, random_state=seed)
-    train = train[:training_rows]
+    train = train[: options.training_rows]
     scaler = StandardScaler().fit(train)
     return scaler.transform(train), scaler.transform(test)
 
 
 def error_ratio(error: float, pca_error: float, total: float) -> float:
-    """Error over PCA's; where PCA leaves nothing, 1 if we leave nothing either.
+    """Return the error divided by PCA's; 1 if both are zero.
 
     Parameters
     ----------
     error, pca_error : float
         Summed squared reconstruction errors.
     total : float
-        The same sum for the mean as the reconstruction.
+        Summed squared deviations from the training mean.
     """
     if pca_error <= 1e-12 * total:
         return 1.0 if error <= 1e-9 * total else float("inf")
@@ -71,43 +65,43 @@ def error_ratio(error: float, pca_error: float, total: float) -> float:
 
 
 def pca_error(train: np.ndarray, test: np.ndarray, n_components: int) -> float:
-    """Sum the squared errors of PCA's reconstruction of the test rows."""
+    """Return the summed squared reconstruction error of PCA on the test rows."""
     pca = PCA(min(n_components, *train.shape), svd_solver="full").fit(train)
     return float(np.square(test - pca.inverse_transform(pca.transform(test))).sum())
 
 
-def run_case(
-    name: str,
-    divisor: int,
-    seeds: Sequence[int],
-    max_rows: int,
-    training_rows: int | None,
-    data_dir: str | None,
-    one_thread: bool,
-) -> dict[str, Any]:
-    """Measure one set at one code size, for all seeds and methods."""
-    warnings.simplefilter("ignore", ConvergenceWarning)  # the ratio tells what came of it
-    if one_thread:
-        torch.set_num_threads(1)
-    with threadpool_limits(1 if one_thread else None):
-        ratios: dict[str, list[float]] = {method: [] for method in METHODS}
-        seconds: dict[str, list[float]] = {method: [] for method in METHODS}
-        kept_pca = 0
-        for seed in seeds:
-            train, test = prepare(name, seed, max_rows, data_dir, training_rows)
-            k = max(1, train.shape[1] // divisor)
-            of_pca = pca_error(train, test, k)
-            total = np.square(test - train.mean(axis=0)).sum()
+def cases(options: Options) -> Iterator[Case]:
+    """Yield each data set with a quarter and half of its number of features as the code size."""
+    names = [name for name in options.sets if is_available(name, options.data_dir)]
+    if not names:
+        raise SystemExit("None of the data sets is available; see --data-dir.")
+    for name in names:
+        n_features = load(name, options.data_dir)[0].shape[1]
+        for k in dict.fromkeys((max(1, n_features // 4), max(1, n_features // 2))):
+            yield {"set": name, "k": k}
+
+
+def measure(options: Options, **case: Any) -> dict[str, Any]:
+    """Fit both methods with each seed, and compare their test error with PCA's."""
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    n_threads = 1 if options.jobs > 1 else None
+    if n_threads:
+        torch.set_num_threads(n_threads)
+    ratios: dict[str, list[float]] = {method: [] for method in METHODS}
+    seconds: dict[str, list[float]] = {method: [] for method in METHODS}
+    kept_pca = 0
+    with threadpool_limits(n_threads):
+        for seed in options.seeds:
+            train, test = prepare(options, case["set"], seed)
+            baseline = pca_error(train, test, case["k"])
+            total = float(np.square(test - train.mean(axis=0)).sum())
             for method, parameters in METHODS.items():
-                start = time.perf_counter()
-                autoencoder = Autoencoder(k, random_state=seed, **parameters).fit(train)
-                seconds[method].append(time.perf_counter() - start)
-                error = autoencoder.reconstruction_error(test).sum()
-                ratios[method].append(error_ratio(float(error), of_pca, float(total)))
+                autoencoder = Autoencoder(case["k"], random_state=seed, **parameters)
+                seconds[method].append(timed(autoencoder.fit, train)[1])
+                error = float(autoencoder.reconstruction_error(test).sum())
+                ratios[method].append(error_ratio(error, baseline, total))
                 kept_pca += method == "anchored" and autoencoder.best_iter_ == 0
     return {
-        "set": name,
-        "k": k,
         "features": train.shape[1],
         "rows": len(train),
         "anchored": ratios["anchored"],
@@ -120,8 +114,20 @@ def run_case(
     }
 
 
-def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Summarise all cases, for each method."""
+def default_fit_seconds(name: str, data_dir: str | None) -> dict[str, float]:
+    """Time a default fit with 32 components, and its transform, on all training rows."""
+    X = load(name, data_dir)[0]
+    if name == "mnist":
+        X = X[:MNIST_TRAINING_ROWS]
+    Autoencoder(1, max_iter=1).fit(X[:100])  # the first fit of a process initialises torch
+    autoencoder = Autoencoder(32, random_state=0)
+    seconds = {"fit": timed(autoencoder.fit, X)[1], "transform": timed(autoencoder.transform, X)[1]}
+    autoencoder.set_params(transform_max_iter=0)
+    return {**seconds, "encoder alone": timed(autoencoder.transform, X)[1]}
+
+
+def summarise(rows: Sequence[dict[str, Any]], options: Options) -> dict[str, Any]:
+    """Summarise all cases per method, and time default fits."""
     summary: dict[str, Any] = {"sets": len({row["set"] for row in rows})}
     for method in METHODS:
         ratios = [ratio for row in rows for ratio in row[method]]
@@ -139,108 +145,103 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "no_case_worse": summary["anchored"]["cases_worse_than_pca"] == 0,
         f"median_at_most_{MEDIAN_AIM}": summary["anchored"]["median_ratio"] <= MEDIAN_AIM,
     }
-    return summary
+    names = ["digits", "mnist"] if options.mnist else ["digits"]
+    seconds_by_set = {name: default_fit_seconds(name, options.data_dir) for name in names}
+    return {**summary, "default_fit_seconds_k32": seconds_by_set}
 
 
-def time_default_fit(name: str, data_dir: str | None) -> dict[str, float]:
-    """Seconds of a default fit with 32 components, and of its codes, on all training rows."""
-    X = load(name, data_dir)[0]
-    if name == "mnist":
-        X = X[:MNIST_TRAINING_ROWS]
-    Autoencoder(1, max_iter=1).fit(X[:100])  # a process's first fit sets torch up
-    autoencoder, seconds = Autoencoder(32, random_state=0), {}
-    for part, call in {
-        "fit": autoencoder.fit,
-        "transform": autoencoder.transform,
-        "encoder alone": lambda X: autoencoder.set_params(transform_max_iter=0).transform(X),
-    }.items():
-        start = time.perf_counter()
-        call(X)
-        seconds[part] = time.perf_counter() - start
-    return seconds
-
-
-def cases(names: Sequence[str], data_dir: str | None) -> Iterator[tuple[str, int]]:
-    """Yield each set with the divisors that give different code sizes, d // 4 and d // 2."""
-    for name in names:
-        n_features = load(name, data_dir)[0].shape[1]
-        yield name, 4
-        if max(1, n_features // 2) > max(1, n_features // 4):
-            yield name, 2
-
-
-def _line(row: dict[str, Any]) -> str:
-    seeds = " ".join(f"{ratio:.3f}" for ratio in row["anchored"])
-    return (
-        f"{row['set']:14s} k={row['k']:<4d} rows={row['rows']:<5d} "
-        f"{row['anchored_mean']:.3f} ({seeds})  plain {row['plain_mean']:.3f}  "
-        f"{statistics.fmean(row['seconds']):6.2f} s"
-        + ("  WORSE THAN PCA" if max(row["anchored"]) > WORSE else "")
-    )
-
-
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", nargs="+", default=[*SCIKIT_LEARN_SETS, *TABULAR_SETS])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
-    parser.add_argument("--max-rows", type=int, default=3000)
-    parser.add_argument("--training-rows", type=int, help="no more than these of the 70 %%")
-    parser.add_argument("--mnist", action="store_true", help="also time a fit on 60,000 images")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--name", default="pca", help="name of the result's file")
-    arguments = parser.parse_args()
-
-    names = [name for name in arguments.sets if is_here(name, arguments.data_dir)]
-    if absent := sorted(set(arguments.sets) - set(names)):
-        print(f"Not here, left out: {', '.join(absent)}.")
-    if not names:
-        parser.error("none of the sets is here; see --data-dir")
-    settings = {
-        "jobs": arguments.jobs,
-        "seconds_taken_with": f"{arguments.jobs} process(es) at once"
-        + (", one thread each" if arguments.jobs > 1 else ""),
-        "max_rows": arguments.max_rows,
-        "training_rows": arguments.training_rows,
-        "sets_left_out": absent,
+def settings(options: Options) -> dict[str, Any]:
+    threads = ", one thread each" if options.jobs > 1 else ""
+    left_out = {name for name in options.sets if not is_available(name, options.data_dir)}
+    return {
+        "jobs": options.jobs,
+        "seconds_taken_with": f"{options.jobs} process(es) at once{threads}",
+        "max_rows": options.max_rows,
+        "training_rows": options.training_rows,
+        "sets_left_out": sorted(left_out),
     }
-    print("Held-out squared error over PCA's: mean (each seed), then the plain network's.")
-    rows: list[dict[str, Any]] = []
-    summary: dict[str, Any] = {}
-    results = Parallel(n_jobs=arguments.jobs, return_as="generator_unordered")(
-        delayed(run_case)(
-            name,
-            divisor,
-            arguments.seeds,
-            arguments.max_rows,
-            arguments.training_rows,
-            arguments.data_dir,
-            arguments.jobs > 1,
-        )
-        for name, divisor in list(cases(names, arguments.data_dir))
+
+
+def caption(content: Content) -> str:
+    """Describe the protocol and the aims."""
+    settings = content["settings"]
+    limit = settings["training_rows"]
+    return (
+        "Squared reconstruction error of held-out rows, divided by that of PCA with the same code "
+        "size. All parameters have their defaults. Each data set is limited to "
+        f"{settings['max_rows']} rows and standardised; 70 % of its rows are for training"
+        + (f", of which at most {limit} are used. " if limit else ". ")
+        + "A case is a data set, a code size and a seed. Aims: no case worse than PCA, median "
+        f"ratio at most {MEDIAN_AIM}. Number of processes: {settings['jobs']}."
     )
-    for row in results:
-        rows.append(row)
-        print(_line(row), flush=True)
-        rows.sort(key=lambda row: (arguments.sets.index(row["set"]), row["k"]))
-        summary = summarise(rows)
-        record.write(arguments.name, rows, summary, seeds=arguments.seeds, settings=settings)
 
-    timed = ["digits", *(["mnist"] if arguments.mnist else [])]
-    summary["default_fit_seconds_k32"] = {}
-    for name in timed:
-        seconds = time_default_fit(name, arguments.data_dir)
-        summary["default_fit_seconds_k32"][name] = seconds
-        shown = ", ".join(f"{part} {value:.2f} s" for part, value in seconds.items())
-        print(f"Default fit, {name}, all training rows, k=32: {shown}")
-    path = record.write(arguments.name, rows, summary, seeds=arguments.seeds, settings=settings)
-    print()
-    print(record.table([{"method": method, **summary[method]} for method in METHODS]))
-    for aim, met in summary["aims_met"].items():
-        print(f"{aim.replace('_', ' ')}: {'met' if met else 'NOT MET'}")
-    print(f"Seconds were taken with {settings['seconds_taken_with']}. Written to {path.name}.")
 
+def figure(content: Content) -> str | list[str]:
+    """Return the figure, which shows the run with all training rows only."""
+    if content["settings"]["training_rows"]:
+        return []
+    return "![Error relative to PCA against the seconds of a fit](images/error_against_seconds.png)"
+
+
+def totals(content: Content) -> Table:
+    """Return the summary, one column per method."""
+    fields = {
+        "cases": "cases",
+        "cases_worse_than_pca": "worse than PCA by more than 0.5 %",
+        "median_ratio": "median ratio",
+        "worst_ratio": "worst ratio",
+        "fit_seconds_median": "seconds a fit, median",
+        "fit_seconds_max": "seconds a fit, maximum",
+    }
+    summary = content["summary"]
+    rows = [
+        {"field": text, **{method: summary[method][key] for method in METHODS}}
+        for key, text in fields.items()
+    ]
+    return Table("= field | `Autoencoder` = anchored | `Autoencoder(shortcut=None)` = plain", rows)
+
+
+RATIOS = Table(
+    [
+        "set | features | training rows = rows | k | ratio = anchored_mean:.3f",
+        ("each seed", lambda row: " ".join(f"{ratio:.3f}" for ratio in row["anchored"])),
+        "plain = plain_mean:.3f",
+        ("seconds", lambda row: sum(row["seconds"]) / len(row["seconds"])),
+    ]
+)
+
+BENCHMARK = Benchmark(
+    module="pca",
+    description=__doc__,
+    cases=cases,
+    measure=measure,
+    summarise=summarise,
+    settings=settings,
+    section=[caption, figure, totals, RATIOS],
+    runs=[
+        Run(
+            "pca",
+            "Reconstruction error relative to PCA",
+            quick="--sets iris wine digits segmentation spambase --seeds 0",
+        ),
+        Run(
+            "pca_60", "Reconstruction error relative to PCA, 60 training rows", "--training-rows 60"
+        ),
+        Run(
+            "pca_200",
+            "Reconstruction error relative to PCA, 200 training rows",
+            "--training-rows 200",
+        ),
+    ],
+    options={
+        "--sets": (*SCIKIT_LEARN_SETS, *TABULAR_SETS),
+        "--max-rows": 3000,
+        "--training-rows": int,
+        "--mnist": False,
+    },
+    seeds=(0, 1, 2),
+    parallel=True,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,9 +1,10 @@
-"""Predictive sparse decomposition of patches of faces: codes, speed and dictionary."""
+"""Predictive sparse decomposition of image patches: codes, speed and dictionary."""
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,21 +12,22 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import MiniBatchDictionaryLearning, sparse_encode
 from sklearn.feature_extraction.image import extract_patches_2d
 
-from benchmarks import record
 from benchmarks.datasets import load
-from benchmarks.timing import median_seconds
+from benchmarks.drawing import save
+from benchmarks.runner import Benchmark, Options, Run
+from benchmarks.tables import Row, Table
+from benchmarks.timing import median_seconds, timed
 from skae import PredictiveSparseDecomposition
 
-IMAGE = record.PICTURES / "dictionary.png"
 PATCH = (12, 12)
-_TEST_FACES = 80  # the last eight persons, whom no training sees
+_TEST_FACES = 80  # of the last eight persons
 _TEST_ROWS = 3000
 SETTINGS = {"n_components": 144, "alpha": 0.05, "max_iter": 50}
 PUBLISHED_SPEED_UP = 100
 
 
 def patches(faces: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
-    """Return patches of mean 0 and variance 1; flat ones are left out."""
+    """Draw patches, drop those of low contrast, and standardise each."""
     random = np.random.RandomState(seed)
     n_each = -(-4 * n_rows // (3 * len(faces)))
     found = np.concatenate(
@@ -38,7 +40,7 @@ def patches(faces: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
 
 
 def objective(X: np.ndarray, dictionary: np.ndarray, code: np.ndarray, alpha: float) -> float:
-    """Return half the squared error plus alpha times the l1 norm, over half the variance of X."""
+    """Return half the squared error plus alpha times the l1 norm, over half the squares of X."""
     cost = 0.5 * np.square(X - code @ dictionary).sum() + alpha * np.abs(code).sum()
     return float(cost / (0.5 * np.square(X).sum()))
 
@@ -46,7 +48,7 @@ def objective(X: np.ndarray, dictionary: np.ndarray, code: np.ndarray, alpha: fl
 def dictionary_learning(
     X: np.ndarray, n_components: int, alpha: float, seconds: float, seed: int
 ) -> np.ndarray:
-    """Let scikit-learn learn a dictionary for as long."""
+    """Fit scikit-learn's dictionary for the given number of seconds."""
     learner = MiniBatchDictionaryLearning(
         n_components, alpha=alpha, batch_size=256, random_state=seed
     )
@@ -56,8 +58,8 @@ def dictionary_learning(
     return learner.components_
 
 
-def draw(dictionaries: dict[str, np.ndarray]) -> None:
-    """Save the atoms side by side, those of the largest share of the picture first."""
+def draw(dictionaries: dict[str, np.ndarray]) -> Figure:
+    """Draw the atoms of each dictionary in a grid."""
     figure = Figure(figsize=(5 * len(dictionaries), 5.3))
     axes = figure.subplots(1, len(dictionaries))
     for axis, (title, atoms) in zip(axes, dictionaries.items(), strict=True):
@@ -73,104 +75,134 @@ def draw(dictionaries: dict[str, np.ndarray]) -> None:
         axis.set_title(title, fontsize=11)
         axis.axis("off")
     figure.tight_layout()
-    IMAGE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(IMAGE, dpi=110)
+    return figure
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-dir")
-    parser.add_argument("--name", default="psd")
-    arguments = parser.parse_args()
-    faces = load("olivetti", arguments.data_dir)[0].reshape(-1, 64, 64)
-    X = patches(faces[:-_TEST_FACES], arguments.rows, arguments.seed)
-    test = patches(faces[-_TEST_FACES:], _TEST_ROWS, arguments.seed)
-    rows: list[dict[str, Any]] = []
-    dictionaries = {}
-    for hidden in ((), (512,)):
-        model = PredictiveSparseDecomposition(
-            hidden_layer_sizes=hidden, random_state=arguments.seed, **SETTINGS
-        )
-        start = time.perf_counter()
-        model.fit(X)
-        seconds = time.perf_counter() - start
-        predicted, optimised = model.transform(test), model.sparse_code(test)
-        centred = test - model.mean_
-        name = f"PredictiveSparseDecomposition, hidden {hidden}"
-        dictionaries[name] = model.components_
-        rows.append(
-            {
-                "part": "codes",
-                "method": name,
-                "correlation": float(np.corrcoef(predicted.ravel(), optimised.ravel())[0, 1]),
-                "zeros_predicted": float((predicted == 0).mean()),
-                "zeros_optimised": float((optimised == 0).mean()),
-                "r2_predicted": model.score(test),
-                "fit_seconds": seconds,
-            }
-        )
-        print(rows[-1], flush=True)
-        medians = median_seconds(
-            {
-                "transform": lambda m=model: m.transform(test),
-                **{
-                    f"sparse_encode, {algorithm}": lambda a=algorithm, m=model, c=centred: (
-                        sparse_encode(
-                            c, m.components_, alpha=m.alpha_, algorithm=a, max_iter=10_000
-                        )
-                    )
-                    for algorithm in ("lasso_cd", "lasso_lars")
-                },
-            },
-            repeats=3,
-        )
-        rows += [
-            {
-                "part": "speed",
-                "encoder": f"hidden {hidden}",
-                "way": way,
-                "rows_a_second": len(test) / median,
-                "times_as_long_as_transform": median / medians["transform"],
-            }
-            for way, median in medians.items()
-        ]
-        print(record.table(rows[-3:]), flush=True)
-        if not hidden:
-            learned = dictionary_learning(
-                X - model.mean_, len(model.components_), model.alpha_, seconds, arguments.seed
-            )
-            name = "MiniBatchDictionaryLearning"
-            dictionaries[name] = learned
-            for method, atoms in dictionaries.items():
-                code = sparse_encode(
-                    centred, atoms, alpha=model.alpha_, algorithm="lasso_cd", max_iter=10_000
-                )
-                cost = objective(centred, atoms, code, model.alpha_)
-                rows.append(
-                    {
-                        "part": "dictionary",
-                        "method": method,
-                        "seconds": seconds,
-                        "objective": cost,
-                        "zeros": float((code == 0).mean()),
-                        "atoms_used": int((code != 0).any(axis=0).sum()),
-                    }
-                )
-                print(rows[-1], flush=True)
-            draw(dictionaries)
-    print(record.tables(rows))
-    path = record.write(
-        arguments.name,
-        rows,
-        {"published_speed_up": PUBLISHED_SPEED_UP},
-        seeds=[arguments.seed],
-        settings={**SETTINGS, "patch": PATCH, "training_rows": len(X), "test_rows": len(test)},
+@cache
+def split(n_rows: int, seed: int, data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return training and test patches, of different persons."""
+    faces = load("olivetti", data_dir)[0].reshape(-1, 64, 64)
+    train = patches(faces[:-_TEST_FACES], n_rows, seed)
+    return train, patches(faces[-_TEST_FACES:], _TEST_ROWS, seed)
+
+
+def lasso(
+    X: np.ndarray, atoms: np.ndarray, alpha: float, algorithm: str = "lasso_cd"
+) -> np.ndarray:
+    """Return the sparse code by an iterative solver."""
+    return sparse_encode(X, atoms, alpha=alpha, algorithm=algorithm, max_iter=10_000)
+
+
+def measure(options: Options, hidden: tuple[int, ...]) -> Iterator[Row]:
+    """Fit an encoder, and compare its code, speed and dictionary with those of scikit-learn."""
+    X, test = split(options.rows, options.seed, options.data_dir)
+    model = PredictiveSparseDecomposition(
+        hidden_layer_sizes=hidden, random_state=options.seed, **SETTINGS
     )
-    print(f"Written to {path.name}.")
+    _, seconds = timed(model.fit, X)
+    predicted, optimised = model.transform(test), model.sparse_code(test)
+    name = f"PredictiveSparseDecomposition, hidden {hidden}"
+    yield {
+        "part": "codes",
+        "method": name,
+        "correlation": float(np.corrcoef(predicted.ravel(), optimised.ravel())[0, 1]),
+        "zeros_predicted": float((predicted == 0).mean()),
+        "zeros_optimised": float((optimised == 0).mean()),
+        "r2_predicted": model.score(test),
+        "fit_seconds": seconds,
+    }
+    yield from encoding_speed(model, test, f"hidden {hidden}")
+    if not hidden:
+        atoms = dictionary_learning(
+            X - model.mean_, len(model.components_), model.alpha_, seconds, options.seed
+        )
+        dictionaries = {name: model.components_, "MiniBatchDictionaryLearning": atoms}
+        yield from dictionary_scores(dictionaries, test - model.mean_, model.alpha_, seconds)
+        save(draw(dictionaries), "dictionary")
 
+
+def encoding_speed(
+    model: PredictiveSparseDecomposition, X: np.ndarray, encoder: str
+) -> Iterator[Row]:
+    """Compare the speed of `transform` with that of iterative solvers on the same dictionary."""
+    centred = X - model.mean_
+    functions = {
+        "transform": lambda: model.transform(X),
+        **{
+            f"sparse_encode, {algorithm}": lambda algorithm=algorithm: lasso(
+                centred, model.components_, model.alpha_, algorithm
+            )
+            for algorithm in ("lasso_cd", "lasso_lars")
+        },
+    }
+    medians = median_seconds(functions, repeats=3)
+    for name, median in medians.items():
+        yield {
+            "part": "speed",
+            "encoder": encoder,
+            "way": name,
+            "rows_a_second": len(X) / median,
+            "times_as_long_as_transform": median / medians["transform"],
+        }
+
+
+def dictionary_scores(
+    dictionaries: dict[str, np.ndarray], X: np.ndarray, alpha: float, seconds: float
+) -> Iterator[Row]:
+    """Evaluate dictionaries on test patches, with optimised codes."""
+    for method, atoms in dictionaries.items():
+        code = lasso(X, atoms, alpha)
+        yield {
+            "part": "dictionary",
+            "method": method,
+            "seconds": seconds,
+            "objective": objective(X, atoms, code, alpha),
+            "zeros": float((code == 0).mean()),
+            "atoms_used": int((code != 0).any(axis=0).sum()),
+        }
+
+
+def settings(options: Options) -> dict[str, Any]:
+    X, test = split(options.rows, options.seed, options.data_dir)
+    return {**SETTINGS, "patch": PATCH, "training_rows": len(X), "test_rows": len(test)}
+
+
+BENCHMARK = Benchmark(
+    module="psd",
+    description=__doc__,
+    cases=lambda options: [{"hidden": ()}, {"hidden": (512,)}],
+    measure=measure,
+    summarise=lambda rows, options: {"published_speed_up": PUBLISHED_SPEED_UP},
+    settings=settings,
+    section=[
+        "{settings[training_rows]} patches of {settings[patch][0]} x {settings[patch][1]} pixels "
+        "of the faces of 32 persons (Olivetti), {settings[n_components]} atoms, alpha "
+        "{settings[alpha]}; {settings[test_rows]} test patches of 8 other persons.",
+        Table(
+            "= method | correlation with the optimised code = correlation | "
+            "zeros, predicted = zeros_predicted | zeros, optimised = zeros_optimised | "
+            "R2 from the predicted code = r2_predicted | fit, s = fit_seconds",
+            part="codes",
+        ),
+        Table(
+            "= encoder | = way | rows_a_second | "
+            "times as long as `transform` = times_as_long_as_transform",
+            part="speed",
+            caption="Speed of the encoder, published as over {summary[published_speed_up]} times "
+            "that of optimisation.",
+        ),
+        Table(
+            "= method | seconds | objective on test patches = objective | zeros | atoms_used",
+            part="dictionary",
+            caption="Dictionaries after equal training times, with optimised codes. The objective "
+            "is half the squared error plus `alpha_` times the l1 norm, divided by half the "
+            "squares of X.",
+        ),
+        "![Atoms of both dictionaries](images/dictionary.png)",
+    ],
+    runs=[Run("psd", "Predictive sparse decomposition", quick="--rows 5000")],
+    rows=20_000,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

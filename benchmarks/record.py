@@ -1,4 +1,4 @@
-"""Results as JSON files, with the environment that they were taken in, and as plain text."""
+"""Result files: JSON with the rows, their summary, the settings and the environment."""
 
 from __future__ import annotations
 
@@ -19,48 +19,46 @@ import torch
 
 import skae
 from benchmarks.datasets import PROJECT_ROOT
-from skae._core.numerics import bfloat16_units
+from benchmarks.tables import Content, Row
+from skae.core.numerics import bfloat16_units
 
-# Another folder leaves the published results alone: `make benchmarks` writes its quick ones there.
-_ELSEWHERE = os.environ.get("SKAE_RESULTS")
-RESULTS = Path(_ELSEWHERE or PROJECT_ROOT / "benchmarks" / "results").resolve()
-PAGES = RESULTS if _ELSEWHERE else PROJECT_ROOT / "docs"
+# SKAE_RESULTS names another folder, so that quick runs do not overwrite the published results.
+_OTHER_FOLDER = os.environ.get("SKAE_RESULTS")
+PUBLISHED = not _OTHER_FOLDER
+RESULTS = Path(_OTHER_FOLDER or PROJECT_ROOT / "benchmarks" / "results").resolve()
+PAGES = PROJECT_ROOT / "docs" if PUBLISHED else RESULTS
 PICTURES = PAGES / "images"
-Row = Mapping[str, Any]
 
 
 def processor() -> str:
-    """Model of the CPU."""
-    unnamed = platform.processor() or "unknown"
+    """Return the model name of the CPU."""
+    default = platform.processor() or "unknown"
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return unnamed
+        return default
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, unnamed)
+    return next(names, default)
 
 
 def _git(*arguments: str) -> str | None:
     try:
-        answer = subprocess.run(
+        process = subprocess.run(
             ["git", *arguments], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return answer.stdout.strip()
+    return process.stdout.strip()
 
 
 def revision() -> str:
-    """Return the revision of the checkout, short, with a plus where the code differs from it.
-
-    Numbers of code that no revision holds cannot be repeated: the plus says so.
-    """
+    """Return the short hash of the checked-out commit, with a plus if the code has been changed."""
     head = _git("rev-parse", "--short", "HEAD") or "unknown"
     return f"{head}+" if _git("status", "--porcelain", "skae", "benchmarks/*.py") else head
 
 
 def environment() -> dict[str, Any]:
-    """Return what a reader needs to judge or repeat a measurement."""
+    """Return the date, the revision, the versions and the hardware."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_revision": revision(),
@@ -75,14 +73,14 @@ def environment() -> dict[str, Any]:
     }
 
 
-def plain(value: Any) -> Any:
-    """Reduce a value to what JSON has; a number that is not finite becomes its name."""
+def to_json(value: Any) -> Any:
+    """Convert a value to JSON types. Floats keep six digits; NaN and infinity become strings."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, (np.generic, np.ndarray)):
-        return plain(value.tolist())
+        return to_json(value.tolist())
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else str(value)
     return value
@@ -95,22 +93,23 @@ def write(
     *,
     seeds: Sequence[int],
     settings: Row | None = None,
-) -> Path:
-    """Write a result to ``benchmarks/results/<name>.json``.
+) -> Content:
+    """Write ``<name>.json`` into `RESULTS`.
 
     Parameters
     ----------
     name : str
     rows : sequence of mapping
-        One mapping a case.
+        The measurements.
     summary : mapping or sequence of mapping
     seeds : sequence of int
     settings : mapping, optional
-        Whatever else the figures depend on.
+        The options and constants that the measurements depend on.
 
     Returns
     -------
-    path : Path
+    content : dict
+        What `read` returns.
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
@@ -121,61 +120,15 @@ def write(
         "environment": environment(),
         "rows": list(rows),
     }
-    # Renaming is atomic: an interrupt leaves the last whole file.
-    unfinished = path.with_suffix(".json.part")
-    unfinished.write_text(json.dumps(plain(content), indent=1) + "\n")
-    unfinished.replace(path)
-    return path
+    text = json.dumps(to_json(content), indent=1)
+    # Renaming is atomic: an interrupted write leaves the previous file intact.
+    temporary = path.with_suffix(".json.part")
+    temporary.write_text(text + "\n")
+    temporary.replace(path)
+    return dict(json.loads(text))
 
 
-def read(name: str, directory: Path | None = None) -> dict[str, Any] | None:
-    """Return what `write` left under this name, in `RESULTS` by default; None if nothing."""
+def read(name: str, directory: Path | None = None) -> Content | None:
+    """Read ``<name>.json`` from the directory (default `RESULTS`); None if it does not exist."""
     path = (directory or RESULTS) / f"{name}.json"
     return dict(json.loads(path.read_text())) if path.exists() else None
-
-
-def _cell(value: Any, width: int = 0) -> str:
-    if value is None:
-        return "-".rjust(width)
-    if isinstance(value, bool):
-        return ("yes" if value else "no").rjust(width)
-    if isinstance(value, (float, np.floating)):
-        text = f"{value:.0f}" if 1000 <= abs(value) < 1e9 else f"{value:#.3g}".rstrip(".")
-        return text.rjust(width)
-    return str(value).ljust(width) if isinstance(value, str) else str(value).rjust(width)
-
-
-def table(rows: Sequence[Row], columns: Sequence[str] | None = None) -> str:
-    """Lay rows out in columns of plain text.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-    columns : sequence of str, optional
-        Keys to show, in this order; those of the first row by default.
-
-    Returns
-    -------
-    text : str
-    """
-    columns = list(columns or rows[0])
-    widths = [max(len(c), *(len(_cell(row.get(c))) for row in rows)) for c in columns]
-    numeric = [not any(isinstance(row.get(c), str) for row in rows) for c in columns]
-    lines = [
-        "  ".join(
-            c.rjust(w) if right else c.ljust(w)
-            for c, w, right in zip(columns, widths, numeric, strict=True)
-        ),
-        "  ".join("-" * width for width in widths),
-    ]
-    lines += [
-        "  ".join(_cell(row.get(c), w) for c, w in zip(columns, widths, strict=True))
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def tables(rows: Sequence[Row]) -> str:
-    """Lay the rows of each ``part`` out in a table of its own."""
-    parts = dict.fromkeys(row["part"] for row in rows)
-    return "\n\n".join(table([row for row in rows if row["part"] == part]) for part in parts)

@@ -1,23 +1,24 @@
-"""How long is a training step? The same network and batches through five implementations.
+"""Time of a training step: skae, other libraries and hand-written loops on the same network.
 
 Every method trains the mirrored network with relu, squared error, Adam and no weight decay, in
-float32. A method's step is the time of a long fit less that of a short one, over the difference in
-steps, so set-up does not count (it stands beside). Methods take turns, round after round, and
-ratios come from the medians of paired rounds: a busy machine slows all of them alike.
+float32. The time of a step is the difference between a long and a short fit, divided by the
+difference in steps, so that the set-up does not count; it is reported separately. The methods run
+in turn, round after round. Ratios are medians over rounds of the ratio within a round, so that a
+busy machine slows all methods equally.
 
-scikit-learn's `MLPRegressor` alone has a relu on the code too; it has no other choice.
+scikit-learn's `MLPRegressor` cannot have a linear code, so its code has a relu too.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -25,17 +26,19 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
-from skorch import NeuralNetRegressor
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks import record
+from benchmarks.record import bfloat16_units
+from benchmarks.runner import Benchmark, Case, Options, Run
+from benchmarks.tables import Content, Table
+from benchmarks.timing import timed
 from skae import Autoencoder
-from skae._core.numerics import bfloat16_units
 
 LEARNING_RATE = 1e-3
-STEPS_AN_EPOCH = 20
+STEPS_PER_EPOCH = 20
+START = time.perf_counter()
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,10 @@ class Problem:
     ----------
     size : str
     widths : tuple of int
-        Of the encoder, input and code included; the decoder mirrors them.
+        Widths of the encoder, from the input to the code; the decoder mirrors them.
     batch_size : int
     n_steps : int
-        Steps by which a long fit exceeds a short one.
+        Difference in steps between a long and a short fit.
     one_thread : bool
     """
 
@@ -64,9 +67,9 @@ class Problem:
         return (*self.widths, *self.widths[-2::-1])
 
     def data(self) -> np.ndarray:
-        """Rows near a plane, with noise; any other numbers would take as long."""
+        """Return noisy rows near a plane. The time of a step does not depend on the values."""
         rng = np.random.default_rng(0)
-        shape = self.batch_size * STEPS_AN_EPOCH, self.widths[-1]
+        shape = self.batch_size * STEPS_PER_EPOCH, self.widths[-1]
         X = rng.normal(size=shape) @ rng.normal(size=(shape[1], self.widths[0]))
         return (X + 0.1 * rng.normal(size=X.shape)).astype(np.float32)
 
@@ -82,7 +85,7 @@ PROBLEMS = (
 
 
 def build_layers(widths: Sequence[int]) -> nn.Sequential:
-    """Build the mirrored perceptron, relu between layers, code and output linear."""
+    """Build the mirrored perceptron: relu in the hidden layers, linear code and output."""
     layers: list[nn.Module] = []
     code = len(widths) // 2 - 1
     for i, (before, after) in enumerate(pairwise(widths)):
@@ -114,6 +117,8 @@ def fit_skae_bfloat16(problem: Problem, X: np.ndarray, epochs: int) -> None:
 
 
 def fit_skorch(problem: Problem, X: np.ndarray, epochs: int) -> None:
+    from skorch import NeuralNetRegressor  # the report does not need it
+
     NeuralNetRegressor(
         build_layers(problem.all_widths),
         optimizer=torch.optim.AdamW,
@@ -162,9 +167,9 @@ def fit_loader_loop(problem: Problem, X: np.ndarray, epochs: int) -> None:
 
 
 class HandWritten:
-    """The floor: every buffer laid out beforehand, derivatives by hand, one optimiser call.
+    """A lower bound on the time: preallocated buffers, derivatives by hand, one optimiser call.
 
-    It does not even compute the loss, only its gradient.
+    It computes the gradient of the loss, but not the loss.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -192,7 +197,7 @@ class HandWritten:
         self.step_number = torch.zeros(())
 
     def differentiate(self, batch: Tensor) -> None:
-        """Leave the gradient of the mean squared error in `gradients`."""
+        """Write the gradient of the mean squared error into `gradients`."""
         before = batch
         for i, output in enumerate(self.outputs):
             torch.addmm(self.biases[i], before, self.transposed[i], out=output)
@@ -213,7 +218,7 @@ class HandWritten:
                 torch.mm(delta, self.weights[i], out=self.deltas[i - 1])
 
     def step(self, batch: Tensor) -> None:
-        """Differentiate and update."""
+        """Compute the gradient and update the parameters."""
         self.differentiate(batch)
         self.step_number.add_(1)
         torch._fused_adamw_(
@@ -234,24 +239,24 @@ class HandWritten:
 
 
 def fit_hand_written(problem: Problem, X: np.ndarray, epochs: int) -> None:
-    floor = HandWritten(problem)
+    network = HandWritten(problem)
     data = torch.from_numpy(X)
     with torch.inference_mode():
         for _ in range(epochs):
             for batch in data[torch.randperm(len(data))].split(problem.batch_size):
-                floor.step(batch)
+                network.step(batch)
 
 
 def check_hand_written(problem: Problem, X: np.ndarray) -> None:
-    """Compare the hand-written gradient with autograd's: a wrong floor is no floor."""
-    floor = HandWritten(problem)
+    """Check the hand-written gradient against autograd."""
+    network = HandWritten(problem)
     batch = torch.from_numpy(X[: problem.batch_size])
-    floor.differentiate(batch)
+    network.differentiate(batch)
     layers = build_layers(problem.all_widths)
-    nn.utils.vector_to_parameters(floor.values, layers.parameters())
+    nn.utils.vector_to_parameters(network.values, layers.parameters())
     nn.functional.mse_loss(layers(batch), batch).backward()
     expected = torch.cat([p.grad.reshape(-1) for p in layers.parameters()])
-    torch.testing.assert_close(floor.gradients, expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(network.gradients, expected, rtol=1e-3, atol=1e-5)
 
 
 METHODS: dict[str, Callable[[Problem, np.ndarray, int], None]] = {
@@ -262,7 +267,7 @@ METHODS: dict[str, Callable[[Problem, np.ndarray, int], None]] = {
     "DataLoader loop": fit_loader_loop,
     "hand-written": fit_hand_written,
 }
-# How many times as long as ours a step must take at least, by size.
+# Aims: the least time of a step relative to skae, by size of the network.
 AT_LEAST = {
     "skorch": {"small": 5.0, "middle": 2.5, "large": 1.7},
     "MLPRegressor": {"small": 1.0, "middle": 1.0, "large": 1.0},
@@ -270,69 +275,9 @@ AT_LEAST = {
 }
 
 
-def seconds_of(
-    fit: Callable[[Problem, np.ndarray, int], None], problem: Problem, X: np.ndarray, epochs: int
-) -> float:
-    start = time.perf_counter()
-    fit(problem, X, epochs)
-    return time.perf_counter() - start
-
-
-def measure(problem: Problem, n_rounds: int) -> list[dict[str, Any]]:
-    """Let all methods take turns on a problem.
-
-    Returns
-    -------
-    rows : list of dict
-        One a method, times in microseconds a step.
-    """
-    X = problem.data()
-    check_hand_written(problem, X)
-    methods = {
-        name: fit
-        for name, fit in METHODS.items()
-        if problem.size == "large" or name != "skae bfloat16"
-    }
-    more_epochs = max(1, problem.n_steps // STEPS_AN_EPOCH)
-    steps: dict[str, list[float]] = {name: [] for name in methods}
-    short_fits: dict[str, list[float]] = {name: [] for name in methods}
-    for fit in methods.values():  # allocators and code paths warm up
-        fit(problem, X, 1)
-    for _ in range(n_rounds):
-        for name, fit in methods.items():
-            short = seconds_of(fit, problem, X, 1)
-            long = seconds_of(fit, problem, X, 1 + more_epochs)
-            steps[name].append(1e6 * (long - short) / (more_epochs * STEPS_AN_EPOCH))
-            short_fits[name].append(1e3 * short)
-    rows = []
-    for name in methods:
-        median = statistics.median(steps[name])
-        ratio = statistics.median(
-            theirs / ours for theirs, ours in zip(steps[name], steps["skae"], strict=True)
-        )
-        aim = AT_LEAST.get(name, {}).get(problem.size)
-        set_up = statistics.median(short_fits[name]) - 1e-3 * STEPS_AN_EPOCH * median
-        rows.append(
-            {
-                "network": "-".join(map(str, problem.widths)),
-                "batch": problem.batch_size,
-                "method": name,
-                "us a step": median,
-                "minimum": min(steps[name]),
-                "over skae": ratio,
-                "aim": None if aim is None else f">= {aim:.2f}",
-                "met": None if aim is None else ratio >= aim,
-                "set-up ms": max(0.0, set_up),
-                "size": problem.size,
-                "rounds": steps[name],
-            }
-        )
-    return rows
-
-
 @contextlib.contextmanager
 def threads(n_threads: int):
-    """Limit torch and BLAS, and put torch's number back."""
+    """Limit the number of threads of torch and BLAS."""
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
@@ -342,72 +287,143 @@ def threads(n_threads: int):
         torch.set_num_threads(before)
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--sizes", nargs="+", default=["small", "middle", "large"])
-    parser.add_argument("--quick", action="store_true", help="2 rounds of a tenth of the steps")
-    parser.add_argument("--name", default="speed", help="name of the result's file")
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # MLPRegressor would rather go on
-    torch.manual_seed(0)
-
-    n_rounds = 2 if arguments.quick else arguments.rounds
-    all_threads = torch.get_num_threads()
-    load_at_start = os.getloadavg()[0]
-    if load_at_start > 0.5:
-        # Threads of a large step wait for each other at every product, so a busy core shows.
-        print(f"Load average {load_at_start:.1f}: wait for a quiet machine, or distrust this.")
-    rows: list[dict[str, Any]] = []
-    columns = ["method", "us a step", "minimum", "over skae", "aim", "met", "set-up ms"]
-    start = time.perf_counter()
+def cases(options: Options) -> Iterator[Case]:
+    """Yield the problems of the selected sizes."""
+    warnings.simplefilter("ignore", ConvergenceWarning)  # MLPRegressor stops after max_iter
+    torch.manual_seed(options.seed)
+    if (load := settings(options)["load_average_at_start"]) > 0.5:
+        print(f"The load average is {load:.1f}: timings need an otherwise idle machine.")
     for problem in PROBLEMS:
-        if problem.size not in arguments.sizes:
-            continue
-        if arguments.quick:
-            problem = replace(problem, n_steps=problem.n_steps // 10)
-        n_threads = 1 if problem.one_thread else all_threads
-        with threads(n_threads):
-            measured = measure(problem, n_rounds)
-        rows += [{**row, "threads": n_threads} for row in measured]
-        print(f"{measured[0]['network']}, batch {problem.batch_size}, {n_threads} thread(s)")
-        print(record.table(measured, columns), end="\n\n", flush=True)
+        if problem.size in options.sizes:
+            quick = replace(problem, n_steps=problem.n_steps // 10)
+            yield {"problem": quick if options.quick else problem}
 
-    units = bfloat16_units()
-    print(f"bfloat16 units in this CPU: {', '.join(units) or 'none'}.")
-    missed = [
-        f"{row['method']} at {row['network']}, batch {row['batch']}: "
-        f"{row['over skae']:.2f}, aim {row['aim']}"
-        for row in rows
-        if row["met"] is False
-    ]
-    summary = {
-        "aims_missed": missed,
+
+def measure(options: Options, problem: Problem) -> list[dict[str, Any]]:
+    """Time all methods in turn; return a row per method, with microseconds per step."""
+    n_threads = 1 if problem.one_thread else torch.get_num_threads()
+    with threads(n_threads):
+        steps, set_up = step_times(problem, _n_rounds(options))
+    rows = []
+    for name, times in steps.items():
+        ratio = statistics.median(
+            theirs / ours for theirs, ours in zip(times, steps["skae"], strict=True)
+        )
+        aim = AT_LEAST.get(name, {}).get(problem.size)
+        rows.append(
+            {
+                "network": "-".join(map(str, problem.widths)),
+                "batch": problem.batch_size,
+                "method": name,
+                "us a step": statistics.median(times),
+                "minimum": min(times),
+                "over skae": ratio,
+                "aim": None if aim is None else f">= {aim:.2f}",
+                "met": None if aim is None else ratio >= aim,
+                "set-up ms": set_up[name],
+                "size": problem.size,
+                "rounds": times,
+                "threads": n_threads,
+            }
+        )
+    return rows
+
+
+def step_times(problem: Problem, n_rounds: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Return each method's microseconds per step, by round, and its milliseconds of set-up."""
+    X = problem.data()
+    check_hand_written(problem, X)
+    methods = {
+        name: fit
+        for name, fit in METHODS.items()
+        if problem.size == "large" or name != "skae bfloat16"
+    }
+    more_epochs = max(1, problem.n_steps // STEPS_PER_EPOCH)
+    steps: dict[str, list[float]] = {name: [] for name in methods}
+    short_fits: dict[str, list[float]] = {name: [] for name in methods}
+    for fit in methods.values():  # warm up
+        fit(problem, X, 1)
+    for _ in range(n_rounds):
+        for name, fit in methods.items():
+            short = timed(fit, problem, X, 1)[1]
+            long = timed(fit, problem, X, 1 + more_epochs)[1]
+            steps[name].append(1e6 * (long - short) / (more_epochs * STEPS_PER_EPOCH))
+            short_fits[name].append(1e3 * short)
+    set_up = {}
+    for name in methods:
+        training = 1e-3 * STEPS_PER_EPOCH * statistics.median(steps[name])
+        set_up[name] = max(0.0, statistics.median(short_fits[name]) - training)
+    return steps, set_up
+
+
+def _n_rounds(options: Options) -> int:
+    return 2 if options.quick else options.rounds
+
+
+def summarise(rows: Sequence[dict[str, Any]], options: Options) -> dict[str, Any]:
+    """List the aims that are not met, and all ratios."""
+    return {
+        "aims_missed": [
+            f"{row['method']} at {row['network']}, batch {row['batch']}: "
+            f"{row['over skae']:.2f}, aim {row['aim']}"
+            for row in rows
+            if row["met"] is False
+        ],
         "over_skae": {
             f"{row['network']} batch {row['batch']} {row['method']}": row["over skae"]
             for row in rows
         },
-        "bfloat16_units": units,
-        "total_seconds": time.perf_counter() - start,
+        "bfloat16_units": bfloat16_units(),
+        "total_seconds": time.perf_counter() - START,
     }
-    path = record.write(
-        arguments.name,
-        rows,
-        summary,
-        seeds=[0],
-        settings={
-            "rounds": n_rounds,
-            "quick": arguments.quick,
-            "learning_rate": LEARNING_RATE,
-            "steps_an_epoch": STEPS_AN_EPOCH,
-            # Whoever reads the figures wants to know whether the machine was busy.
-            "load_average_at_start": load_at_start,
-        },
-    )
-    print("Aims missed: " + ("; ".join(missed) if missed else "none") + ".")
-    print(f"{summary['total_seconds']:.0f} s in all. Written to {path.name}.")
 
+
+@cache
+def _load_average() -> float:
+    return os.getloadavg()[0]
+
+
+def settings(options: Options) -> dict[str, Any]:
+    return {
+        "rounds": _n_rounds(options),
+        "quick": options.quick,
+        "learning_rate": LEARNING_RATE,
+        "steps_an_epoch": STEPS_PER_EPOCH,
+        "load_average_at_start": _load_average(),
+    }
+
+
+def caption(content: Content) -> str:
+    units = ", ".join(content["summary"]["bfloat16_units"]) or "none"
+    return (
+        "The same network, batch size and optimiser. The methods run in turn; times are medians of "
+        f'{content["settings"]["rounds"]} rounds. "Over skae" is the time of a method divided by '
+        "that of skae, the median of the ratios within a round: above 1, skae is faster. The "
+        "hand-written step is a lower bound on the time. bfloat16 matrix units of this CPU: "
+        f"{units}."
+    )
+
+
+BENCHMARK = Benchmark(
+    module="speed",
+    description=__doc__,
+    cases=cases,
+    measure=measure,
+    summarise=summarise,
+    settings=settings,
+    section=[
+        caption,
+        Table(
+            "network | batch | threads | method | µs a step = us a step | "
+            "over skae = over skae:.2f | aim | met"
+        ),
+    ],
+    runs=[
+        Run("speed", "Time of a training step", quick="--quick"),
+        Run("speed_second_cpu", "Time of a training step, second CPU", in_suite=False),
+    ],
+    options={"--rounds": 5, "--sizes": ("small", "middle", "large"), "--quick": False},
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,4 +1,4 @@
-"""Data that scikit-learn carries, divided into rows to fit and rows to judge."""
+"""Data that scikit-learn carries, split into training and held-out rows."""
 
 from __future__ import annotations
 
@@ -48,6 +48,15 @@ def iris():
 @pytest.fixture(scope="session")
 def wine():
     return _load("wine")
+
+
+@pytest.fixture(scope="session")
+def factor_model():
+    """Training and held-out rows of three factors and noise of variance 0.25."""
+    rng = np.random.default_rng(0)
+    loadings = rng.normal(size=(3, 10)) * np.array([[2.0], [1.5], [1.0]])
+    X = rng.normal(size=(3000, 3)) @ loadings + rng.normal(scale=0.5, size=(3000, 10)) + 3.0
+    return X[:2000], X[2000:]
 
 
 @pytest.fixture

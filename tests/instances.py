@@ -5,7 +5,7 @@ from __future__ import annotations
 from sklearn.base import BaseEstimator
 
 import skae
-from skae._base import BaseAutoencoder
+from skae.base import BaseAutoencoder
 
 ESTIMATORS: list[type] = [
     exported

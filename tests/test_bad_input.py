@@ -269,7 +269,7 @@ def break_training(monkeypatch):
     def fail(*_args, **_kwargs):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("skae._runs.train", fail)
+    monkeypatch.setattr("skae.fitting.trainer.train", fail)
 
 
 def change_to_failure(model, iris, failure, monkeypatch):

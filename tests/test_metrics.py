@@ -17,18 +17,18 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skae import Autoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.metrics import (
     denoising_score,
-    hidden_entries_score,
     interpolation_score,
+    masked_imputation_score,
     prior_match_score,
     separability_score,
     trustworthiness_score,
 )
 
-COPY = FunctionTransformer(check_inverse=False).fit(np.zeros((2, 2)))
+IDENTITY = FunctionTransformer(check_inverse=False).fit(np.zeros((2, 2)))
 
 
 class Mean:
-    """Reconstructs every row as the mean of what it is shown."""
+    """Reconstructs every row as the mean of what it is given."""
 
     def transform(self, X):
         return X
@@ -37,29 +37,29 @@ class Mean:
         return np.broadcast_to(X.mean(axis=0), X.shape)
 
 
-def test_a_copy_predicts_nothing_hidden_and_the_mean_scores_zero(digits):
-    assert hidden_entries_score(COPY, digits) == 0
+def test_the_identity_imputes_nothing_masked_and_the_mean_scores_zero(digits):
+    assert masked_imputation_score(IDENTITY, digits) == 0
     assert denoising_score(Mean(), digits) == pytest.approx(0, abs=1e-2)
 
 
-def test_a_copy_keeps_all_of_the_noise(rng):
+def test_the_identity_keeps_all_of_the_noise(rng):
     X = rng.normal(size=(20_000, 3)) * 2.0 + 5.0
-    assert denoising_score(COPY, X, noise="gaussian", noise_level=1.0) == pytest.approx(
+    assert denoising_score(IDENTITY, X, noise="gaussian", noise_level=1.0) == pytest.approx(
         1 - 1 / 4, abs=0.01
     )
-    assert denoising_score(COPY, X, noise_level=0.3) == pytest.approx(1 - 0.3, abs=0.01)
+    assert denoising_score(IDENTITY, X, noise_level=0.3) == pytest.approx(1 - 0.3, abs=0.01)
     low, high = X.min(axis=0), X.max(axis=0)
     extremes = (np.square(low - X).mean() + np.square(high - X).mean()) / 2
     expected = 1 - 0.2 * extremes / X.var(axis=0).mean()
-    salted = denoising_score(COPY, X, noise="salt_and_pepper", noise_level=0.2)
+    salted = denoising_score(IDENTITY, X, noise="salt_and_pepper", noise_level=0.2)
     assert salted == pytest.approx(expected, abs=0.1)
 
 
-def test_a_hidden_entry_that_the_others_determine_is_found():
-    """Rank one: each column is known from the others, and PCA(1) knows it."""
+def test_a_masked_entry_that_the_others_determine_is_imputed():
+    """Rank one: each column follows from the others, and PCA(1) models it."""
     factor = np.random.default_rng(0).normal(size=(500, 1))
     X = factor @ np.ones((1, 20))
-    assert hidden_entries_score(PCA(1).fit(X), X, share=0.05) > 0.98
+    assert masked_imputation_score(PCA(1).fit(X), X, share=0.05) > 0.98
 
 
 def test_trustworthiness_is_that_of_scikit_learn(digits):
@@ -68,14 +68,14 @@ def test_trustworthiness_is_that_of_scikit_learn(digits):
     assert trustworthiness_score(pca, digits[:200], n_neighbors=7) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("score", [hidden_entries_score, denoising_score])
+@pytest.mark.parametrize("score", [masked_imputation_score, denoising_score])
 def test_the_seed_decides(digits, score):
     pca = PCA(5).fit(digits)
     assert score(pca, digits) == score(pca, digits)
     assert score(pca, digits) != score(pca, digits, random_state=1)
 
 
-@pytest.mark.parametrize("score", [hidden_entries_score, denoising_score, trustworthiness_score])
+@pytest.mark.parametrize("score", [masked_imputation_score, denoising_score, trustworthiness_score])
 @pytest.mark.parametrize("table", [pd.DataFrame, pl.DataFrame, np.asarray])
 def test_tables_stay_tables(iris, score, table, recwarn):
     names = {} if table is np.asarray else {"columns": list("abcd")}
@@ -95,7 +95,7 @@ def test_float32_stays_float32(digits):
             seen.append(X.dtype)
             return X
 
-    hidden_entries_score(Spy(), digits.astype(np.float32))
+    masked_imputation_score(Spy(), digits.astype(np.float32))
     denoising_score(Spy(), digits)
     assert seen == [np.float32, np.float64]
 
@@ -106,7 +106,7 @@ def test_float32_stays_float32(digits):
         (
             SparseAutoencoder(100, max_iter=30, random_state=0),
             {"alpha": [0.0, 0.1, 3.0]},
-            hidden_entries_score,
+            masked_imputation_score,
         ),
         (
             SparseAutoencoder(100, max_iter=30, random_state=0),
@@ -119,7 +119,7 @@ def test_float32_stays_float32(digits):
             denoising_score,
         ),
     ],
-    ids=["hidden entries", "denoising", "noise level"],
+    ids=["masked imputation", "denoising", "noise level"],
 )
 def test_a_wide_code_has_an_optimum_inside_the_grid(digits, estimator, grid, score):
     X = np.random.default_rng(0).permutation(digits)[:900]
@@ -135,7 +135,7 @@ def test_a_wide_code_has_an_optimum_inside_the_grid(digits, estimator, grid, sco
 @pytest.mark.parametrize(
     ("score", "message"),
     [
-        (partial(hidden_entries_score, share=0.0), r"share=0\.0 is a share of entries"),
+        (partial(masked_imputation_score, share=0.0), r"share=0\.0 is a share of entries"),
         (partial(denoising_score, noise_level=1.0), r"noise_level=1\.0 is a share of entries"),
         (partial(denoising_score, noise="gaussian", noise_level=0), "must be above 0"),
         (partial(denoising_score, noise="pink"), "noise='pink' must be 'masking'"),
@@ -143,7 +143,7 @@ def test_a_wide_code_has_an_optimum_inside_the_grid(digits, estimator, grid, sco
 )
 def test_bad_parameters(digits, score, message):
     with pytest.raises(ValueError, match=message):
-        score(COPY, digits)
+        score(IDENTITY, digits)
 
 
 @pytest.mark.parametrize("noise", ["masking", "gaussian", "salt_and_pepper"])
@@ -156,7 +156,7 @@ def test_the_memory_layout_of_the_data_does_not_matter(digits, noise):
 @pytest.mark.parametrize("noise", [None, "masking", "gaussian", "salt_and_pepper"])
 def test_missing_entries_go_to_the_estimator_and_are_not_scored(digits, noise):
     X = np.where(np.random.default_rng(0).random(digits.shape) < 0.2, np.nan, digits)
-    score = hidden_entries_score if noise is None else partial(denoising_score, noise=noise)
+    score = masked_imputation_score if noise is None else partial(denoising_score, noise=noise)
     model = DenoisingAutoencoder(8, hidden_layer_sizes=(16,), max_iter=5, random_state=0).fit(X)
     assert 0 < score(model, X) < 1
     with pytest.raises(ValueError, match="PCA does not accept missing values"):
@@ -167,21 +167,21 @@ def test_holes_made_by_the_same_seed_do_not_matter(digits):
     holes = np.random.RandomState(0).random_sample(digits.shape) < 0.2
     X = np.where(holes, np.nan, digits)
     model = DenoisingAutoencoder(8, hidden_layer_sizes=(16,), max_iter=5, random_state=0).fit(X)
-    few, many = (hidden_entries_score(model, X, share=share) for share in (0.1, 0.3))
+    few, many = (masked_imputation_score(model, X, share=share) for share in (0.1, 0.3))
     assert few == pytest.approx(many, abs=0.1)
 
 
 @pytest.mark.parametrize("scale", [1e-170, 1e170])
-def test_scales_whose_squares_no_number_holds(iris, scale):
+def test_scales_whose_squares_overflow_or_underflow(iris, scale):
     model = Autoencoder(2, hidden_layer_sizes=(16,), max_iter=3, random_state=0)
-    expected = hidden_entries_score(model.fit(iris), iris)
-    extreme = hidden_entries_score(model.fit(scale * iris), scale * iris)
+    expected = masked_imputation_score(model.fit(iris), iris)
+    extreme = masked_imputation_score(model.fit(scale * iris), scale * iris)
     assert extreme == pytest.approx(expected, abs=1e-3)
 
 
-def test_hiding_nothing_is_an_error(iris):
+def test_masking_nothing_is_an_error(iris):
     with pytest.raises(ValueError, match=r"share=1e-06 of the 20 entries of X hides none"):
-        hidden_entries_score(COPY, iris[:5], share=1e-6)
+        masked_imputation_score(IDENTITY, iris[:5], share=1e-6)
 
 
 # -- what a code is like ------------------------------------------------------------------------
@@ -200,16 +200,16 @@ class Drawn:
 def test_prior_match_has_a_closed_form_in_one_dimension(rng):
     """Between normal distributions, W2 squared is (m - 0)^2 + (s - 1)^2."""
     z = rng.normal(size=(20_000, 1))
-    assert prior_match_score(COPY, z) == pytest.approx(0.0, abs=0.02)
-    assert prior_match_score(COPY, 3 * z + 1) == pytest.approx(-np.sqrt(1 + 4), abs=0.05)
-    assert prior_match_score(COPY, 3 * z + 1, standardise=True) == pytest.approx(0.0, abs=0.02)
+    assert prior_match_score(IDENTITY, z) == pytest.approx(0.0, abs=0.02)
+    assert prior_match_score(IDENTITY, 3 * z + 1) == pytest.approx(-np.sqrt(1 + 4), abs=0.05)
+    assert prior_match_score(IDENTITY, 3 * z + 1, standardise=True) == pytest.approx(0.0, abs=0.02)
 
 
 def test_prior_match_sees_shape_and_posteriors(rng):
     two_peaks = rng.choice([-1.0, 1.0], size=(5000, 1)) + rng.normal(scale=0.1, size=(5000, 1))
-    assert prior_match_score(COPY, two_peaks, standardise=True) < -0.3
+    assert prior_match_score(IDENTITY, two_peaks, standardise=True) < -0.3
     zeros = np.zeros((5000, 3))
-    assert prior_match_score(COPY, zeros) == pytest.approx(-1.0, abs=0.01)
+    assert prior_match_score(IDENTITY, zeros) == pytest.approx(-1.0, abs=0.01)
     assert prior_match_score(Drawn(), zeros) == pytest.approx(0.0, abs=0.03)
     in_pipeline = make_pipeline(FunctionTransformer(), Drawn())
     assert prior_match_score(in_pipeline, zeros) == pytest.approx(0.0, abs=0.03)
@@ -219,16 +219,16 @@ def test_interpolation_sees_the_hole_in_a_ring(rng):
     angle, radius = rng.uniform(0, 2 * np.pi, 2000), np.sqrt(rng.uniform(size=2000))
     ring = np.column_stack([np.cos(angle), np.sin(angle)])
     disk = ring * radius[:, None]
-    assert interpolation_score(COPY, disk) == pytest.approx(1.0, abs=0.3)
-    assert interpolation_score(COPY, ring) < 0.05
-    assert interpolation_score(COPY, ring) == interpolation_score(COPY, ring)
+    assert interpolation_score(IDENTITY, disk) == pytest.approx(1.0, abs=0.3)
+    assert interpolation_score(IDENTITY, ring) < 0.05
+    assert interpolation_score(IDENTITY, ring) == interpolation_score(IDENTITY, ring)
 
 
 def test_separability_is_the_accuracy_of_neighbours(rng):
     y = np.repeat([0, 1], 300)
     X = rng.normal(size=(600, 4)) + 10 * y[:, None]
-    assert separability_score(COPY, X, y) == 1.0
-    assert separability_score(COPY, X, rng.permutation(y)) == pytest.approx(0.5, abs=0.1)
+    assert separability_score(IDENTITY, X, y) == 1.0
+    assert separability_score(IDENTITY, X, rng.permutation(y)) == pytest.approx(0.5, abs=0.1)
 
 
 def test_scores_of_a_code_take_sparse_codes_and_searches(digits):
@@ -243,5 +243,5 @@ def test_scores_of_a_code_take_sparse_codes_and_searches(digits):
 
 def test_columns_of_rounding_are_not_blown_up(rng):
     code = rng.normal(size=(500, 3)) * [1.0, 1.0, 1e-14]
-    expected = prior_match_score(COPY, code * [1, 1, 0], standardise=True)
-    assert prior_match_score(COPY, code, standardise=True) == pytest.approx(expected)
+    expected = prior_match_score(IDENTITY, code * [1, 1, 0], standardise=True)
+    assert prior_match_score(IDENTITY, code, standardise=True) == pytest.approx(expected)

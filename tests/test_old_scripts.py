@@ -1,4 +1,4 @@
-"""Scripts written for PCA, in the manner of scikit-learn's gallery, with the import swapped."""
+"""Scripts written for PCA, in the style of scikit-learn's gallery, with the import swapped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skae import Autoencoder as PCA  # noqa: N814 (the swap that this file is ab
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """As many a script is, at its top: what was PCA has no `random_state` set."""
+    """Many scripts do so at the top; the estimator has no `random_state` set."""
     np.random.seed(0)  # noqa: NPY002 (the generator that random_state=None stands for)
 
 
@@ -48,7 +48,10 @@ def test_choosing_the_number_of_components_before_a_classifier():
     assert 0.7 < ratios.sum() <= 1
 
 
-@pytest.mark.filterwarnings("ignore:Features:UserWarning", "ignore:invalid value:RuntimeWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Features .* are constant:UserWarning",  # of SelectKBest
+    "ignore:invalid value encountered in divide:RuntimeWarning",
+)
 def test_comparing_reducers_in_one_search():
     """As plot_compare_reduction does."""
     X, y = datasets.load_digits(return_X_y=True)

@@ -1,4 +1,4 @@
-"""How good the reconstructions are, against PCA and against predicting the mean."""
+"""Quality of the reconstructions, compared with PCA and with predicting the mean."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def plain_linear(**changes) -> Autoencoder:
 
 @pytest.fixture(params=[False, True], ids=["untied", "tied"])
 def linear(request, wine):
-    """Return a linear autoencoder, trained from random weights to the end."""
+    """Return a linear autoencoder, trained from random weights to convergence."""
     model = plain_linear(max_iter=400, tied_weights=request.param)
     return model.fit(wine)
 
@@ -282,7 +282,7 @@ def test_lbfgs_never_raises_the_training_loss(wine):
 )
 @pytest.mark.filterwarnings("error")
 def test_neither_offset_nor_scale_spoils_the_start(iris, change):
-    """A covariance of such data has no digits left, or overflows."""
+    """The covariance of such data loses all digits or overflows."""
     expected = PCA(2, svd_solver="full").fit(iris).explained_variance_ratio_.sum()
     model = Autoencoder(2, max_iter=2, hidden_layer_sizes=(8,), random_state=0).fit(change(iris))
     assert model.explained_variance_ratio_.sum() >= expected - 1e-4

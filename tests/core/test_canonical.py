@@ -1,3 +1,5 @@
+"""Canonical codes: the map, the summary of the code, and linear codes against PCA."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,18 +9,18 @@ from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from skae._core.canonical import (
-    Axes,
+from skae.core.canonical import (
     apply_map,
     canonical_map,
+    canonicalise,
     decoder_jacobians,
-    describe,
     largest_loading_signs,
     sensitivity,
 )
-from skae._core.losses import LOSSES
-from skae._core.model import Model
-from skae._core.networks import Architecture, build_network
+from skae.core.criterion import CodeSymmetry
+from skae.core.losses import LOSSES
+from skae.core.model import Model
+from skae.core.networks.autoencoder import Architecture, build_network
 
 X = StandardScaler().fit_transform(load_wine().data)
 Z = torch.from_numpy(X)
@@ -33,28 +35,28 @@ def randn(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
 
 
-def random_model(*, tied=False, shortcut=True, hidden=(8,), seed=0) -> Model:
+def random_model(*, tied=False, skip=True, hidden=(8,), seed=0) -> Model:
     """Return a model whose every parameter is away from zero."""
     architecture = Architecture(D, K, hidden, "tanh", tied_weights=tied)
-    network = build_network(architecture, generator=seeded(seed)).double()
+    network = build_network(architecture, generator=seeded(seed)).selected(0).double()
     with torch.no_grad():
         for i, p in enumerate(network.parameters()):
             p.add_(randn(*p.shape, seed=100 + i), alpha=0.1)
-    if shortcut:
+    if skip:
         axes = torch.linalg.qr(randn(D, K, seed=7)).Q
-        network.encoder.set_linear_path(axes, None)
-        network.decoder.set_linear_path(axes.T.contiguous(), randn(D, seed=9))
+        network.encoder.set_skip(axes, None)
+        network.decoder.set_skip(axes.T.contiguous(), randn(D, seed=9))
         network.decoder.scale = 0.3
     return Model(network.eval(), torch.zeros(D).double(), 1.0, LOSSES["squared_error"])
 
 
 def linear_model(*, tied: bool) -> Model:
-    """PCA as two layers, its code turned at random, and sheared where nothing is tied."""
+    """PCA as two layers, its code rotated at random, and sheared where nothing is tied."""
     components = torch.from_numpy(PCA(K).fit(X).components_)
     mix = torch.linalg.qr(randn(K, K, seed=1)).Q
     if not tied:
         mix = mix @ torch.diag(torch.tensor([0.2, 1.0, 5.0], dtype=torch.float64))
-    model = random_model(tied=tied, shortcut=False, hidden=())
+    model = random_model(tied=tied, skip=False, hidden=())
     with torch.no_grad():
         encoding, decoding = model.network.encoder.layers[0], model.network.decoder.layers[0]
         decoding.bias.zero_()
@@ -68,10 +70,10 @@ def linear_model(*, tied: bool) -> Model:
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("shortcut", [False, True])
+@pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("hidden", [(), (8,), (8, 5)])
-def test_any_map_leaves_reconstructions_as_they_are(tied, shortcut, hidden):
-    network = random_model(tied=tied, shortcut=shortcut, hidden=hidden).network
+def test_any_map_leaves_reconstructions_as_they_are(tied, skip, hidden):
+    network = random_model(tied=tied, skip=skip, hidden=hidden).network
     code, reconstruction = network.encode(Z), network(Z)
     forward = randn(K, K, seed=3)
     if tied:
@@ -82,20 +84,20 @@ def test_any_map_leaves_reconstructions_as_they_are(tied, shortcut, hidden):
     torch.testing.assert_close(network(Z), reconstruction)
 
 
-def test_canonical_code_is_uncorrelated_ordered_and_of_unit_metric():
+def test_canonical_code_is_uncorrelated_and_ordered_with_unit_metric():
     codes = randn(200, K, seed=5) @ randn(K, K, seed=6) + 4
     factor = randn(K, K, seed=7)
     metric = factor @ factor.T
     forward, inverse, mean = canonical_map(codes, metric)
-    turned = (codes - mean) @ forward
-    covariance = torch.cov(turned.T)
+    mapped = (codes - mean) @ forward
+    covariance = torch.cov(mapped.T)
     torch.testing.assert_close(forward @ inverse, torch.eye(K, dtype=torch.float64))
     torch.testing.assert_close(inverse @ metric @ inverse.T, torch.eye(K, dtype=torch.float64))
     torch.testing.assert_close(
         covariance, torch.diag(covariance.diagonal()), rtol=0, atol=1e-9 * float(covariance.max())
     )
     assert (covariance.diagonal().diff() < 0).all()
-    torch.testing.assert_close(turned.mean(0), torch.zeros(K, dtype=torch.float64))
+    torch.testing.assert_close(mapped.mean(0), torch.zeros(K, dtype=torch.float64))
 
 
 def test_without_a_metric_the_map_is_a_rotation():
@@ -126,10 +128,8 @@ def test_jacobians_are_the_slopes(n_components):
 
 def test_sensitivity_of_a_linear_decoder_is_its_gram_matrix():
     weight = randn(K, 5, seed=1)
-    for most_rows in (256, 1):
-        result = sensitivity(
-            lambda code: code @ weight, randn(40, K, seed=2), 5, most_rows=most_rows
-        )
+    for max_rows in (256, 1):
+        result = sensitivity(lambda code: code @ weight, randn(40, K, seed=2), 5, max_rows=max_rows)
         torch.testing.assert_close(result, weight @ weight.T)
 
 
@@ -141,7 +141,7 @@ def test_sensitivity_a_few_rows_at_a_time_is_the_mean_over_all(n_components, mon
         return torch.tanh(code @ weight)
 
     jacobians = decoder_jacobians(decode, codes)
-    monkeypatch.setattr("skae._core.canonical._JACOBIAN_ENTRIES", 3 * 5 * n_components)
+    monkeypatch.setattr("skae.core.canonical._MAX_JACOBIAN_ENTRIES", 3 * 5 * n_components)
     expected = (jacobians @ jacobians.mT).mean(0)
     torch.testing.assert_close(sensitivity(decode, codes, 5), expected)
 
@@ -154,34 +154,34 @@ def test_signs_make_the_largest_loading_positive():
 @pytest.mark.parametrize("tied", [False, True])
 def test_linear_code_becomes_that_of_pca(tied):
     model, pca = linear_model(tied=tied), PCA(K).fit(X)
-    code = describe(model, Z, Axes.PRINCIPAL)
-    np.testing.assert_allclose(code.components, pca.components_, atol=1e-6)
-    np.testing.assert_allclose(code.carried, pca.explained_variance_, rtol=1e-6)
-    assert code.r2 == pytest.approx(pca.explained_variance_ratio_.sum())
+    summary = canonicalise(model, Z, CodeSymmetry.LINEAR)
+    np.testing.assert_allclose(summary.components, pca.components_, atol=1e-6)
+    np.testing.assert_allclose(summary.component_variance, pca.explained_variance_, rtol=1e-6)
+    assert summary.r2 == pytest.approx(pca.explained_variance_ratio_.sum())
     np.testing.assert_allclose(
         model.network.double().encode(Z).detach(), pca.transform(X), atol=1e-5
     )
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_describing_keeps_reconstructions_and_orders_the_code(tied):
+def test_canonicalising_keeps_reconstructions_and_orders_the_code(tied):
     model = random_model(tied=tied)
     before = model.network(Z).detach()
-    code = describe(model, Z, Axes.PRINCIPAL)
+    summary = canonicalise(model, Z, CodeSymmetry.LINEAR)
     network = model.network.double()
     torch.testing.assert_close(network(Z).detach(), before, rtol=0, atol=1e-5)
-    turned = network.encode(Z).detach()
-    correlations = np.corrcoef(turned.numpy().T) - np.eye(K)
+    mapped = network.encode(Z).detach()
+    correlations = np.corrcoef(mapped.numpy().T) - np.eye(K)
     assert abs(correlations).max() < 1e-5
-    assert turned.mean(0).abs().max() < 1e-5
-    assert (turned.var(0).diff() < 0).all()
-    largest = code.components.gather(1, code.components.abs().argmax(1, keepdim=True))
+    assert mapped.mean(0).abs().max() < 1e-5
+    assert (mapped.var(0).diff() < 0).all()
+    largest = summary.components.gather(1, summary.components.abs().argmax(1, keepdim=True))
     assert (largest > 0).all()
 
 
 def test_untied_code_has_the_unit_of_the_reconstruction():
     model = random_model()
-    describe(model, Z, Axes.PRINCIPAL)
+    canonicalise(model, Z, CodeSymmetry.LINEAR)
     network = model.network.double()
     metric = sensitivity(network.decode, network.encode(Z).detach(), D)
     torch.testing.assert_close(
@@ -189,20 +189,22 @@ def test_untied_code_has_the_unit_of_the_reconstruction():
     )
 
 
-def test_share_explained_is_that_of_the_reconstruction():
+def test_r2_is_that_of_the_reconstruction():
     model = random_model()
     residual = (model.network(Z) - Z).square().sum() / Z.square().sum()
-    assert describe(model, Z, Axes.AS_TRAINED).r2 == pytest.approx(1 - float(residual.detach()))
+    assert canonicalise(model, Z, CodeSymmetry.NONE).r2 == pytest.approx(
+        1 - float(residual.detach())
+    )
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-17])
-def test_rows_that_do_not_vary_have_nothing_explained(noise):
+def test_r2_of_rows_that_do_not_vary_is_0(noise):
     """The network errs on them; by the formula it would explain minus infinity."""
     z = noise * torch.randn(50, D, generator=torch.Generator().manual_seed(0)).double()
-    assert describe(random_model(), z, Axes.AS_TRAINED).r2 == 0.0
+    assert canonicalise(random_model(), z, CodeSymmetry.NONE).r2 == 0.0
 
 
-def test_sensitivity_does_not_hang_on_the_order_of_the_rows():
+def test_sensitivity_does_not_depend_on_the_order_of_the_rows():
     """The decoder's slope at z is 2 z; every second row has the same code."""
     codes = torch.tensor([0.1, 2.0], dtype=torch.float64).repeat(250)[:, None]
     found = sensitivity(torch.square, codes, 1)

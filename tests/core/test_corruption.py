@@ -1,4 +1,4 @@
-"""Corruptions: their statistics, and that the generator decides all."""
+"""Corruptions: their statistics, and that they depend on the generator alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from skae._core.corruption import gaussian, masking, salt_and_pepper
+from skae.core.corruption import gaussian, masking, salt_and_pepper
 
 X = torch.linspace(0.5, 2.0, 40_000).view(2000, 20)
 LOW, HIGH = torch.full((20,), -7.0), torch.full((20,), 9.0)
@@ -54,6 +54,6 @@ def test_the_generator_decides_and_the_input_stays(name):
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_model_axis_gets_noise_of_its_own_for_each_model(name):
+def test_each_model_of_an_axis_gets_noise_of_its_own(name):
     first, second = CORRUPTIONS[name](torch.stack([X, X]), torch.Generator().manual_seed(0))
     assert not torch.equal(first, second)

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from skae._core.numerics import training_numerics
+from skae.core.numerics import training_numerics
 
 SMALL, LARGE = 1e3, 1e15
 
@@ -36,7 +36,7 @@ def unusual_numerics(request):
 
 @pytest.fixture
 def units(monkeypatch):
-    monkeypatch.setattr("skae._core.numerics.has_bfloat16_units", lambda device_type: True)
+    monkeypatch.setattr("skae.core.numerics.has_bfloat16_units", lambda device_type: True)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -1,4 +1,4 @@
-"""Penalties against closed forms, and the scale that they must not reward."""
+"""Penalties against closed forms, and invariance to the scale of the code."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy.stats import entropy
 
-from skae._core.networks import Architecture, build_network
-from skae._core.penalties import (
+from skae.core.networks.autoencoder import Architecture, build_network
+from skae.core.penalties import (
     bernoulli_divergence,
     l1,
     l2,
@@ -23,7 +23,8 @@ from skae._core.penalties import (
 def decoder(hidden=(), *, n_models=None, activation="relu", tied=False):
     architecture = Architecture(6, 4, hidden, activation, tied_weights=tied)
     generator = torch.Generator().manual_seed(0)
-    return build_network(architecture, generator=generator, n_models=n_models).decoder.double()
+    network = build_network(architecture, generator=generator, n_models=n_models or 1).double()
+    return (network.selected(0) if n_models is None else network).decoder
 
 
 def test_values_by_hand():
@@ -43,7 +44,7 @@ def test_divergence_is_that_of_bernoulli_variables():
     assert float(bernoulli_divergence(at_target, 0.1)) == pytest.approx(0, abs=1e-12)
 
 
-def test_divergence_of_a_silent_unit_is_finite_and_wakes_it():
+def test_divergence_of_a_collapsed_unit_is_finite_and_activates_it():
     code = torch.zeros(5, 2, requires_grad=True)
     value = bernoulli_divergence(code + 1e-5, 0.1)
     value.backward()
@@ -54,13 +55,13 @@ def test_divergence_of_a_silent_unit_is_finite_and_wakes_it():
 def test_gains_of_one_layer_are_the_norms_of_its_atoms():
     net = decoder()
     expected = np.linalg.norm(net.layers[0].weight.detach(), axis=1) / math.sqrt(6)
-    assert unit_gains(net).detach().numpy() == pytest.approx(expected)
-    shortcut = torch.randn(4, 6, dtype=torch.float64)
-    net.set_linear_path(shortcut, None)
+    assert unit_gains(net).detach().numpy()[0] == pytest.approx(expected)
+    skip = torch.randn(4, 6, dtype=torch.float64)
+    net.set_skip(skip, None)
     net.scale = 0.5
-    atoms = 0.5 * net.layers[0].weight.detach() + shortcut
+    atoms = 0.5 * net.layers[0].weight.detach() + skip
     expected = np.linalg.norm(atoms, axis=1) / math.sqrt(6)
-    assert unit_gains(net).detach().numpy() == pytest.approx(expected)
+    assert unit_gains(net).detach().numpy()[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("hidden", [(), (5,), (5, 7)])
@@ -84,7 +85,7 @@ def test_gains_with_a_model_axis_are_those_of_each_model(hidden):
         both.layers[0].weight[1].mul_(3.0)
     gains = unit_gains(both).detach()
     assert gains.shape == (2, 1, 4)
-    assert torch.allclose(gains[0, 0], unit_gains(decoder(hidden)).detach())
+    assert torch.allclose(gains[0, 0], unit_gains(decoder(hidden)).detach()[0])
     assert torch.allclose(gains[1], 3 * gains[0])
 
 
@@ -100,10 +101,10 @@ def test_unused_units_are_those_that_no_row_of_the_batch_uses():
 
 @pytest.mark.parametrize("hidden", [(), (5,)])
 def test_gains_have_a_gradient_where_a_unit_adds_nothing(hidden):
-    """A start at PCA: the layers are 0, and so is the linear path beyond the rank of the data."""
+    """A start at PCA: the layers are 0, and so is the skip beyond the rank of the data."""
     net = decoder(hidden)
     with torch.no_grad():
         net.layers[-1].weight.zero_()
-    net.set_linear_path(torch.zeros(4, 6, dtype=torch.float64), None)
+    net.set_skip(torch.zeros(4, 6, dtype=torch.float64), None)
     unit_gains(net).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from sklearn.neural_network import BernoulliRBM
 
-from skae._core.layerwise import shallow_networks
-from skae._core.losses import LOSSES
-from skae._core.model import Model
-from skae._core.networks import Architecture, build_network
-from skae._core.rbm import BoltzmannMachine
-from skae._core.solvers import AdamW, FlatParameters
+from skae.core.layerwise import shallow_networks
+from skae.core.losses import LOSSES
+from skae.core.model import Model
+from skae.core.networks.autoencoder import Architecture, build_network
+from skae.core.optimizers import AdamW, FlatParameters
+from skae.core.rbm import BoltzmannMachine
 
 
 def phase_of(n_visible, n_hidden, *, loss="squared_error", code_activation="logistic", **changes):
@@ -35,8 +35,8 @@ def states(n: int) -> torch.Tensor:
 
 
 def energy(machine, v, h):
-    bilinear = torch.einsum("iv,vh,jh->ij", v, machine.coding.weight, h)
-    biases = (v @ machine.decoding.bias)[:, None] + (h @ machine.coding.bias)[None]
+    bilinear = torch.einsum("iv,vh,jh->ij", v, machine.coding.weight[0], h)
+    biases = (v @ machine.decoding.bias[0, 0])[:, None] + (h @ machine.coding.bias[0, 0])[None]
     return -bilinear - biases
 
 
@@ -54,17 +54,21 @@ def test_conditional_means_follow_from_the_energy(machine):
     joint = (-energy(machine, v, h)).exp()
     given_v = (joint / joint.sum(1, keepdim=True)) @ h
     given_h = (joint / joint.sum(0)).T @ v
-    assert machine.hidden_mean(v).detach().numpy() == pytest.approx(given_v.detach().numpy())
-    assert machine.visible_mean(h).detach().numpy() == pytest.approx(given_h.detach().numpy())
+    assert machine.hidden_mean(v[None])[0].detach().numpy() == pytest.approx(
+        given_v.detach().numpy()
+    )
+    assert machine.visible_mean(h[None])[0].detach().numpy() == pytest.approx(
+        given_h.detach().numpy()
+    )
 
 
 def test_hidden_mean_is_that_of_scikit_learn(machine):
     reference = BernoulliRBM(3, n_iter=1).fit(states(4).numpy())
-    reference.components_ = machine.coding.weight.detach().numpy().T
-    reference.intercept_hidden_ = machine.coding.bias.detach().numpy()
+    reference.components_ = machine.coding.weight[0].detach().numpy().T
+    reference.intercept_hidden_ = machine.coding.bias[0, 0].detach().numpy()
     v = states(4)
     expected = reference.transform(v.numpy())
-    assert machine.hidden_mean(v).detach().numpy() == pytest.approx(expected)
+    assert machine.hidden_mean(v[None])[0].detach().numpy() == pytest.approx(expected)
 
 
 def test_hidden_draws_have_their_mean(machine):
@@ -88,9 +92,10 @@ def test_contrastive_divergence_raises_the_likelihood():
         return float((of_rows - of_all.logsumexp(0)).mean().detach())
 
     before = log_likelihood()
-    solver = AdamW(parameters, 0.0)
+    optimizer = AdamW(parameters, weight_decay=0.0)
+    batch = X[None]
     for _ in range(1000):
-        solver.step(lambda: machine(X), 0.003)
+        optimizer.step(lambda: machine(batch, batch), 0.003)
     shares = np.array([2, 2, 1, 3]) / 8
     best = float((shares * np.log(shares)).sum())
     assert before + 1.0 < log_likelihood() < best
@@ -101,11 +106,11 @@ def test_contrastive_divergence_raises_the_likelihood():
 def test_unrolled_network_is_the_machine(loss, code_activation):
     phase = phase_of(5, 3, loss=loss, code_activation=code_activation)
     if loss == "log_loss":
-        offset = torch.logit(phase.mean)
-        phase.network.decoder.set_linear_path(None, offset)
+        offset = torch.logit(phase.mean)[None, None]
+        phase.network.decoder.set_skip(None, offset)
     machine = BoltzmannMachine(phase, visible_is_normal=loss == "squared_error")
-    z = torch.rand(7, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    z[:, 0] = 0.7  # as a hidden unit that is the same for all rows: it counts
+    z = torch.rand(1, 7, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    z[..., 0] = 0.7  # as a hidden unit that is the same for all rows: it counts
     visible = machine.visible_units(z)
     hidden = machine.hidden_mean(visible)
     restored = machine.visible_mean(hidden)

@@ -1,0 +1,350 @@
+"""`BaseAutoencoder`: the shared parameters, the steps of `fit`, and the hooks of a method.
+
+A method is a subclass. It adds parameters and overrides some of eight hooks, documented below:
+
+- `_criterion`: what training minimises, such as one more penalty;
+- `_corruption`: changes to a batch before it enters the encoder;
+- `_network`: the architecture;
+- `_initialise`: changes to a new network before training;
+- `_n_epochs`: the number of epochs (`skae.fitting.trainer`);
+- `_check_values`: checks of X against the parameters;
+- `_fitted_attributes`: further fitted attributes;
+- `_collapse_advice`: a warning if the code is constant.
+
+Penalties combine with a corruption: the trainer corrupts the batch, the criterion sums the terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import check_random_state
+from torch import Tensor
+
+from skae.core.activations import ACTIVATIONS
+from skae.core.criterion import Criterion, Reconstruction
+from skae.core.loop import Corruption, History
+from skae.core.losses import LOSSES
+from skae.core.model import Model
+from skae.core.networks.autoencoder import Architecture
+from skae.core.numerics import torch_defaults
+from skae.fitting.data import feature_means, torch_dtype, training_data
+from skae.fitting.describe import describe
+from skae.fitting.incremental import adapt, copied, model_to_continue, partial_fit
+from skae.fitting.pca_init import new_model
+from skae.fitting.selection import ValidationLoss, keeps_pca
+from skae.fitting.split import Split, no_split, split_rows
+from skae.fitting.trainer import TRAINING_CONSTRAINTS, Trainer, objective_of
+from skae.inference.transformer import AutoencoderTransformer
+from skae.utils.callbacks import EpochCallbacks
+from skae.utils.csr import Array, values_of
+from skae.utils.validation import (
+    StrOptions,
+    check_loss_domain,
+    fit_context,
+    fraction,
+    integer,
+    real,
+    resolve_device,
+    restore_on_error,
+    widths,
+)
+from skae.utils.warnings import warn
+
+# Unexplained share of the variance that float32 cannot distinguish from 0.
+_NOTHING_LEFT = 1e-10
+
+
+@dataclass(eq=False, repr=False)
+class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, BaseEstimator):
+    """Base class of all autoencoders."""
+
+    n_components: int | float = 2
+    _: KW_ONLY
+    hidden_layer_sizes: Sequence[int] = (256, 128)
+    activation: str = "gelu"
+    code_activation: str = "identity"
+    loss: str = "squared_error"
+    shortcut: str | None = "pca"
+    tied_weights: bool = False
+    dropout: float = 0.0
+    weight_decay: float = 1.5
+    solver: str = "adamw"
+    learning_rate_init: float | str = "auto"
+    batch_size: int | str = "auto"
+    max_iter: int = 50
+    tol: float = 1e-4
+    early_stopping: bool = True
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 20
+    warm_start: bool = False
+    shuffle: bool = True
+    random_state: int | np.random.RandomState | None = None
+    device: str | torch.device = "auto"
+    precision: str = "float32"
+    verbose: bool | int = False
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **TRAINING_CONSTRAINTS,
+        "n_components": [integer(1), fraction()],
+        "hidden_layer_sizes": ["array-like", tuple],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "code_activation": [StrOptions(set(ACTIVATIONS))],
+        "loss": [StrOptions(set(LOSSES))],
+        "shortcut": [StrOptions({"pca"}), None],
+        "tied_weights": ["boolean"],
+        "dropout": [real(0, high=1)],
+        "device": [str, torch.device],
+        "precision": [StrOptions({"float32", "bfloat16"})],
+        "warm_start": ["boolean"],
+    }
+
+    # Whether several models may be trained together, for cross-validation folds.
+    _may_cross_fit: ClassVar[bool] = True
+
+    # -- hooks -----------------------------------------------------------------------------------
+
+    def _criterion(self, model: Model) -> Criterion:
+        """Return what training minimises.
+
+        A method that adds a penalty returns ``super()._criterion(model).with_penalty(...)``. A
+        method whose objective is of another form returns its own `Criterion`.
+        """
+        return Reconstruction(model)
+
+    def _corruption(self, model: Model, data: Tensor) -> Corruption | None:
+        """Return the corruption of a batch, ``(batch, generator) -> inputs``, or None.
+
+        The clean batch remains the target. `data` holds all training rows, in training units.
+        """
+        return None
+
+    def _network(self, n_features: int, n_components: int) -> Architecture:
+        """Return the architecture of the network."""
+        return Architecture(
+            n_features,
+            n_components,
+            widths("hidden_layer_sizes", self.hidden_layer_sizes),
+            self.activation,
+            self.code_activation,
+            self.tied_weights,
+            self.dropout,
+        )
+
+    def _initialise(
+        self,
+        model: Model,
+        data: Tensor,
+        split: Split,
+        generator: torch.Generator,
+        callbacks: EpochCallbacks | None,
+    ) -> tuple[dict[str, Any], str | None]:
+        """Change a new network before training, for example by layer-wise pretraining.
+
+        Returns fitted attributes, and "callback" or "interrupt" if that ended the fit.
+        """
+        return {}, None
+
+    def _check_values(self, X: Array) -> None:
+        """Raise a ValueError if the values of X do not fit the parameters."""
+        if self.loss != "squared_error":
+            check_loss_domain(self.loss, values_of(X))
+
+    def _fitted_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
+        """Return the method's own fitted attributes; `data` is as in `_corruption`."""
+        return {}
+
+    def _collapse_advice(self) -> str | None:
+        """Return a warning text if the fitted code is the same for every row, otherwise None."""
+        return None
+
+    # -- fit -------------------------------------------------------------------------------------
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Fit the autoencoder to X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data, float32 or float64 (other numbers become float64).
+        y : Ignored
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is not as documented.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training diverged or was interrupted; the best state so far is kept.
+        """
+        with torch_defaults(), restore_on_error(self):
+            return self._fit(X, y)
+
+    def _fit(self, X: ArrayLike, y: object) -> Self:
+        rows = self._validate_input(X, reset=True, ensure_min_samples=2)
+        self._check_values(rows)
+        device, generator = resolve_device(self.device), self._new_generator()
+        previous = model_to_continue(self, rows) if self.warm_start else None
+        # PCA, or the previous fit, is kept unless training is significantly better.
+        pca_is_floor = self.shortcut == "pca" and self.early_stopping
+
+        split = self._split(rows, generator, may_cross_fit=previous is None)
+        model, data, left_over = self._start(rows, split, generator, device, previous)
+        criterion, corruption = self._criterion(model), self._corruption(model, data)
+        validate = None
+        if split.held_out is not None:
+            validate = ValidationLoss(criterion, model.network, data, split, corruption)
+
+        summarise = partial(
+            describe,
+            self,
+            dtype=torch_dtype(rows),
+            mean=feature_means(rows),
+            starts_at_pca=self.shortcut == "pca" and previous is None,
+        )
+
+        def describe_epoch(history: History) -> dict[str, Any]:
+            held_out = None if validate is None else validate.measure()
+            return summarise(model.selected(-1), history, data, held_out)
+
+        callbacks = EpochCallbacks(self, describe_epoch, X, y, criterion.perfect_score)
+        pretrained: dict[str, Any] = {}
+        stopped_by: str | None = None
+        if previous is None:
+            pretrained, stopped_by = self._initialise(model, data, split, generator, callbacks)
+
+        max_epochs = 0 if stopped_by else self._n_epochs()[1]
+        has_penalty = not criterion.is_reconstruction_alone
+        is_optimal = left_over < _NOTHING_LEFT and corruption is None and not has_penalty
+        if pca_is_floor and (is_optimal or validate is None):
+            max_epochs = 0  # training cannot improve on PCA, or nothing could show that it did
+        state = self._init_training(
+            model.network, split, generator, device, max_epochs, criterion.unit
+        )
+        objective = objective_of(criterion, state.parameters, self.dropout)
+        history = self._train(
+            state, objective, data, split, corruption, validate, callbacks, has_penalty=has_penalty
+        )
+
+        if pca_is_floor and keeps_pca(history, criterion.unit):
+            history.best_epoch = 0
+        held_out = None
+        if history.best_epoch == 0 and (previous is not None or pca_is_floor):
+            kept, data = self._untrained(rows, data, generator, previous)
+        else:
+            kept = model.selected(-1)
+            held_out = None if validate is None else validate.measure()
+
+        fitted = summarise(kept, history, data, held_out) | pretrained
+        fitted["_was_interrupted"] = "interrupt" in (stopped_by, history.stopped_by)
+        callbacks.end_fit(fitted)
+        # Set all fitted attributes at once, so that a failed fit does not look fitted.
+        self.__dict__.pop("_training", None)
+        self.__dict__.update(fitted)
+        advice = self._collapse_advice()
+        if advice is not None and np.ptp(rows, axis=0).any():
+            warn(advice, UserWarning)
+        return self
+
+    def _start(
+        self,
+        rows: Array,
+        split: Split,
+        generator: torch.Generator,
+        device: torch.device,
+        previous: Model | None,
+    ) -> tuple[Model, Tensor, float]:
+        """Return the initial model, all rows, and the share of variance unexplained by PCA."""
+        left_over = 1.0
+        if previous is None:
+            model, left_over = new_model(self, rows, split, generator)
+        else:
+            model = previous.with_model_axis()
+        data = training_data(rows, model, device, allows_missing=self._allows_missing)
+        if previous is not None:
+            adapt(model, data, self.dropout)
+        return model, data, left_over
+
+    def _untrained(
+        self, rows: Array, data: Tensor, generator: torch.Generator, previous: Model | None
+    ) -> tuple[Model, Tensor]:
+        """Return the model to keep if training did not help, and all rows in its units."""
+        if previous is not None:
+            return copied(previous, data.device), data
+        # PCA of all rows, including the held-out ones.
+        everything = no_split(rows.shape[0])
+        model, data, _ = self._start(rows, everything, generator, data.device, None)
+        return model.selected(0), data
+
+    def _split(self, rows: Array, generator: torch.Generator, *, may_cross_fit: bool) -> Split:
+        """Return the split of the rows; some are held out if `early_stopping` is set."""
+        n_rows = rows.shape[0]
+        if not self.early_stopping:
+            return no_split(n_rows)
+        is_share = isinstance(self.n_components, float)
+        n_components = min(rows.shape) if is_share else int(self.n_components)
+        return split_rows(
+            rows,
+            n_rows,
+            self.validation_fraction,
+            # With a warm start, folds would start from a fit to the rows that validate them.
+            may_cross_fit=may_cross_fit and self._may_cross_fit,
+            n_weights=self._network(rows.shape[1], n_components).n_weights(),
+            generator=generator,
+        )
+
+    def _new_generator(self) -> torch.Generator:
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return torch.Generator().manual_seed(seed)
+
+    # -- partial_fit -----------------------------------------------------------------------------
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Train for one pass over X, a part of the data.
+
+        The first call sets the units, the PCA initialisation and the network, so its part should
+        resemble the whole and have at least as many rows as the code has columns. Parameters that
+        do not affect the network's shape or its loss may change between calls. The learning rate is
+        constant, no callbacks are called, and no rows are held out, so the result may be worse than
+        PCA. The fitted attributes describe the last part; the code keeps the axes of the first. For
+        `weight_decay`, a call counts as one of `max_iter` epochs. A pickle continues from the same
+        weights, but not from the moments of the optimizer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is not as documented, or the network would have to change.
+        """
+        with torch_defaults(), restore_on_error(self):
+            self._validate_params()  # scikit-learn skips this from the second call on
+            self.__dict__.update(partial_fit(self, X))
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_training"}

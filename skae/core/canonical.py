@@ -1,0 +1,282 @@
+"""The canonical code: a linear code on its principal axes, in the units of X.
+
+A linear code can be multiplied by any invertible matrix without changing the reconstruction,
+because the layers on either side absorb the matrix. Of all equivalent codes, the canonical one has
+
+- mean 0 and uncorrelated columns,
+- a decoder whose mean squared sensitivity to the code is the identity: a step of 1 along any
+  column moves the reconstruction by 1 (root mean square),
+- columns in decreasing order of variance; by the previous point, this is the variance that a
+  column carries through the decoder,
+- signs such that the largest loading of each column (in `components_`) is positive.
+
+For a linear autoencoder this is PCA.
+
+If the objective is not invariant to every such map (`CodeSymmetry`), only a map that leaves it
+unchanged is applied: a rotation, or a rescaling of each unit after which a step of 1 along the unit
+moves the reconstruction by 1. Under a linear decoder, atoms then have norm 1, as in dictionary
+learning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skae.core.criterion import CodeSymmetry
+from skae.core.model import Model
+from skae.core.networks.autoencoder import AutoencoderNetwork
+from skae.core.numerics import inference_device
+
+_MAX_JACOBIAN_ENTRIES = 2**23
+_MAX_MULTIPLY_ADDS = 2**32
+_METRIC_ROWS = 256
+# The preconditioner of the refinement steps need not be exact.
+_PRECONDITIONER_ROWS = 32
+# Squared sensitivity, in training units, below which a decoder is taken to ignore its code.
+_NO_SENSITIVITY = 1e-20
+# Sum of squares of all entries, in training units, below which data vary only by rounding.
+_NO_VARIANCE = 1e-30
+
+Decoder = Callable[[Tensor], Tensor]
+
+
+def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
+    """Return the transposed Jacobian of the decoder at each code: ``(rows, components, outputs)``.
+
+    Reverse mode is used if the code is wider than the output, otherwise forward mode.
+    """
+    n_rows, n_components = codes.shape
+    n_outputs = decode(codes[:1]).numel()
+    n_directions = min(n_outputs, n_components)
+    directions = torch.eye(n_directions, dtype=codes.dtype).repeat(n_rows, 1)
+    with torch.enable_grad():
+        points = codes.repeat_interleave(n_directions, 0).requires_grad_()
+        outputs = decode(points)
+        if n_outputs < n_components:
+            (pulled_back,) = torch.autograd.grad(outputs, points, directions.view_as(outputs))
+            return pulled_back.view(n_rows, n_outputs, n_components).mT
+        # Forward mode as two reverse passes: the derivative of v^T J u with respect to v is J u.
+        # torch's own forward mode would import its compiler, which takes seconds.
+        weights = torch.zeros_like(outputs, requires_grad=True)
+        (pulled_back,) = torch.autograd.grad(outputs, points, weights, create_graph=True)
+        (pushed,) = torch.autograd.grad(pulled_back, weights, directions)
+    return pushed.view(n_rows, n_components, -1)
+
+
+def sensitivity(
+    decode: Decoder,
+    codes: Tensor,
+    n_outputs: int,
+    multiply_adds: int = 0,
+    max_rows: int = _METRIC_ROWS,
+) -> Tensor:
+    """Return the mean of J^T J over a sample of rows, with J the decoder's Jacobian: ``(k, k)``.
+
+    The sample is drawn with a fixed seed. It has at most `max_rows` rows, and fewer if the Jacobian
+    or the `multiply_adds` of a row are large.
+    """
+    n_components = codes.shape[1]
+    entries_per_row = n_outputs * n_components
+    n_rows = _MAX_JACOBIAN_ENTRIES // entries_per_row
+    n_rows = max(16, min(n_rows, _MAX_MULTIPLY_ADDS // max(1, multiply_adds * n_components)))
+    n_rows = min(n_rows, max_rows)
+    # Not evenly spaced: rows of hourly data could all come from the same hour of the day.
+    drawn = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))
+    sample = codes[drawn[:n_rows]].double()
+    total = sample.new_zeros(n_components, n_components)
+    for chunk in sample.split(max(1, _MAX_JACOBIAN_ENTRIES // entries_per_row)):
+        jacobians = decoder_jacobians(decode, chunk).transpose(0, 1).flatten(1)
+        total.addmm_(jacobians, jacobians.T)
+    return total / len(sample)
+
+
+def largest_loading_signs(components: Tensor) -> Tensor:
+    """Return the sign of the largest entry of each row (1 for a row of zeros): ``(k,)``."""
+    largest = components.gather(1, components.abs().argmax(1, keepdim=True))[:, 0]
+    return torch.where(largest < 0, -1.0, 1.0).to(components.dtype)
+
+
+@torch.no_grad()
+def canonical_map(codes: Tensor, metric: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the matrix A, its inverse and the mean m of the map ``code -> (code - m) A``.
+
+    Parameters
+    ----------
+    codes : Tensor of shape (n, k), float64
+    metric : Tensor of shape (k, k), float64, or None
+        The decoder's sensitivity. None makes A a rotation, which tied weights require. A is also a
+        rotation if the decoder ignores the code.
+    """
+    mean = codes.mean(0)
+    centred = codes - mean
+    covariance = centred.T @ centred / max(1, len(codes) - 1)
+    if metric is None or metric.diagonal().max() < _NO_SENSITIVITY:
+        metric = torch.eye(len(covariance), dtype=codes.dtype, device=codes.device)
+    squares, axes = torch.linalg.eigh(metric)
+    # A direction that the decoder ignores has no scale.
+    roots = squares.clamp_min(squares[-1] * 1e-8).sqrt()
+    root, inverse_root = (axes * roots) @ axes.T, (axes / roots) @ axes.T
+    _, rotation = torch.linalg.eigh(root @ covariance @ root)
+    rotation = rotation.flip(1)
+    return root @ rotation, rotation.T @ inverse_root, mean
+
+
+@dataclass(frozen=True)
+class CodeSummary:
+    """Summary of the code of the training rows, in training units.
+
+    Attributes
+    ----------
+    components : Tensor of shape (k, d)
+        The decoder's transposed Jacobian at the mean code.
+    component_variance : Tensor of shape (k,)
+        Variance that each column carries through the decoder.
+    r2 : float
+        Share of the training variance that the reconstruction explains.
+    encoder_r2 : float
+        The same for the encoder's codes, before refinement.
+    """
+
+    components: Tensor
+    component_variance: Tensor
+    r2: float
+    encoder_r2: float
+
+
+@torch.no_grad()
+def canonicalise(
+    model: Model,
+    z: Tensor,
+    symmetry: CodeSymmetry,
+    n_steps: int | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> CodeSummary:
+    """Convert the code of a model to its canonical form, in place, and summarise it.
+
+    Afterwards, the network's weights are float32 and its skip connections float64. The model's
+    preconditioner is set if codes are refined.
+
+    Parameters
+    ----------
+    model : Model
+        Without a model axis.
+    z : Tensor of shape (n, d)
+        Training rows, in training units.
+    symmetry : CodeSymmetry
+        Changes of the code that leave the objective unchanged.
+    n_steps : int or None
+        Number of refinement steps in `Model.encode`; None if codes are never refined.
+    dtype : torch.dtype
+        Precision of the codes.
+    """
+    network, tied = model.network.eval(), model.network.decoder.layers[0].transposed
+    model.preconditioner = None
+    codes, encoder_r2 = _encode_and_score(model, z)
+    r2 = encoder_r2
+    _make_exact(network)
+    if n_steps is not None:
+        metric = _metric(model, codes, z, _PRECONDITIONER_ROWS)
+        if metric.diagonal().max() >= _NO_SENSITIVITY:
+            model.preconditioner = _inverse(metric)
+    if model.preconditioner is not None and n_steps:
+        network.to(inference_device(z.device), dtype)
+        codes, r2 = _encode_and_score(model, z, n_steps)
+        _make_exact(network)
+    metric = _metric(model, codes, z)
+    mean = codes.mean(0, dtype=torch.float64)
+    if symmetry is CodeSymmetry.SCALE and not tied:  # rescaling would untie the weights
+        scales = metric.diagonal().sqrt()
+        scales = torch.where(scales > 0, scales, torch.ones_like(scales))
+        forward, inverse = torch.diag(scales), torch.diag(1.0 / scales)
+        _apply(model, forward, inverse, torch.zeros_like(scales))
+        codes, mean = codes.mul_(scales), mean * scales
+        metric = metric / torch.outer(scales, scales)
+    rotates = CodeSymmetry.ROTATION in symmetry
+    if rotates:
+        keeps_lengths = tied or symmetry is CodeSymmetry.ROTATION
+        forward, inverse, mean = canonical_map(codes, None if keeps_lengths else metric)
+        _apply(model, forward, inverse, mean)
+        codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
+        mean = torch.zeros_like(mean)
+    components = decoder_jacobians(model.decode, mean[None])[0]
+    if rotates:
+        signs = largest_loading_signs(components)
+        _apply(model, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
+        components = components * signs[:, None]
+    for p in network.parameters():
+        p.data = p.data.float()
+    variances = codes.var(0) if len(codes) > 1 else torch.zeros_like(mean)
+    return CodeSummary(components.detach(), variances * metric.diagonal(), r2, encoder_r2)
+
+
+def _make_exact(network: AutoencoderNetwork) -> None:
+    network.cpu().double()
+    network.restore_skips()
+
+
+def _metric(model: Model, codes: Tensor, z: Tensor, max_rows: int = _METRIC_ROWS) -> Tensor:
+    network, n_outputs = model.network, math.prod(z.shape[1:])
+    if network.decoder.is_linear and model.loss.link is None:
+        max_rows = 1
+    return sensitivity(model.decode, codes, n_outputs, network.multiply_adds(), max_rows)
+
+
+def _inverse(metric: Tensor) -> Tensor:
+    squares, axes = torch.linalg.eigh(metric)
+    # Bounded, because a step along a direction that the decoder almost ignores would be huge.
+    return (axes / squares.clamp_min(squares[-1] * 1e-6)) @ axes.T
+
+
+def _apply(model: Model, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:
+    apply_map(model.network, forward, inverse, mean)
+    if model.preconditioner is not None:
+        model.preconditioner = forward.T @ model.preconditioner @ forward
+
+
+@torch.no_grad()
+def _encode_and_score(model: Model, z: Tensor, n_steps: int | None = None) -> tuple[Tensor, float]:
+    # A linear code is rotated later, in float64. Other codes may be wide, so they stay in float32.
+    linear = model.network.is_code_linear
+    codes, error, total = [], 0.0, 0.0
+    centre = z.nanmean(0).to(model.device)
+    dtype = next(model.network.parameters()).dtype
+    for part in z.split(model.chunk_size):
+        chunk = part.to(model.device).to(dtype)  # in this order: not every device has float64
+        code = model.encode(chunk, n_steps)
+        # Missing entries (NaN) are ignored, but a reconstruction that is NaN is not.
+        squares = (model.decode(code) - chunk).square()
+        error += float(squares.masked_fill(chunk.isnan(), 0.0).sum())
+        total += float((chunk - centre).square().nansum())
+        codes.append(code.cpu().double() if linear else code.cpu())
+    # Constant data have no variance to explain, but the network may still get them wrong.
+    r2 = 1.0 - error / total if total > _NO_VARIANCE else float(error <= total)
+    return torch.cat(codes), r2
+
+
+@torch.no_grad()
+def apply_map(network: AutoencoderNetwork, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:
+    """Replace the code by ``(code - mean) forward`` without changing any reconstruction.
+
+    All arguments and the network are float64.
+    """
+    encoder, decoder = network.encoder, network.decoder
+    last, first = encoder.layers[-1], decoder.layers[0]
+    if first.transposed:  # the same tensor as in `last`, and `forward` is orthogonal
+        first.bias.add_(mean @ first.weight.T)
+    else:
+        first.bias.add_(mean @ first.weight)
+        first.weight.copy_(inverse @ first.weight)
+    last.weight.copy_(last.weight @ forward)
+    last.bias.copy_((last.bias - mean) @ forward)
+    if encoder.skip is not None:
+        assert encoder.skip_bias is None
+        encoder.set_skip(encoder.skip @ forward, None)
+    if decoder.skip is not None:
+        shift = mean @ decoder.skip
+        bias = shift if decoder.skip_bias is None else decoder.skip_bias + shift
+        decoder.set_skip(inverse @ decoder.skip, bias if bias.any() else None)

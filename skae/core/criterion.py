@@ -1,0 +1,233 @@
+"""Criteria that training minimises: a reconstruction loss plus penalties.
+
+A criterion returns named terms for a training step, and the loss of each row for validation. Both
+use the same forward pass, so the validation loss contains every term exactly once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Flag
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from skae.core.autograd import Terms
+from skae.core.model import Model
+
+
+class CodeSymmetry(Flag):
+    """Changes of the code that leave the value of an objective unchanged."""
+
+    NONE = 0
+    ROTATION = 1
+    SCALE = 2  # of each unit separately
+    LINEAR = 3  # any invertible matrix
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """The tensors of one forward pass, in training units.
+
+    During training, each tensor has shape ``(models, rows, columns)``.
+
+    Attributes
+    ----------
+    inputs : Tensor
+        Input of the encoder: the rows, corrupted if the method has a corruption, with missing
+        entries at the mean.
+    target : Tensor
+        The clean rows, with which the output is compared.
+    code : Tensor
+    output : Tensor
+        Output of the decoder, before the inverse link of the loss.
+    generator : torch.Generator or None
+        Source of randomness for penalties: the network's generator in training, one with a fixed
+        seed in validation.
+    """
+
+    inputs: Tensor
+    target: Tensor
+    code: Tensor
+    output: Tensor
+    generator: torch.Generator | None
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A term added to the reconstruction loss.
+
+    Attributes
+    ----------
+    name : str
+        Key in `history_`.
+    weight : float
+    function : callable
+        ``(model, forward_pass) -> Tensor``: the mean over rows, one value per model. It usually
+        ends in ``.mean(-1)`` over a tensor of shape ``(models, rows)``.
+    symmetry : CodeSymmetry
+        Changes of the code that leave this penalty unchanged.
+    """
+
+    name: str
+    weight: float
+    function: Callable[[Model, ForwardPass], Tensor]
+    symmetry: CodeSymmetry = CodeSymmetry.NONE
+
+
+class Criterion:
+    """Objective that training minimises and validation compares.
+
+    Attributes
+    ----------
+    model : Model
+    perfect_score : float
+        Score at a loss of 0. Every score is this value minus the loss.
+    unit : float or None
+        Difference between losses that counts as 1. None for a loss that is 0 at a perfect
+        reconstruction; its differences are relative to the loss itself.
+    """
+
+    perfect_score: float = 1.0
+    unit: float | None = None
+
+    model: Model
+
+    def terms(self, inputs: Tensor, target: Tensor) -> Terms:
+        """Return the named terms of a training step; their sum is minimised."""
+        raise NotImplementedError
+
+    def measure(self, inputs: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
+        """Return what `row_losses` needs from each row, with rows on the last axis.
+
+        All random numbers are drawn from `generator`, which is the same in each epoch.
+        """
+        raise NotImplementedError
+
+    def row_losses(self, measured: Tensor, mask: Tensor) -> Tensor:
+        """Return the loss of each row, given the measurements of all held-out rows.
+
+        Parameters
+        ----------
+        measured : Tensor
+            What `measure` returned.
+        mask : Tensor of bool, of shape (..., rows)
+            False for a row that must not influence the others.
+        """
+        return measured
+
+    def with_penalty(self, penalty: Penalty) -> Criterion:
+        """Return this criterion with one more penalty; a penalty of weight 0 changes nothing."""
+        raise TypeError(
+            f"{type(self).__name__} is not a reconstruction loss plus penalties, so no penalty can "
+            "be added to it. Derive from an autoencoder whose criterion is Reconstruction."
+        )
+
+    def start_loss(self, rows: Tensor, r2: float) -> float:
+        """Return the loss before training, given the explained share of the variance."""
+        return 1.0 - r2
+
+    def finish(
+        self,
+        rows: Tensor,
+        *,
+        held_out: tuple[Tensor, Tensor] | None = None,
+        is_trained: bool = True,
+        is_part: bool = False,
+    ) -> dict[str, Any]:
+        """Return network attributes that are not trained by gradient descent.
+
+        Parameters
+        ----------
+        rows : Tensor
+            All training rows.
+        held_out : (measured, mask) or None
+            Arguments of `row_losses` for the held-out rows, if there are any.
+        is_trained : bool
+            False if the network is still the initial one.
+        is_part : bool
+            Whether `rows` are only a part of the data, as in `partial_fit`.
+        """
+        return {}
+
+    @property
+    def symmetry(self) -> CodeSymmetry:
+        """Changes of the code that leave the objective unchanged."""
+        return CodeSymmetry.NONE
+
+    @property
+    def is_reconstruction_alone(self) -> bool:
+        """Whether the objective is the reconstruction loss alone."""
+        return False
+
+
+class Reconstruction(Criterion):
+    """The reconstruction loss plus penalties.
+
+    Parameters
+    ----------
+    model : Model
+    penalties : sequence of Penalty
+    """
+
+    def __init__(self, model: Model, penalties: Sequence[Penalty] = ()) -> None:
+        self.model = model
+        self.penalties = list(penalties)
+        names = ["reconstruction", *(penalty.name for penalty in penalties)]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"The terms of an objective need different names, but they are {names}. Rename a "
+                "penalty; 'reconstruction' is the loss itself."
+            )
+
+    def with_penalty(self, penalty: Penalty) -> Self:
+        if penalty.weight == 0:
+            return self
+        criterion = copy.copy(self)
+        Reconstruction.__init__(criterion, self.model, [*self.penalties, penalty])
+        return criterion
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Return the code that the objective is computed from."""
+        return self.model.network.encode(inputs)
+
+    def forward(
+        self, inputs: Tensor, target: Tensor, generator: torch.Generator | None
+    ) -> ForwardPass:
+        """Pass a batch through the network."""
+        inputs = self.model.network.imputed(inputs)
+        code = self.encode(inputs)
+        return ForwardPass(inputs, target, code, self.model.network.decode(code), generator)
+
+    def terms(self, inputs: Tensor, target: Tensor) -> Terms:
+        batch = self.forward(inputs, target, self.model.network.generator)
+        terms = {"reconstruction": self.model.reconstruction(batch.output, target)}
+        for penalty in self.penalties:
+            terms[penalty.name] = penalty.weight * penalty.function(self.model, batch)
+        return terms
+
+    def measure(self, inputs: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
+        batch = self.forward(inputs, target, generator)
+        losses = self.model.row_losses(batch.output, target)
+        for penalty in self.penalties:
+            losses = losses + (penalty.weight * penalty.function(self.model, batch))[..., None]
+        return losses
+
+    @property
+    def symmetry(self) -> CodeSymmetry:
+        network = self.model.network
+        symmetry = CodeSymmetry.NONE
+        if network.code_activation == "identity":
+            symmetry = CodeSymmetry.LINEAR
+        elif network.code_activation == "relu":
+            symmetry = CodeSymmetry.SCALE
+        for penalty in self.penalties:
+            symmetry &= penalty.symmetry
+        return symmetry
+
+    @property
+    def is_reconstruction_alone(self) -> bool:
+        return not self.penalties

@@ -1,0 +1,316 @@
+"""The training loop: `train` performs every training step of the package."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from skae.core.autograd import Terms
+from skae.core.optimizers import FlatParameters, Optimizer
+
+# ``(inputs, target) -> terms``: named terms, each a mean over rows and models. A call also sets the
+# gradient of their sum: see `skae.core.autograd` and `skae.core.backprop`.
+Objective = Callable[[Tensor, Tensor], Terms]
+Corruption = Callable[[Tensor, torch.Generator], Tensor]
+
+_WARM_UP = 0.05  # share of the steps in which the learning rate rises
+_GATHERED_ENTRIES = 2**22  # entries of X copied at once, for several batches
+_DIVERGED = 1e3  # predicting the mean has loss 1; with a strong penalty the first loss is higher
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the training loop."""
+
+    batch_size: int
+    max_epochs: int
+    learning_rate: float
+    constant_learning_rate: bool = False
+    shuffle: bool = True
+    patience: int | None = None
+    tol: float = 0.0
+    # Difference between losses that counts as 1; None means the loss itself.
+    loss_unit: float | None = None
+
+
+@dataclass
+class History:
+    """Record of a training run, epoch by epoch.
+
+    Attributes
+    ----------
+    terms : dict of list of float
+        Mean of each term of the objective over the batches of an epoch.
+    losses : list of float
+        Sum of the terms.
+    validation : list of float
+        Mean validation loss, at the start and after each epoch.
+    start_rows, best_rows : Tensor or None
+        Validation loss of each row, at the start and at the best epoch.
+    best_epoch : int
+        Epoch whose parameters were kept; 0 is the start.
+    stopped_by : {"max_epochs", "patience", "callback", "interrupt", "divergence"}
+    """
+
+    terms: dict[str, list[float]] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    start_rows: Tensor | None = None
+    best_rows: Tensor | None = None
+    best_epoch: int = 0
+    stopped_by: str = "max_epochs"
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether a callback or the user stopped training, so that nothing more may be trained."""
+        return self.stopped_by in ("callback", "interrupt")
+
+
+class EpochHooks(Protocol):
+    """Hooks of the caller before and after each epoch."""
+
+    def begin_epoch(self) -> None: ...
+
+    def end_epoch(self, history: History) -> bool:
+        """Return True to stop training."""
+        ...
+
+
+def learning_rate_factor(step: int, n_steps: int) -> float:
+    """Return the factor on the learning rate at a step: linear warm-up times cosine decay to 0."""
+    return (
+        min(1.0, step / (_WARM_UP * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * step / n_steps))
+    )
+
+
+def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
+    """Return batch sizes that differ by at most 1.
+
+    Otherwise, a last batch of 3 rows would take as large a step as a batch of 300.
+    """
+    n_batches = max(1, round(n_rows / batch_size))
+    size, n_larger = divmod(n_rows, n_batches)
+    return [size + 1] * n_larger + [size] * (n_batches - n_larger)
+
+
+def tiled(rows: Tensor, length: int) -> Tensor:
+    """Repeat the rows up to this length."""
+    return rows.repeat(-(-length // len(rows)))[:length]
+
+
+def epoch_batches(
+    data: Tensor,
+    rows: Sequence[Tensor],
+    sizes: Sequence[int],
+    shuffle: bool,
+    generator: torch.Generator,
+) -> Iterator[Tensor]:
+    """Yield the batches of an epoch, ``(models, rows, columns)``.
+
+    Parameters
+    ----------
+    data : Tensor of shape (n, ...)
+    rows : sequence of Tensor
+        Indices of the rows that each model trains on. All models take the same number of steps, so
+        shorter sequences are repeated.
+    sizes : sequence of int
+        Number of rows in each batch.
+    shuffle : bool
+    generator : torch.Generator
+    """
+    orders = []
+    for own in rows:
+        if shuffle:
+            own = own[torch.randperm(len(own), generator=generator)]
+        orders.append(tiled(own, sum(sizes)))
+    order = torch.stack(orders)
+    entries = sizes[0] * len(orders) * math.prod(data.shape[1:])
+    n_batches = max(1, _GATHERED_ENTRIES // entries)
+    start = 0
+    for i in range(0, len(sizes), n_batches):
+        run = list(sizes[i : i + n_batches])
+        numbers = order[:, start : start + sum(run)].to(data.device)
+        start += sum(run)
+        yield from data[numbers].split(run, dim=1)
+
+
+def train(
+    parameters: FlatParameters,
+    optimizer: Optimizer,
+    objective: Objective,
+    data: Tensor,
+    rows: Sequence[Tensor],
+    settings: Settings,
+    *,
+    generator: torch.Generator,
+    corrupt: Callable[[Tensor], Tensor] | None = None,
+    validate: Callable[[], Tensor] | None = None,
+    hooks: EpochHooks | None = None,
+) -> History:
+    """Minimise the objective and keep the best parameters.
+
+    With `validate`, the best parameters are those with the lowest mean validation loss, including
+    those at the start. Without it, they are those after the last epoch or, if training diverges,
+    those before the epoch with the lowest mean loss. An interrupt (Ctrl-C) or divergence ends
+    training early.
+
+    Parameters
+    ----------
+    parameters : FlatParameters
+    optimizer : Optimizer
+    objective : callable
+    data : Tensor of shape (n, ...)
+    rows : sequence of Tensor
+        Indices of the rows that each model trains on.
+    settings : Settings
+    generator : torch.Generator
+        Source of the order of the rows.
+    corrupt : callable or None
+        Maps a batch to the inputs of the encoder; None passes the batch itself. The clean batch is
+        the target.
+    validate : callable or None
+        Returns the validation loss of each row at the current parameters.
+    hooks : EpochHooks or None
+    """
+    history = History()
+    keeper: _KeepLast | _KeepBest
+    if validate is None:
+        keeper = _KeepLast(parameters, history)
+    else:
+        keeper = _KeepBest(parameters, history, validate, settings)
+    sizes = batch_sizes(max(map(len, rows)), settings.batch_size)
+    # The learning rate of the last step is 0, so a single step counts as the first of two.
+    step, n_steps = 0, max(2, len(sizes) * settings.max_epochs)
+    recorded: dict[int, Terms] = {}
+
+    def closure() -> Tensor:
+        terms = objective(inputs, target)
+        recorded.setdefault(step, terms)  # a line search calls this again at trial points
+        first, *others = terms.values()
+        return sum(others, start=first)
+
+    try:
+        for epoch in range(1, settings.max_epochs + 1):
+            recorded.clear()
+            if hooks is not None:
+                hooks.begin_epoch()
+            for batch in epoch_batches(data, rows, sizes, settings.shuffle, generator):
+                inputs, target = batch if corrupt is None else corrupt(batch), batch
+                step += 1
+                rate = settings.learning_rate
+                if not settings.constant_learning_rate:
+                    rate *= learning_rate_factor(step, n_steps)
+                optimizer.step(closure, rate)
+            if epoch == 1:
+                first_loss = float(sum(recorded[1].values()))
+                limit = first_loss + _DIVERGED * max(1.0, abs(first_loss))
+            mean_loss = _record_means(history, recorded)
+            if not keeper.update(epoch, mean_loss, limit):
+                history.stopped_by = "divergence"
+                break
+            if hooks is not None and hooks.end_epoch(history):
+                history.stopped_by = "callback"
+                break
+            if settings.patience is not None and keeper.n_without_gain >= settings.patience:
+                history.stopped_by = "patience"
+                break
+    except KeyboardInterrupt:
+        history.stopped_by = "interrupt"
+    keeper.restore()
+    if validate is None and history.best_epoch and history.stopped_by != "divergence":
+        # The mean loss of the last epoch does not include the effect of its last step.
+        final_loss = float(sum(objective(inputs, target).values()))
+        if not final_loss < limit:
+            history.stopped_by = "divergence"
+            keeper.restore(after_divergence=True)
+    return history
+
+
+def _record_means(history: History, recorded: dict[int, Terms]) -> float:
+    """Append the means of an epoch's terms to the history; return their sum."""
+    total = 0.0
+    for name in next(iter(recorded.values())):
+        mean = float(torch.stack([terms[name] for terms in recorded.values()]).mean())
+        history.terms.setdefault(name, []).append(mean)
+        total += mean
+    history.losses.append(total)
+    return total
+
+
+class _KeepBest:
+    """Keeps the parameters with the lowest validation loss, including those at the start."""
+
+    def __init__(
+        self,
+        parameters: FlatParameters,
+        history: History,
+        validate: Callable[[], Tensor],
+        settings: Settings,
+    ) -> None:
+        self.parameters, self.history = parameters, history
+        self.validate, self.settings = validate, settings
+        self.best = parameters.values.clone()
+        history.start_rows = history.best_rows = validate()
+        self.lowest = float(history.start_rows.mean())
+        history.validation.append(self.lowest)
+        # Patience ignores the start: the loss may first rise above that of PCA, then fall.
+        self.lowest_trained = math.inf
+        self.n_without_gain = 0
+
+    def update(self, epoch: int, mean_loss: float, limit: float) -> bool:
+        """Validate after an epoch; return False if training diverged."""
+        if not mean_loss < limit:
+            return False
+        rows = self.validate()
+        loss = float(rows.mean())
+        self.history.validation.append(loss)
+        if loss < self.lowest:
+            self.lowest, self.history.best_rows, self.history.best_epoch = loss, rows, epoch
+            self.best.copy_(self.parameters.values)
+        unit = self.settings.loss_unit
+        least = self.settings.tol * (self.lowest_trained if unit is None else unit)
+        if loss < self.lowest_trained - least or math.isinf(self.lowest_trained):
+            self.lowest_trained, self.n_without_gain = loss, 0
+        else:
+            self.n_without_gain += 1
+        return True
+
+    def restore(self, *, after_divergence: bool = False) -> None:
+        """Restore the best parameters."""
+        self.parameters.values.copy_(self.best)
+
+
+class _KeepLast:
+    """Keeps the parameters of the last epoch or, after divergence, those of a safe epoch.
+
+    The safe epoch is the one before the epoch with the lowest mean loss: losses may rise long
+    before they diverge, even within an epoch.
+    """
+
+    n_without_gain = 0
+
+    def __init__(self, parameters: FlatParameters, history: History) -> None:
+        self.parameters, self.history = parameters, history
+        self.last = self.safe = parameters.values.clone()
+        self.safe_epoch, self.lowest = 0, math.inf
+
+    def update(self, epoch: int, mean_loss: float, limit: float) -> bool:
+        """Keep the parameters after an epoch; return False if training diverged."""
+        if mean_loss < self.lowest:
+            self.lowest, self.safe, self.safe_epoch = mean_loss, self.last, epoch - 1
+        if not mean_loss < limit or not self.parameters.values.isfinite().all():
+            self.last, self.history.best_epoch = self.safe, self.safe_epoch
+            return False
+        self.last, self.history.best_epoch = self.parameters.values.clone(), epoch
+        return True
+
+    def restore(self, *, after_divergence: bool = False) -> None:
+        """Restore the kept parameters."""
+        if after_divergence:
+            self.last, self.history.best_epoch = self.safe, self.safe_epoch
+        self.parameters.values.copy_(self.last)

@@ -1,0 +1,240 @@
+"""A network together with the units of its data: everything that `transform` needs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Generic, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from skae.core.losses import ReconstructionLoss
+from skae.core.networks.autoencoder import AutoencoderNetwork, Network
+from skae.core.numerics import chunk_size, torch_defaults
+from skae.core.refine import refine
+from skae.core.serialize import packed, unpacked
+
+_MAX_ROWS = 8192
+# With a thousand codes, the data of a refinement step stay in the cache.
+_MAX_REFINED_ROWS = 1024
+# Loss below which a code is not refined further, as a share of the loss of predicting the mean.
+_GOOD_ENOUGH = 1e-3
+
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+
+
+@dataclass
+class NetworkInUnits(Generic[AnyNetwork]):
+    """A network and the units of its data, for use in float32 or float64.
+
+    Attributes
+    ----------
+    network : Network
+        Takes z = (x - mean) / scale.
+    mean : Tensor of shape (n_features,), float64
+    scale : float
+        Root mean square of X - mean over all entries. A single number preserves the relative scales
+        of the features, as in PCA, and makes the fit invariant to shifting or scaling X.
+    """
+
+    network: AnyNetwork
+    mean: Tensor
+    scale: float
+    _networks: dict[torch.dtype, AnyNetwork] = field(init=False, repr=False, default_factory=dict)
+    _means: dict[tuple[torch.device, torch.dtype], Tensor] = field(
+        init=False, repr=False, default_factory=dict
+    )
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        # Unlike a pickle, a copy stays on its device.
+        copied = object.__new__(type(self))
+        memo[id(self)] = copied
+        state = {**self.__dict__, "_networks": {}, "_means": {}}
+        copied.__dict__.update(copy.deepcopy(state, memo))
+        return copied
+
+    def __getstate__(self) -> dict[str, bytes]:
+        return packed({**self.__dict__, "_networks": {}, "_means": {}})
+
+    def __setstate__(self, state: dict[str, bytes]) -> None:
+        self.__dict__.update(unpacked(state))
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network. The mean stays on the CPU: not every device has float64."""
+        return next(self.network.parameters()).device
+
+    @property
+    def chunk_size(self) -> int:
+        """Number of rows that pass through the network at once outside training."""
+        return chunk_size(_MAX_ROWS, self.network.max_width)
+
+    def mean_like(self, z: Tensor) -> Tensor:
+        """Return the mean on the device and in the precision of z."""
+        key = (z.device, z.dtype)
+        if key not in self._means:
+            self._means[key] = self.mean.to(z.dtype).to(z.device)
+        return self._means[key]
+
+    def network_in(self, dtype: torch.dtype) -> AnyNetwork:
+        """Return the network in this precision. Casting to a higher precision is exact."""
+        if dtype not in self._networks:
+            self._networks[dtype] = copy.deepcopy(self.network).to(dtype).eval()
+        return self._networks[dtype]
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """Convert rows from the units of X to training units, on the model's device."""
+        rows = x.to(self.device)
+        mean = self.mean_like(rows)
+        z = rows - mean
+        if z.dtype != self.mean.dtype:
+            # Subtract the rounding error of the mean too; training subtracts the exact mean.
+            z -= (self.mean - mean.cpu()).to(z)
+        return z.div_(self.scale)
+
+
+@dataclass
+class Model(NetworkInUnits[AutoencoderNetwork]):
+    """An autoencoder: network, loss and units.
+
+    Attributes
+    ----------
+    loss : ReconstructionLoss
+    baseline : float
+        Loss of predicting the mean; losses are reported relative to it.
+    code_unit : float
+        `scale` if the code scales with X, so that codes have the units of X; otherwise 1.
+    row_total : float
+        Mean total of a row, which a loss with `has_row_total` distributes over the columns.
+    preconditioner : Tensor of shape (n_components, n_components), float64, or None
+        Preconditioner of the refinement steps; None if codes are not refined.
+    """
+
+    loss: ReconstructionLoss
+    baseline: float = 1.0
+    code_unit: float = 1.0
+    row_total: float = 1.0
+    preconditioner: Tensor | None = None
+
+    # -- losses, of a batch in training units ----------------------------------------------------
+
+    def response(self, output: Tensor) -> Tensor:
+        """Convert output to reconstruction, in the units of the loss."""
+        response = self.loss.response(output)
+        return response * self.row_total if self.loss.has_row_total else response
+
+    def target(self, z: Tensor, output: Tensor) -> Tensor:
+        """Return the target of the loss; for a missing entry, it is the output itself."""
+        x = z if self.loss.link is None else torch.add(self.mean_like(z), z, alpha=self.scale)
+        if not self.network.imputes_missing:
+            return x
+        # At this target, every loss has its minimum and no gradient.
+        return torch.where(x.isnan(), self.response(output.detach()), x)
+
+    def entry_losses(self, output: Tensor, z: Tensor) -> Tensor:
+        """Return the loss of each entry; 0 for a missing one."""
+        losses = self.loss.function(output, self.target(z, output), reduction="none")
+        return losses.masked_fill(z.isnan(), 0.0) if self.network.imputes_missing else losses
+
+    def row_losses(self, output: Tensor, z: Tensor) -> Tensor:
+        """Return the loss of each row, relative to that of predicting the mean."""
+        return self.entry_losses(output, z).flatten(z.ndim - 1).mean(-1) / self.baseline
+
+    def reconstruction(self, output: Tensor, z: Tensor) -> Tensor:
+        """Return the mean loss, relative to that of predicting the mean."""
+        if self.network.imputes_missing:
+            loss = self.entry_losses(output, z).mean()
+        else:
+            loss = self.loss.function(output, self.target(z, output))
+        return loss if self.baseline == 1.0 else loss / self.baseline
+
+    # -- codes and reconstructions, in training units --------------------------------------------
+
+    def encode(
+        self, z: Tensor, n_steps: int | None = None, network: AutoencoderNetwork | None = None
+    ) -> Tensor:
+        """Encode rows, and refine the codes in at most `n_steps` steps (`skae.core.refine`)."""
+        network = network or self.network
+        codes = network.encode(z)
+        if self.preconditioner is None or not n_steps:
+            return codes
+        preconditioner = self.preconditioner.to(codes.dtype).to(codes.device)
+        target = self._reachable(z, network)
+        # A loss with a link may keep falling as the code goes to infinity.
+        good_enough = 0.0 if self.loss.link is None else _GOOD_ENOUGH * 0.5 * z.shape[1]
+
+        def losses(part: Tensor, codes: Tensor, rows: Tensor) -> Tensor:
+            # Half the squared distance, or its counterpart for another loss.
+            entries = self.entry_losses(network.decode(codes), part[rows])
+            return entries.sum(1) * (0.5 / self.baseline)
+
+        size = chunk_size(_MAX_REFINED_ROWS, 4 * network.max_width)
+        parts = zip(target.split(size), codes.split(size), strict=True)
+        return torch.cat(
+            [
+                refine(partial(losses, part), start, preconditioner, n_steps, good_enough)
+                for part, start in parts
+            ]
+        )
+
+    def _reachable(self, z: Tensor, network: AutoencoderNetwork) -> Tensor:
+        """Return the refinement target: masked inputs at their mean, values within the domain."""
+        z = z.masked_fill(network.encoder.masked_inputs(), 0.0)
+        if self.loss.domain is None:
+            return z
+        return z.clamp(*((bound - self.mean_like(z)) / self.scale for bound in self.loss.domain))
+
+    def decode(self, codes: Tensor, network: AutoencoderNetwork | None = None) -> Tensor:
+        """Reconstruct rows from their codes."""
+        output = (network or self.network).decode(codes)
+        if self.loss.link is None:
+            return output
+        return (self.response(output) - self.mean_like(output)) / self.scale
+
+    def encoder_codes(self, z: Tensor) -> Iterator[Tensor]:
+        """Yield the encoder's codes in chunks.
+
+        They are in training units, because they might overflow in the units of X.
+        """
+        network = self.network_in(z.dtype)
+        for chunk in z.split(self.chunk_size):
+            with torch.no_grad():
+                codes = network.encode(chunk.to(self.device)).cpu()
+            yield codes
+
+    # -- rows and codes, in the units of X -------------------------------------------------------
+
+    @torch_defaults()
+    @torch.no_grad()
+    def transform(self, x: Tensor, n_steps: int | None = None) -> Tensor:
+        """Encode rows, in the precision of the rows."""
+        network = self.network_in(x.dtype)
+        codes = []
+        for chunk in x.split(self.chunk_size):
+            code = self.encode(self.standardised(chunk), n_steps, network)
+            codes.append(code.mul_(self.code_unit).cpu())
+        return torch.cat(codes)
+
+    @torch_defaults()
+    @torch.no_grad()
+    def inverse_transform(self, codes: Tensor) -> Tensor:
+        """Decode codes, in the precision of the codes."""
+        network = self.network_in(codes.dtype)
+        rows = []
+        for chunk in codes.split(self.chunk_size):
+            z = self.decode(chunk.to(self.device) / self.code_unit, network)
+            rows.append(z.mul_(self.scale).add_(self.mean_like(z)).cpu())
+        return torch.cat(rows)
+
+    # -- the model axis of training --------------------------------------------------------------
+
+    def selected(self, model: int) -> Model:
+        """Return one of the models on the model axis, with its own network."""
+        return replace(self, network=self.network.selected(model))
+
+    def with_model_axis(self) -> Model:
+        """Return a copy whose network has a model axis, for training."""
+        return replace(self, network=self.network.with_model_axis(), preconditioner=None)

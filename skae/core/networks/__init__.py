@@ -1,0 +1,1 @@
+"""Networks: dense, convolutional, variational, hashing and dictionary networks."""

@@ -1,0 +1,116 @@
+"""Numerical settings of a fit: threads, precision, denormals and chunk sizes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+# For each fit that runs on one thread: its Python thread, and the thread count to restore.
+_on_one_thread: list[tuple[int, int]] = []
+_lock = threading.Lock()
+# A step with fewer floating-point operations gains nothing from multithreading, and loses much if
+# another process keeps a core busy: OpenMP threads spin at every barrier.
+_SMALL_STEP = 8e7
+_CHUNK_ENTRIES = 2**24
+
+
+def chunk_size(most: int, n_columns: int) -> int:
+    """Return how many rows to process at once: `most`, or fewer if they are wide."""
+    return max(1, min(most, _CHUNK_ENTRIES // n_columns))
+
+
+def inference_device(device: torch.device) -> torch.device:
+    """Return a device with float64 for a network that was trained on `device`."""
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
+def bfloat16_units() -> list[str]:
+    """Return the CPU's instruction sets for bfloat16 products, if it has any."""
+    # Versions of torch without this query use float32.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return [unit for unit in ("amx_bf16", "avx512_bf16", "bf16") if capabilities.get(unit)]
+
+
+def has_bfloat16_units(device_type: str) -> bool:
+    """Return whether bfloat16 products are faster than float32 products.
+
+    Without hardware support, they are far slower.
+    """
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device_type == "cpu" and bool(bfloat16_units())
+
+
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """Reset the caller's default device, autocast and inference mode, and restore them afterwards.
+
+    The result of a fit is then bit-for-bit the same under any of them. The default dtype is left
+    alone, because all threads share it and no tensor here relies on it. Can also be used as a
+    decorator.
+    """
+    with ExitStack() as stack:
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        for device_type in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device_type):
+                stack.enter_context(torch.autocast(device_type, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+@contextmanager
+def training_numerics(*, operations: float, precision: str, device: torch.device) -> Iterator[None]:
+    """Set threads, matmul precision and denormals for a fit, and restore them afterwards.
+
+    Reduced precision uses torch's autocast: operands and results of matrix products are bfloat16.
+    The alternative, float32 tensors under `torch.set_float32_matmul_precision("medium")`, gains
+    nothing on CPUs without AMX.
+
+    Parameters
+    ----------
+    operations : float
+        Floating-point operations of one training step.
+    precision : {"float32", "bfloat16"}
+    device : torch.device
+    """
+    # torch has no getter for this setting. Half of the smallest normal double is denormal.
+    smallest = torch.tensor(torch.finfo(torch.float64).tiny, dtype=torch.float64)
+    flushed = bool(smallest * 0.5 == 0.0)
+    is_small = operations < _SMALL_STEP
+    # In a small step, conversions take longer than products.
+    reduced = precision == "bfloat16" and not is_small and has_bfloat16_units(device.type)
+    # Weights change in each step, so there is nothing to cache.
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False)
+    try:
+        torch.set_flush_denormal(True)
+        with _threads(one=is_small), autocast:
+            yield
+    finally:
+        torch.set_flush_denormal(flushed)
+
+
+@contextmanager
+def _threads(*, one: bool) -> Iterator[None]:
+    """Run on one thread or on all; restore the count, even with fits in other Python threads."""
+    here = threading.get_ident()
+    with _lock:
+        before = torch.get_num_threads()
+        others = [count for thread, count in _on_one_thread if thread != here]
+        if before == 1 and len(others) == len(_on_one_thread):
+            before = max(others, default=1)  # a new thread inherits 1 from another's fit
+        torch.set_num_threads(1 if one else before)
+        if one:
+            _on_one_thread.append((here, before))
+    try:
+        yield
+    finally:
+        with _lock:
+            torch.set_num_threads(before)
+            if one:
+                _on_one_thread.remove((here, before))

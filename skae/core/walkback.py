@@ -1,0 +1,122 @@
+"""Sampling from a denoising autoencoder (Bengio, Yao, Alain & Vincent 2013)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skae.core.loop import Corruption
+from skae.core.model import Model
+from skae.core.numerics import torch_defaults
+from skae.core.serialize import packed, unpacked
+
+_DIVERGED = 1e6  # in standard deviations
+_MIN_ROWS = 2048
+
+
+@dataclass
+class Walkback:
+    """Markov chain that corrupts a row, reconstructs it and draws around the reconstruction.
+
+    Attributes
+    ----------
+    corruption : callable
+    knows_corrupted : bool
+        Whether the network can tell which entries are corrupted, as with masking. Only these are
+        then redrawn; the others are known.
+    residual_deviations : Tensor of shape (d,)
+        Root mean square residual of the entries that are drawn, in training units.
+    """
+
+    corruption: Corruption
+    knows_corrupted: bool
+    residual_deviations: Tensor
+
+    def __getstate__(self) -> dict[str, bytes]:
+        return packed(self.__dict__)
+
+    def __setstate__(self, state: dict[str, bytes]) -> None:
+        self.__dict__.update(unpacked(state))
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, model: Model, z: Tensor, corruption: Corruption, *, knows_corrupted: bool
+    ) -> Walkback:
+        """Return a chain with the residuals of the rows z, ignoring missing entries (NaN)."""
+        network = model.network_in(z.dtype)
+        generator = torch.Generator(model.device).manual_seed(0)
+        if knows_corrupted and len(z) < _MIN_ROWS:
+            # In a single draw on few rows, some columns might have no masked entry.
+            z = z.repeat(-(-_MIN_ROWS // len(z)), 1)
+        squares = torch.zeros(z.shape[1], dtype=torch.float64)
+        counts = torch.zeros(z.shape[1], dtype=torch.int64)
+        for rows in z.split(model.chunk_size):
+            chunk = rows.to(model.device)
+            imputed = network.imputed(chunk)
+            seen, is_drawn = _corrupted(corruption, knows_corrupted, imputed, generator)
+            errors = (model.decode(network.encode(seen), network) - chunk).square()
+            errors = errors.masked_fill(~is_drawn, torch.nan)
+            squares += errors.nansum(0).cpu().double()
+            counts += errors.isfinite().sum(0).cpu()
+        squares /= counts.clamp_min(1)
+        # Where no entry was measured, the variance of the column is the best estimate.
+        missed = counts == 0
+        variances = z[:, missed.to(z.device)].square().nanmean(0).nan_to_num(1.0)
+        squares[missed] = variances.cpu().double()
+        return cls(corruption, knows_corrupted, squares.sqrt().to(z.dtype))
+
+    @torch_defaults()
+    @torch.no_grad()
+    def sample(
+        self,
+        model: Model,
+        n_samples: int,
+        n_steps: int,
+        generator: torch.Generator,
+        *,
+        return_mean: bool,
+    ) -> Tensor:
+        """Draw rows in the units of X, as float64."""
+        shape = n_samples, len(self.residual_deviations)
+        z = torch.zeros(shape, dtype=torch.float32, device=model.device)
+        _, z = self._draw(model, z, generator)
+        for _ in range(n_steps):
+            seen, is_drawn = _corrupted(self.corruption, self.knows_corrupted, z, generator)
+            mean, drawn = self._draw(model, seen, generator)
+            z = torch.where(is_drawn, drawn, z)
+        rows = mean if return_mean else z
+        if not rows.abs().max() < _DIVERGED:
+            raise ValueError(
+                "The chain left the data: its values grew without bound, as an exponential "
+                "output's may. Train longer or with a higher noise_level, or take fewer n_steps."
+            )
+        rows = rows.cpu().double().mul_(model.scale).add_(model.mean)
+        # These are counts or bits, apart from rounding in the training units of the chain.
+        return rows if model.loss.draw is None or return_mean else rows.round_()
+
+    def _draw(
+        self, model: Model, seen: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the mean of the clean rows, and a draw around it."""
+        network = model.network_in(seen.dtype)
+        output = network.decode(network.encode(seen))
+        if model.loss.draw is None:
+            noise = torch.empty_like(output).normal_(generator=generator)
+            return output, output + noise * self.residual_deviations.to(output.device)
+        x = model.response(output)
+        mean = model.mean_like(x)
+        return (x - mean) / model.scale, (model.loss.draw(x, generator) - mean) / model.scale
+
+
+def _corrupted(
+    corruption: Corruption, knows_corrupted: bool, z: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Corrupt rows, and return a mask of the entries to redraw as well."""
+    if not knows_corrupted:
+        return corruption(z, generator), torch.ones_like(z, dtype=torch.bool)
+    # Comparing before and after would miss entries at the mean, 0, which masking does not change.
+    kept = corruption(torch.ones_like(z), generator) != 0
+    return z * kept, ~kept

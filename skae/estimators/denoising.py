@@ -1,0 +1,248 @@
+"""The denoising autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from skae.base import BaseAutoencoder
+from skae.core.corruption import gaussian, masking, salt_and_pepper
+from skae.core.loop import Corruption
+from skae.core.model import Model
+from skae.core.walkback import Walkback
+from skae.utils.csr import Array
+from skae.utils.docs import document
+from skae.utils.validation import StrOptions, check_count, real
+
+
+@document
+@dataclass(eq=False, repr=False)
+class DenoisingAutoencoder(BaseAutoencoder):
+    r"""Denoising autoencoder: reconstructs rows from corrupted copies.
+
+    Minimises
+
+    .. math::
+
+        \frac{\sum_i \mathbb{E}_{\tilde x_i \sim C(x_i)} \| x_i - g(f(\tilde x_i)) \|^2}
+             {\sum_i \| x_i - \bar x \|^2}
+
+    where the corruption :math:`C` is drawn anew in each training step [1]_. To remove noise, the
+    network must learn how features depend on each other, so the code may be wider than the data.
+    With Gaussian noise of a small standard deviation :math:`\sigma`,
+    :math:`(g(f(x)) - x) / \sigma^2` estimates the score :math:`\nabla \log p(x)` [2]_.
+
+    Held-out rows are corrupted, too, with the same noise in each epoch. All methods accept missing
+    entries (NaN) in X: the network replaces them by the mean of the feature, and losses, errors and
+    scores ignore them.
+
+    Parameters
+    ----------
+    {parameters}
+
+    noise : {"masking", "gaussian", "salt_and_pepper"}, default="masking"
+        "masking" sets entries to the mean of the feature over the training data,
+        "salt_and_pepper" to its minimum or maximum. "gaussian" adds normal noise.
+
+    noise_level : float, default=0.25
+        Share of corrupted entries, in [0, 1); for "gaussian" the standard deviation in the units of
+        X. 0 is equivalent to `Autoencoder` with the same other parameters.
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    .. [1] Vincent, P., Larochelle, H., Bengio, Y., & Manzagol, P.-A. (2008). Extracting and
+       composing robust features with denoising autoencoders. ICML.
+    .. [2] Alain, G., & Bengio, Y. (2013). What regularized auto-encoders learn from the data
+       generating distribution. ICLR.
+    .. [3] Bengio, Y., Yao, L., Alain, G., & Vincent, P. (2013). Generalized denoising auto-encoders
+       as generative models. NeurIPS.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import DenoisingAutoencoder
+    >>> X = load_digits().data
+    >>> holes = np.where(np.random.default_rng(0).random(X.shape) < 0.3, np.nan, X)
+    >>> autoencoder = DenoisingAutoencoder(16, random_state=0).fit(holes)
+    >>> filled = autoencoder.impute(holes)
+    >>> bool(np.abs(filled - X).mean() < 0.7 * np.abs(np.nanmean(holes, axis=0) - X).mean())
+    True
+    """
+
+    _: KW_ONLY
+    noise: str = "masking"
+    noise_level: float = 0.25
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseAutoencoder._parameter_constraints,
+        "noise": [StrOptions({"masking", "gaussian", "salt_and_pepper"})],
+        "noise_level": [real(0)],
+    }
+    _allows_missing: ClassVar[bool] = True
+
+    # -- training --------------------------------------------------------------------------------
+
+    def _check_values(self, X: Array) -> None:
+        super()._check_values(X)
+        if self.noise != "gaussian" and self.noise_level >= 1:
+            raise ValueError(
+                f"noise_level={self.noise_level!r} is the share of corrupted entries under "
+                f"noise={self.noise!r}, so it must be below 1. Lower it, or use noise='gaussian', "
+                "whose level is a standard deviation in the units of X."
+            )
+
+    def _corruption(self, model: Model, data: Tensor) -> Corruption | None:
+        if self.noise_level == 0:
+            return None
+        if self.noise == "gaussian":
+            return partial(gaussian, standard_deviation=self.noise_level / model.scale)
+        if self.noise == "masking":
+            return partial(masking, share=self.noise_level)
+        low, high = data.nan_to_num(nan=torch.inf).amin(0), data.nan_to_num(nan=-torch.inf).amax(0)
+        # In a part of the data, a feature may have no value; its mean is 0 here.
+        low, high = (part.nan_to_num(posinf=0.0, neginf=0.0) for part in (low, high))
+        # On the CPU, since a fitted model stores them and may be loaded without another device.
+        return partial(salt_and_pepper, share=self.noise_level, low=low.cpu(), high=high.cpu())
+
+    def _fitted_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
+        corruption = self._corruption(model, data)
+        walkback = None
+        if corruption is not None:
+            walkback = Walkback.of(model, data, corruption, knows_corrupted=self.noise == "masking")
+        deviation = self.noise_level if self.noise == "gaussian" else 0.0
+        return {"_walkback": walkback, "_noise_deviation": deviation}
+
+    # -- denoising, imputation, score function and sampling --------------------------------------
+
+    def denoise(self, X: ArrayLike) -> Array:
+        """Remove the noise from X; the same as `reconstruct`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        X_clean : ndarray of shape (n_samples, n_features)
+        """
+        return self.reconstruct(X)
+
+    def impute(self, X: ArrayLike) -> Array:
+        """Fill the missing entries (NaN) of X with their reconstruction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        X_filled : ndarray of shape (n_samples, n_features)
+            Observed entries are unchanged.
+        """
+        rows = self._validate_rows(X)
+        missing = np.isnan(rows)
+        filled = rows.copy()
+        incomplete = missing.any(axis=1)
+        if incomplete.any():
+            filled[missing] = self._reconstruct(rows[incomplete])[missing[incomplete]]
+        return filled
+
+    def score_function(self, X: ArrayLike) -> Array:
+        r"""Estimate the score :math:`\nabla \log p(x)`, the gradient of the log-density.
+
+        The estimate is ``(reconstruct(x) - x) / noise_level**2``. In general it is the score of the
+        noisy data; as `noise_level` tends to 0, it tends to the score of the data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples, n_features)
+            In units of 1 / X.
+
+        Raises
+        ------
+        ValueError
+            If the model was not trained with ``noise="gaussian"`` and ``noise_level > 0``.
+        """
+        rows = self._validate_rows(X)
+        if self._noise_deviation == 0:
+            raise ValueError(
+                "score_function needs a model trained with noise='gaussian' and noise_level > 0, "
+                "and this one was not. Set both and fit again."
+            )
+        # Divided twice, since the square may underflow.
+        return (self._reconstruct(rows) - rows) / self._noise_deviation / self._noise_deviation
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        n_steps: int = 100,
+        return_mean: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Array:
+        """Draw rows with a Markov chain that alternates corruption and reconstruction [3]_.
+
+        Each step corrupts the rows, reconstructs them, and draws new rows around the
+        reconstruction. The draw is normal, with the standard deviations of the residuals on the
+        training data; Bernoulli with ``loss="log_loss"``, Poisson with "poisson", and Poisson with
+        the mean total of a row with "multinomial". The chain starts at the mean of the training
+        data.
+
+        With ``noise="masking"`` only the corrupted entries are drawn anew. This assumes that the
+        network can tell which entries are corrupted, which holds for many columns, but not for two.
+
+        The stationary distribution is that of the data if residuals are independent and identically
+        distributed across rows. A smaller `noise_level` brings the residuals closer to this, but
+        makes the chain mix more slowly.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of chains, each of which returns one row.
+        n_steps : int, default=100
+            Number of steps of each chain. With little noise, chains move slowly between modes.
+        return_mean : bool, default=False
+            Return the last reconstruction instead of a draw around it.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features_in_)
+
+        Raises
+        ------
+        ValueError
+            If the model was trained without noise, or if the chain diverges, which may happen with
+            an exponential output (``loss="poisson"``).
+        """
+        check_is_fitted(self)
+        check_count("n_samples", n_samples)
+        check_count("n_steps", n_steps)
+        if self._walkback is None:
+            raise ValueError(
+                "sample walks between data and corrupted data, so it needs a model trained with "
+                "noise_level > 0."
+            )
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        generator = torch.Generator(self._model.device).manual_seed(seed)
+        rows = self._walkback.sample(
+            self._model, n_samples, n_steps, generator, return_mean=return_mean
+        )
+        return rows.numpy()

@@ -1,0 +1,103 @@
+"""A regressor on the encoder of an autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils import check_array
+
+from skae.core.head import squared_losses
+from skae.estimators.supervised import BaseSupervised
+from skae.fitting.duplicates import WeightedRows
+from skae.utils.csr import Array
+from skae.utils.docs import document_supervised
+
+
+@document_supervised
+@dataclass(eq=False, repr=False)
+class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
+    r"""Regressor on the encoder of an autoencoder that is pretrained without targets.
+
+    Fits an autoencoder to all rows, using duplicate rows with equal targets only once. The encoder
+    :math:`f` with a head :math:`h` on the code, linear or with hidden layers, then minimises the
+    weighted squared error
+
+    .. math::
+
+        \frac{1}{m \sum_i w_i} \sum_i w_i \, \| y_i - h(f(x_i)) \|^2,
+
+    where :math:`m` is the number of targets and each target is in units of its standard deviation:
+    first for the head alone, then for head and encoder (fine-tuning) [1]_ [2]_ [3]_. To use rows
+    without a target, fit an autoencoder to all rows and pass it with ``prefit=True``.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    validation_scores_ : list of float, of length n_iter_ + 1, or None
+        1 minus the mean squared error of held-out rows in units of the targets' variance, at the
+        start and after each epoch. An epoch that diverged has no entry. None without held-out rows.
+
+    References
+    ----------
+    .. [1] Bengio, Y., Lamblin, P., Popovici, D., & Larochelle, H. (2007). Greedy layer-wise
+       training of deep networks. NIPS.
+    .. [2] Erhan, D., et al. (2010). Why does unsupervised pretraining help deep learning?
+       JMLR, 11, 625-660.
+    .. [3] Kumar, A., et al. (2022). Fine-tuning can distort pretrained features and underperform
+       out-of-distribution. ICLR.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skae import Autoencoder, AutoencoderRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> regressor = AutoencoderRegressor(Autoencoder(5), random_state=0).fit(X[:300], y[:300])
+    >>> bool(regressor.score(X[300:], y[300:]) > 0.3)
+    True
+    """
+
+    _loss_name: ClassVar[str] = "squared_error"
+    _losses = staticmethod(squared_losses)
+    _has_bounded_slope: ClassVar[bool] = False
+
+    def _read_targets(self, y: ArrayLike) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        is_flat = targets.ndim == 1
+        return targets.reshape(len(targets), -1), {"_is_flat": is_flat}
+
+    def _finish_targets(
+        self, rows: WeightedRows, described: dict[str, Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+        mean = np.average(rows.targets, axis=0, weights=rows.weights)
+        deviations = rows.targets - mean
+        # Divide by the largest deviation, so that squares neither overflow nor underflow.
+        largest = np.abs(deviations).max(axis=0)
+        largest = np.where(largest > 0, largest, 1.0)
+        variance = np.average(np.square(deviations / largest), axis=0, weights=rows.weights)
+        unit = np.where(variance > 0, largest * np.sqrt(variance), 1.0)
+        described |= {"_target_mean": mean, "_target_unit": unit}
+        return (rows.targets - mean) / unit, rows.weights, len(mean)
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Predict the targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            In the shape of y in `fit`.
+        """
+        outputs = self._outputs(X) * self._target_unit + self._target_mean
+        return outputs[:, 0] if self._is_flat else outputs

@@ -1,0 +1,1 @@
+"""The steps of `fit`, in order: data, split, PCA initialisation, training, selection."""

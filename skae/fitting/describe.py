@@ -1,0 +1,94 @@
+"""The fitted attributes of a trained model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skae.core.canonical import canonicalise
+from skae.core.criterion import CodeSymmetry
+from skae.core.loop import History
+from skae.core.losses import LOSSES
+from skae.core.model import Model
+from skae.core.numerics import inference_device
+
+
+def describe(
+    estimator: Any,
+    model: Model,
+    history: History,
+    data: Tensor,
+    held_out: tuple[Tensor, Tensor] | None = None,
+    *,
+    dtype: torch.dtype,
+    mean: NDArray[np.float64],
+    starts_at_pca: bool = False,
+    is_part: bool = False,
+) -> dict[str, Any]:
+    """Finish a model, convert its code to canonical form, and return the fitted attributes.
+
+    Parameters
+    ----------
+    estimator : BaseAutoencoder
+    model : Model
+        Model without a model axis. It becomes the fitted model and is changed in place.
+    history : History
+    data : Tensor
+        All training rows, in training units.
+    held_out : (measured, mask) or None
+        See `Criterion.finish`.
+    dtype : torch.dtype
+        Precision of X.
+    mean : ndarray of shape (n_features,)
+        `mean_`.
+    starts_at_pca : bool
+        Whether training started at PCA.
+    is_part : bool
+        Whether `data` is only a part of the data. The axes of the code are then kept, because codes
+        before and after a `partial_fit` must be comparable.
+    """
+    network, device = model.network, data.device
+    network.imputes_missing = estimator._allows_missing
+    criterion = estimator._criterion(model)
+    trained = criterion.finish(
+        data, held_out=held_out, is_trained=history.best_epoch > 0, is_part=is_part
+    )
+    for name, value in trained.items():
+        setattr(network, name, value)
+    is_pca = starts_at_pca and history.best_epoch == 0 and model.loss == LOSSES["squared_error"]
+    symmetry = CodeSymmetry.NONE if is_part else criterion.symmetry
+    if is_pca and symmetry is CodeSymmetry.LINEAR:
+        symmetry = CodeSymmetry.NONE  # it is on its principal axes already
+    # PCA's code is already optimal, and a step may leave the range of another code activation.
+    n_steps = (
+        None if is_pca or network.code_activation != "identity" else estimator.transform_max_iter
+    )
+    code = canonicalise(model, data, symmetry, n_steps, dtype)
+    network.to(inference_device(device))
+    shares = code.component_variance / code.component_variance.sum().clamp_min(1e-30)
+    fitted: dict[str, Any] = {
+        "_model": model,
+        "_requested_components": estimator.n_components,
+        "n_components_": len(shares),
+        "mean_": mean,
+        "components_": code.components.numpy() * (model.scale / model.code_unit),
+        "explained_variance_ratio_": (code.r2 * shares).numpy(),
+        "n_iter_": len(history.losses),
+        "best_iter_": history.best_epoch,
+        "loss_curve_": list(history.losses),
+        "validation_scores_": None,
+        "history_": {name: list(values) for name, values in history.terms.items()},
+    }
+    if history.validation:
+        best = criterion.perfect_score
+        fitted["validation_scores_"] = [best - loss for loss in history.validation]
+        fitted["best_loss_"] = history.validation[history.best_epoch]
+    elif history.best_epoch:
+        fitted["best_loss_"] = history.losses[history.best_epoch - 1]
+    else:
+        fitted["best_loss_"] = criterion.start_loss(data, code.encoder_r2)
+    return fitted | estimator._fitted_attributes(model, data)

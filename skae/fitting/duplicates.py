@@ -1,0 +1,149 @@
+"""Duplicate rows of X: rows that are equal, exactly or up to rounding to float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, issparse
+from scipy.sparse.csgraph import connected_components
+from sklearn.utils import gen_batches
+
+from skae.core.numerics import chunk_size
+from skae.fitting.data import mean_and_scale
+from skae.utils.csr import Array, csr_hashes
+
+# Rounding to float32, or to the seven digits of a text file.
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)
+# The rounding tolerance assumes that X is no further from 0 than this many deviations. Beyond that,
+# rounding is as large as the structure of the data.
+_MAX_DEVIATIONS = 100.0
+_MAX_ROWS = 4096
+# Rows are compared up to this distance in the sorted order: few other rows lie between duplicates.
+_MAX_PLACES_APART = 8
+
+
+def exact_groups(X: Array) -> NDArray[np.int64]:
+    """Return the group number of each row; equal rows form a group.
+
+    Groups are numbered in the order of their first rows.
+    """
+    if issparse(X):
+        return _in_order_of_appearance(np.fromiter(csr_hashes(X), np.int64, count=X.shape[0]))
+    return _in_order_of_appearance(row_keys(X))
+
+
+def row_keys(X: NDArray[Any]) -> NDArray[Any]:
+    """Return one key per dense row, which compares the bytes of the row; NaN equals itself."""
+    rows = np.add(X, X.dtype.type(0), order="C")  # turns -0.0 into 0.0, whose bytes differ
+    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
+
+
+def duplicate_groups(X: Array) -> NDArray[np.int64]:
+    """Return the group number of each row; rows that differ only by rounding form a group.
+
+    Near rows have near projections on any direction. Rows are therefore sorted by their projection
+    on a random direction. Only neighbours in that order are compared, and only if they are also
+    near in a second projection.
+    """
+    exact = exact_groups(X)
+    rows = np.unique(exact, return_index=True)[1]
+    scale = mean_and_scale(X)[1]
+    # Short enough that no projection overflows.
+    directions = np.random.RandomState(0).standard_normal((X.shape[1], 2)) / (10 * X.shape[1])
+    projections, tolerances = np.empty((2, len(rows), 2))
+    n_rows = chunk_size(_MAX_ROWS, X.shape[1])
+    for part in gen_batches(len(rows), n_rows):
+        values = X[rows[part]].astype(np.float64)
+        stored = values.data if issparse(values) else values
+        np.nan_to_num(stored, copy=False)
+        projections[part] = values @ directions
+        # The rounding of 0 is added below, for all entries, stored or not.
+        stored[:] = _rounding(stored, scale) - _rounding(0.0, scale)
+        tolerances[part] = values @ np.abs(directions)
+    tolerances += _rounding(0.0, scale) * np.abs(directions).sum(axis=0)
+
+    def are_near(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
+        near = np.ones(len(first), dtype=bool)
+        for part in gen_batches(len(first), n_rows) if len(first) else ():
+            a, b = (_dense(X[rows[numbers[part]]]) for numbers in (first, second))
+            equal = (np.abs(a - b) <= _rounding(a, scale)) | (np.isnan(a) & np.isnan(b))
+            near[part] = equal.all(axis=1)
+        return near
+
+    order = projections[:, 0].argsort(kind="stable")
+    links = coo_array((len(rows), len(rows)), dtype=bool)
+    for apart in range(1, min(_MAX_PLACES_APART, len(rows) - 1) + 1):
+        first, second = order[:-apart], order[apart:]
+        gaps = np.abs(projections[first] - projections[second])
+        candidates = np.flatnonzero((gaps <= tolerances[first]).all(axis=1))
+        near = candidates[are_near(first[candidates], second[candidates])]
+        pairs = first[near], second[near]
+        links += coo_array((np.ones(len(near), dtype=bool), pairs), shape=links.shape)
+    groups = connected_components(links, directed=False)[1]
+    representative = np.unique(groups, return_index=True)[1][groups]
+    # A chain of near rows may lead far away; a group holds only the rows near its first one.
+    others = np.flatnonzero(representative != np.arange(len(rows)))
+    far = others[~are_near(others, representative[others])]
+    representative[far] = far
+    return _in_order_of_appearance(representative[exact])
+
+
+@dataclass(frozen=True)
+class WeightedRows:
+    """Distinct rows with their targets and weights.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, n_features)
+    targets : ndarray of shape (n, n_targets), float64
+        NaN in rows without a label.
+    weights : ndarray of shape (n,)
+    """
+
+    X: Array
+    targets: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    @property
+    def is_labelled(self) -> NDArray[np.bool_]:
+        """Mask of the rows that have a label."""
+        return ~np.isnan(self.targets[:, 0])
+
+
+def merge_duplicates(
+    X: Array, targets: NDArray[np.float64], weights: NDArray[np.float64]
+) -> WeightedRows:
+    """Drop rows of weight 0, and merge equal rows with equal targets.
+
+    A row of weight 3 is then equivalent to three rows. The order of the rows does not matter,
+    except for rounding in the sums of weights.
+    """
+    kept = weights > 0
+    if not kept.all():
+        X, targets, weights = X[kept], targets[kept], weights[kept]
+    by_row = np.unique(row_keys(X), return_inverse=True)[1]
+    table = np.column_stack([by_row, np.nan_to_num(targets, nan=np.inf)])
+    _, first, by_pair = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    summed = np.bincount(by_pair.ravel(), weights).astype(np.float64)
+    return WeightedRows(X[first], targets[first], summed)
+
+
+def _rounding(values: NDArray[np.float64] | float, scale: float) -> NDArray[np.float64]:
+    """Return how much rounding may change values of X, or of X in training units."""
+    size: NDArray[np.float64] = scale + np.minimum(np.abs(values), _MAX_DEVIATIONS * scale)
+    return _ROUNDING * size
+
+
+def _dense(rows: Any) -> NDArray[np.float64]:
+    return (rows.toarray() if issparse(rows) else rows).astype(np.float64)
+
+
+def _in_order_of_appearance(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return a number for each value, in the order in which values first appear."""
+    _, first, numbers = np.unique(values, return_index=True, return_inverse=True)
+    ranks = np.empty(len(first), dtype=np.int64)
+    ranks[first.argsort()] = np.arange(len(first))
+    return ranks[numbers]

@@ -1,0 +1,169 @@
+"""Continued training: `partial_fit`, and `fit` with `warm_start`."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skae.core.loop import History
+from skae.core.losses import LOSSES
+from skae.core.model import Model
+from skae.core.optimizers import OPTIMIZERS
+from skae.fitting.data import torch_dtype, training_data
+from skae.fitting.describe import describe
+from skae.fitting.pca_init import new_model
+from skae.fitting.split import no_split
+from skae.fitting.trainer import TrainState, objective_of
+from skae.utils.csr import Array
+from skae.utils.validation import resolve_device
+
+
+@dataclass
+class OpenTraining:
+    """State of training between two calls of `partial_fit`."""
+
+    model: Model
+    state: TrainState
+
+
+def model_to_continue(estimator: Any, X: Array) -> Model | None:
+    """Return the fitted model if training can start from it, otherwise None."""
+    model: Model | None = getattr(estimator, "_model", None)
+    if model is None:
+        return None
+    network, n_components = model.network, estimator.n_components
+    if isinstance(n_components, float):
+        if n_components != estimator._requested_components:
+            return None
+        n_components = network.architecture.n_components
+    wanted = estimator._network(X.shape[1], n_components)
+    can_continue = (
+        replace(network.architecture, dropout=estimator.dropout) == wanted
+        and model.loss == LOSSES[estimator.loss]
+        and (network.encoder.skip is None) == (estimator.shortcut is None)
+    )
+    return model if can_continue else None
+
+
+def adapt(model: Model, data: Tensor, dropout: float) -> None:
+    """Prepare a previously trained model for new rows and a new dropout."""
+    for mlp in model.network.mlps:
+        mlp.dropout = dropout
+    model.network.encoder.unmask_inputs(data.any(0))
+
+
+def copied(model: Model, device: torch.device) -> Model:
+    """Return a copy of a fitted model, which `describe` may change."""
+    model = copy.deepcopy(model)
+    model.network.float().to(device)
+    return model
+
+
+def partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
+    """Train for one pass over X, and return the fitted attributes.
+
+    They include `_training`, from which the next call continues.
+    """
+    is_first = not hasattr(estimator, "_model")
+    rows = estimator._validate_input(X, reset=is_first, ensure_min_samples=2 if is_first else 1)
+    estimator._check_values(rows)
+    device = resolve_device(estimator.device)
+    previous = None if is_first else model_to_continue(estimator, rows)
+    if previous is None and not is_first:
+        raise ValueError(
+            "partial_fit goes on with the network of its first call, so parameters that shape "
+            "it or its loss (n_components, hidden_layer_sizes, activation, code_activation, "
+            "tied_weights, shortcut, loss and the like) must stay as they were. Set them back, "
+            "or begin anew with a clone."
+        )
+    training, data, pretrained, stopped_by = _opened(estimator, rows, previous, device)
+    model, state = training.model, training.state
+    if not is_first:
+        adapt(model, data, estimator.dropout)
+    start = model.selected(0) if previous is None else previous
+    criterion = estimator._criterion(model)
+    objective = objective_of(criterion, state.parameters, estimator.dropout)
+    corruption = estimator._corruption(model, data)
+    model.network.train()
+    # A failure from here on would leave this training ahead of `_model`.
+    estimator.__dict__.pop("_training", None)
+    history = estimator._train(
+        state,
+        objective,
+        data,
+        no_split(rows.shape[0]),
+        corruption,
+        has_penalty=not criterion.is_reconstruction_alone,
+    )
+    kept = model.selected(0) if history.best_epoch else copied(start, device)
+    dtype, mean = torch_dtype(rows), model.mean.numpy()
+    fitted = describe(estimator, kept, history, data, dtype=dtype, mean=mean, is_part=True)
+    if rows.shape[0] == 1 and not is_first:  # one row has no variance to explain
+        del fitted["explained_variance_ratio_"]
+    if history.stopped_by != "divergence" and not stopped_by:
+        model.network.set_buffers_of(kept.network)
+        fitted["_training"] = training
+    return _joined(estimator, fitted, history) | pretrained
+
+
+def _opened(
+    estimator: Any, rows: Array, previous: Model | None, device: torch.device
+) -> tuple[OpenTraining, Tensor, dict[str, Any], str | None]:
+    """Return the previous or a new training state, its data, and the results of pretraining."""
+    split = no_split(rows.shape[0])
+    training: OpenTraining | None = getattr(estimator, "_training", None)
+    optimizer = OPTIMIZERS[estimator.solver]
+    if training is not None and not training.state.continues_with(optimizer, device):
+        training = None  # its moments belong to another optimizer or device
+    generator = estimator._new_generator() if training is None else training.state.generator
+    if training is not None:
+        model = training.model
+    elif previous is None:
+        model, _ = new_model(estimator, rows, split, generator)
+    else:
+        model = previous.with_model_axis()
+    data = training_data(rows, model, device, allows_missing=estimator._allows_missing)
+    unit = estimator._criterion(model).unit
+    pretrained: dict[str, Any] = {}
+    stopped_by: str | None = None
+    if previous is None:
+        pretrained, stopped_by = estimator._initialise(model, data, split, generator, None)
+    max_epochs = 0 if stopped_by else 1
+    if training is None:
+        state = estimator._init_training(
+            model.network, split, generator, device, max_epochs, unit, constant_learning_rate=True
+        )
+        training = OpenTraining(model, state)
+    else:
+        state = training.state
+        state.settings, state.optimizer.weight_decay = estimator._resolve_schedule(
+            model.network,
+            split,
+            max_epochs,
+            unit,
+            constant_learning_rate=True,
+            initial_rate=state.initial_rate,
+        )
+    return training, data, pretrained, stopped_by
+
+
+def _joined(estimator: Any, fitted: dict[str, Any], history: History) -> dict[str, Any]:
+    """Append the history of this call to that of earlier calls."""
+    n_before, n_epochs = getattr(estimator, "n_iter_", 0), len(history.losses)
+    best_before = getattr(estimator, "best_iter_", 0)
+    before, after = getattr(estimator, "history_", {}), fitted["history_"]
+    # A term of weight 0 is not recorded.
+    not_before, not_after = [0.0] * n_before, [0.0] * n_epochs
+    return fitted | {
+        "n_iter_": n_before + n_epochs,
+        "best_iter_": n_before + history.best_epoch if history.best_epoch else best_before,
+        "loss_curve_": getattr(estimator, "loss_curve_", []) + fitted["loss_curve_"],
+        "history_": {
+            name: before.get(name, not_before) + after.get(name, not_after)
+            for name in before | after
+        },
+    }

@@ -1,0 +1,232 @@
+"""The choice of held-out rows: none, cross-validation folds or a single split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import gen_batches
+from torch import Tensor
+
+from skae.core.loop import tiled
+from skae.fitting.data import feature_means
+from skae.fitting.duplicates import duplicate_groups
+from skae.utils.csr import Array, csr_squared_distances
+
+# With fewer rows, or fewer distinct rows, nothing is held out.
+_MIN_ROWS = 10
+# Below this many distinct rows, a tenth of them is too small a validation set, so each row is held
+# out once, in one of the folds.
+_N_FOLDS = 5
+_FOLDS_BELOW = 500
+# The same holds if the variance lies in effectively fewer rows than this; a tenth would have 15.
+_MIN_EFFECTIVE_ROWS = 150.0
+# Limit over all models on the model axis. More weights, with their gradients, moments and best
+# values, take gigabytes. Beyond the limit, fewer folds are held out.
+_MAX_WEIGHTS = 2**25
+# Below this many rows, training suffers when a tenth is held out. Another model, trained together
+# with the validated one, therefore sees all rows.
+_REFIT_BELOW = 5000
+# A held-out set has its share of the rows and of the variance, within this factor.
+_MAX_IMBALANCE = 2.0
+_MAX_DRAWS = 20
+_CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of the training and held-out rows of each model on the model axis.
+
+    Attributes
+    ----------
+    training : list of Tensor
+        Rows that each model trains on. The last model is the one to keep.
+    held_out : Tensor of shape (n_models, n_held_out), or None
+        Rows that validate each model.
+    mask : Tensor of bool, of shape (n_models, n_held_out), or None
+        False where a row only pads a shorter fold, or where the model has trained on it.
+    groups : Tensor of shape (n_rows,), or None
+        Duplicate group of each row; no group is ever divided. None if all rows are distinct.
+    """
+
+    training: list[Tensor]
+    held_out: Tensor | None = None
+    mask: Tensor | None = None
+    groups: Tensor | None = None
+
+    @property
+    def n_models(self) -> int:
+        """Length of the model axis."""
+        return len(self.training)
+
+
+def no_split(n_rows: int) -> Split:
+    """Return a split that trains one model on all rows and holds none out."""
+    return Split([torch.arange(n_rows)])
+
+
+def single_split(held_out: Tensor, training: Tensor) -> Split:
+    """Return a split that holds some rows out; the model to keep never sees them."""
+    held_out = held_out[None]
+    return Split([training], held_out, torch.ones_like(held_out, dtype=torch.bool))
+
+
+def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Split:
+    """Return a split that validates model i on fold i, and trains a last model on all rows.
+
+    The model to keep has then seen every row. If the folds cover the data, every row was held out,
+    too. On a hundred rows, both matter. The last model is not validated; it is kept at the epoch
+    that is best for the others.
+    """
+    everything = torch.arange(n_rows)
+    longest = max(map(len, folds))
+    # The padding rows are real rows, because a criterion may take means over a batch.
+    held_out = torch.stack([tiled(fold, longest) for fold in [*folds, folds[0]]])
+    mask = torch.zeros_like(held_out, dtype=torch.bool)
+    training = []
+    for i, fold in enumerate(folds):
+        mask[i, : len(fold)] = True
+        is_training = torch.ones(n_rows, dtype=torch.bool)
+        is_training[fold] = False
+        training.append(everything[is_training])
+    return Split([*training, everything], held_out, mask)
+
+
+def split_rows(
+    X: Array | None,
+    n_rows: int,
+    fraction: float,
+    *,
+    may_cross_fit: bool,
+    generator: torch.Generator,
+    n_weights: int = 0,
+) -> Split:
+    """Choose the held-out rows by the number of rows: none, folds or a single split.
+
+    Parameters
+    ----------
+    X : array or CSR matrix of shape (n_rows, n_features), or None
+        The rows. Duplicates stay together, and rows far from the mean are balanced between training
+        and validation. None if the rows are distinct and alike.
+    n_rows : int
+    fraction : float
+        Share of the rows to hold out in a single split.
+    may_cross_fit : bool
+        Whether several models may be trained together.
+    generator : torch.Generator
+    n_weights : int
+        Number of weights of one model. If it is large, fewer models are trained together.
+    """
+    if n_rows < _MIN_ROWS:
+        return no_split(n_rows)
+    groups = np.arange(n_rows) if X is None else duplicate_groups(X)
+    if groups.max() + 1 < _MIN_ROWS:  # new rows will be duplicates, too
+        groups = np.arange(n_rows)
+    n_groups = int(groups.max()) + 1
+    may_cross_fit = may_cross_fit and n_rows < _REFIT_BELOW
+    n_folds = 1
+    n_held_out = min(max(1, round(fraction * n_groups)), n_groups - 1)
+    weights = np.bincount(groups).astype(np.float64)[None]
+    if X is not None:
+        weights = np.stack([weights[0], np.bincount(groups, squared_distances(X))])
+    n_effective = _effective_number(weights[-1])
+    if may_cross_fit and (n_groups < _FOLDS_BELOW or n_effective < _MIN_EFFECTIVE_ROWS):
+        n_folds = min(_N_FOLDS, max(1, _MAX_WEIGHTS // max(1, n_weights) - 1))
+        n_held_out = n_folds * n_groups // _N_FOLDS
+    if n_folds == _N_FOLDS:  # every row is held out
+        order = torch.randperm(n_groups, generator=generator)
+    else:
+        order = _balanced_order(weights, n_held_out, generator)
+    held_out = order[:n_held_out]
+    if may_cross_fit:
+        folds = [_rows_of(part, groups) for part in held_out.tensor_split(n_folds)]
+        split = cross_fit(folds, n_rows)
+    else:
+        split = single_split(_rows_of(held_out, groups), _rows_of(order[n_held_out:], groups))
+    return replace(split, groups=None if n_groups == n_rows else torch.from_numpy(groups))
+
+
+def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator) -> Split:
+    """Hold out this share of the rows of each class, but never all rows of a class.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (n_rows,)
+    fraction : float
+    generator : torch.Generator
+    """
+    n_rows = len(labels)
+    order = torch.randperm(n_rows, generator=generator)
+    order = order[labels[order].argsort(stable=True)]
+    is_first = torch.ones(n_rows, dtype=torch.bool)
+    is_first[1:] = labels[order].diff() != 0
+    candidates = order[~is_first]
+    n_held_out = min(max(1, round(fraction * n_rows)), len(candidates))
+    if n_rows < _MIN_ROWS or not n_held_out:
+        return no_split(n_rows)
+    # Evenly spaced along the sorted labels.
+    start = torch.rand((), generator=generator, dtype=torch.float64)
+    places = (torch.arange(n_held_out) + start) * (len(candidates) / n_held_out)
+    is_held_out = torch.zeros(n_rows, dtype=torch.bool)
+    is_held_out[candidates[places.long().clamp_max(len(candidates) - 1)]] = True
+    return single_split(*(part.nonzero()[:, 0] for part in (is_held_out, ~is_held_out)))
+
+
+def _rows_of(chosen: Tensor, groups: NDArray[np.int64]) -> Tensor:
+    """Return the rows of the chosen groups, in the order of the groups."""
+    place = torch.full((int(groups.max()) + 1,), -1)
+    place[chosen] = torch.arange(len(chosen))
+    place = place[torch.from_numpy(groups)]
+    rows = (place >= 0).nonzero()[:, 0]
+    return rows[place[rows].argsort(stable=True)]
+
+
+def _effective_number(weights: NDArray[np.float64]) -> float:
+    """Return the effective number of weights (Kish 1965)."""
+    squares = float(np.square(weights).sum())
+    return float(weights.sum()) ** 2 / squares if squares else float(len(weights))
+
+
+def _balanced_order(
+    weights: NDArray[np.float64], n_held_out: int, generator: torch.Generator
+) -> Tensor:
+    """Return a random order whose first `n_held_out` items have about their share of each weight.
+
+    If a few rows carry most of the variance, a validation set without any of them would say nothing
+    about what determines the error. If one row does, the best of several draws is used.
+    """
+    expected = weights.mean(axis=1) * n_held_out
+    best, least = None, np.inf
+    for _ in range(_MAX_DRAWS):
+        order = torch.randperm(weights.shape[1], generator=generator)
+        held_out = weights[:, order[:n_held_out].numpy()].sum(axis=1)
+        low, high = np.minimum(held_out, expected), np.maximum(held_out, expected)
+        imbalance = float((high / np.maximum(low, np.finfo(float).eps)).max())
+        if best is None or imbalance < least:
+            best, least = order, imbalance
+        if least <= _MAX_IMBALANCE:
+            break
+    assert best is not None
+    return best
+
+
+def squared_distances(X: Array) -> NDArray[np.float64]:
+    """Return the squared distance of each row from the mean, in a unit that prevents overflow.
+
+    Missing entries (NaN) count as the mean.
+    """
+    mean = feature_means(X)
+    if issparse(X):
+        largest = float(np.abs(X.data).max(initial=0.0)) or 1.0
+        return csr_squared_distances(X / largest, mean / largest)
+    high, low = np.fmax.reduce(X, axis=None), np.fmin.reduce(X, axis=None)
+    largest = float(max(abs(high), abs(low))) or 1.0
+    result = np.empty(len(X))
+    for rows in gen_batches(len(X), _CHUNK_ROWS):
+        deviations = (X[rows] - mean) / largest
+        result[rows] = np.nansum(np.square(deviations, out=deviations), axis=1)
+    return result

@@ -1,0 +1,245 @@
+"""Training of a network with the parameters that all estimators share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skae.core.autograd import Autograd
+from skae.core.backprop import Backpropagation
+from skae.core.criterion import Criterion, Reconstruction
+from skae.core.loop import (
+    Corruption,
+    EpochHooks,
+    History,
+    Objective,
+    Settings,
+    batch_sizes,
+    train,
+)
+from skae.core.networks.autoencoder import AutoencoderNetwork, Network
+from skae.core.numerics import training_numerics
+from skae.core.optimizers import OPTIMIZERS, FlatParameters, Optimizer
+from skae.fitting.selection import ValidationLoss
+from skae.fitting.split import Split
+from skae.utils.validation import StrOptions, fraction, integer, real
+from skae.utils.warnings import warn
+
+TRAINING_CONSTRAINTS: dict[str, Any] = {
+    "weight_decay": [real(0)],
+    "solver": [StrOptions(set(OPTIMIZERS))],
+    "learning_rate_init": [real(0, closed="neither"), StrOptions({"auto"})],
+    "batch_size": [integer(1), StrOptions({"auto"})],
+    "max_iter": [integer(1)],
+    "tol": [real(0)],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [fraction()],
+    "n_iter_no_change": [integer(1)],
+    "shuffle": ["boolean"],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+
+@dataclass
+class TrainState:
+    """State from which training can continue, with the moments of the optimizer.
+
+    Attributes
+    ----------
+    network : Network
+    parameters : FlatParameters
+    optimizer : Optimizer
+    settings : Settings
+    generator : torch.Generator
+        Source of the order of the rows. Noise and dropout are drawn from the network's generator.
+    initial_rate : float
+        Learning rate at the start.
+    """
+
+    network: Network
+    parameters: FlatParameters
+    optimizer: Optimizer
+    settings: Settings
+    generator: torch.Generator
+    initial_rate: float
+
+    def continues_with(self, optimizer: type[Optimizer], device: torch.device) -> bool:
+        """Return whether the moments belong to this optimizer and device."""
+        # Compare the devices of tensors, because "cuda" may be "cuda:0".
+        wanted = torch.empty(0, device=device).device
+        return type(self.optimizer) is optimizer and self.parameters.values.device == wanted
+
+
+class Trainer:
+    """Mixin that trains networks with the parameters of the estimator."""
+
+    solver: str
+    learning_rate_init: float | str
+    batch_size: int | str
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    shuffle: bool
+    weight_decay: float
+    precision: str
+
+    # Largest batch if `batch_size` is "auto".
+    _max_batch_size: ClassVar[int] = 512
+
+    def _n_epochs(self) -> tuple[int, int]:
+        """Return the maximum numbers of epochs of pretraining and of training."""
+        return 0, self.max_iter
+
+    def _init_training(
+        self,
+        network: Network,
+        split: Split,
+        generator: torch.Generator,
+        device: torch.device,
+        max_epochs: int,
+        loss_unit: float | None = None,
+        *,
+        constant_learning_rate: bool = False,
+    ) -> TrainState:
+        """Move the network to its device, flatten its parameters and create an optimizer."""
+        network.float().to(device)  # skip connections outside training are float64
+        # Noise and dropout are drawn on the device; the order of the rows on the CPU.
+        network.set_generator(torch.Generator(device).manual_seed(generator.initial_seed()))
+        parameters = FlatParameters(p for p in network.parameters() if p.requires_grad)
+        settings, weight_decay = self._resolve_schedule(
+            network, split, max_epochs, loss_unit, constant_learning_rate=constant_learning_rate
+        )
+        optimizer = OPTIMIZERS[self.solver](parameters, weight_decay, split.n_models)
+        rate = settings.learning_rate
+        return TrainState(network, parameters, optimizer, settings, generator, rate)
+
+    def _resolve_schedule(
+        self,
+        network: Network,
+        split: Split,
+        max_epochs: int,
+        loss_unit: float | None,
+        *,
+        constant_learning_rate: bool = False,
+        initial_rate: float | None = None,
+    ) -> tuple[Settings, float]:
+        """Return the settings for this number of rows, and the optimizer's weight decay.
+
+        In `partial_fit`, the caller may change the learning rate between calls. The weights then
+        shrink by `weight_decay` in total at the `initial_rate`, and by less at a lower rate.
+        """
+        n_rows = max(map(len, split.training))
+        full_batch = OPTIMIZERS[self.solver].full_batch
+        if full_batch:
+            batch_size = n_rows
+        elif isinstance(self.batch_size, str):
+            batch_size = min(self._max_batch_size, max(16, n_rows // 25))
+        else:
+            batch_size = min(int(self.batch_size), n_rows)
+        rate = self.learning_rate_init
+        if isinstance(rate, str):
+            rate = network.default_learning_rate(self.solver)
+        settings = Settings(
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            learning_rate=float(rate),
+            shuffle=self.shuffle and not full_batch,
+            constant_learning_rate=constant_learning_rate,
+            patience=None if split.held_out is None else self.n_iter_no_change,
+            tol=self.tol,
+            loss_unit=loss_unit,
+        )
+        if full_batch:
+            return settings, self.weight_decay
+        # Over all steps, the weights shrink by `weight_decay` times the sum of the learning rates,
+        # which are about half the highest rate on average.
+        n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
+        n_steps = n_epochs * len(batch_sizes(n_rows, batch_size))
+        mean_rate = initial_rate or settings.learning_rate
+        mean_rate *= 1.0 if constant_learning_rate else 0.5
+        # With very few steps, a single one might shrink the weights past 0.
+        weight_decay = min(self.weight_decay / (mean_rate * n_steps), 1.0 / settings.learning_rate)
+        return settings, weight_decay
+
+    def _train(
+        self,
+        state: TrainState,
+        objective: Objective,
+        data: Tensor,
+        split: Split,
+        corruption: Corruption | None = None,
+        validate: ValidationLoss | None = None,
+        hooks: EpochHooks | None = None,
+        *,
+        has_penalty: bool = False,
+    ) -> History:
+        """Train, and warn if training ended early."""
+        network = state.network
+        corrupt = None if corruption is None else partial(_corrupted, network, corruption)
+        with training_numerics(
+            # A multiply and an add in each of forward pass, input gradients and weight gradients.
+            operations=6.0 * network.multiply_adds() * state.settings.batch_size,
+            precision=self.precision,
+            device=state.parameters.values.device,
+        ):
+            history = train(
+                state.parameters,
+                state.optimizer,
+                objective,
+                data,
+                split.training,
+                state.settings,
+                generator=state.generator,
+                corrupt=corrupt,
+                validate=validate,
+                hooks=hooks,
+            )
+        if history.stopped_by in ("interrupt", "divergence"):
+            self._warn_of_early_end(history, state.settings.learning_rate, has_penalty=has_penalty)
+        return history
+
+    def _warn_of_early_end(
+        self, history: History, learning_rate: float, *, has_penalty: bool
+    ) -> None:
+        kept = f"epoch {history.best_epoch}" if history.best_epoch else "the start"
+        if history.stopped_by == "interrupt":
+            warn(
+                f"Training was interrupted by the user; the state of {kept} is kept.",
+                ConvergenceWarning,
+            )
+            return
+        remedy = f"Lower learning_rate_init (now {learning_rate:g})"
+        if OPTIMIZERS[self.solver].full_batch:
+            remedy = "Use another solver"
+        decay = f"weight_decay (now {self.weight_decay:g})"
+        if has_penalty:
+            remedy += f", or {decay} or the penalty's weight if these are large."
+        else:
+            remedy += f", or {decay} if that is large."
+        warn(
+            f"Training diverged in epoch {len(history.losses)}; the state of {kept} is kept. "
+            f"{remedy}",
+            ConvergenceWarning,
+        )
+
+
+def objective_of(criterion: Criterion, parameters: FlatParameters, dropout: float) -> Objective:
+    """Return hand-written backpropagation if it supports the criterion, otherwise autograd."""
+    network = criterion.model.network
+    n_models = len(network.encoder.layers[-1].bias)
+    # It supports a plain reconstruction loss through dense layers.
+    is_plain = type(criterion) is Reconstruction and criterion.is_reconstruction_alone
+    if is_plain and type(network) is AutoencoderNetwork and not dropout:
+        return Backpropagation(criterion.model, n_models)
+    return Autograd(parameters, criterion.terms, n_models)
+
+
+def _corrupted(network: Network, corruption: Corruption, batch: Tensor) -> Tensor:
+    assert network.generator is not None
+    return corruption(network.imputed(batch), network.generator)

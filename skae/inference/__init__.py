@@ -1,0 +1,1 @@
+"""Methods of fitted estimators: transform, score, sample and neighbour search."""

@@ -1,0 +1,243 @@
+"""Methods of a fitted autoencoder: transform, inverse_transform, reconstruct and score."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from skae.core.model import Model
+from skae.utils.csr import Array, csr_rows, dense_parts
+from skae.utils.images import fitted_image_shape, flatten_images
+from skae.utils.validation import check_count, integer
+
+DTYPES = [np.float64, np.float32]
+
+
+def as_tensor(X: Any) -> Tensor:
+    """Return X as a tensor that shares memory with X if torch allows it."""
+    if issparse(X):
+        return csr_rows(X, X.data, np.zeros(X.shape[1], X.dtype))
+    shareable = X.flags.writeable and X.flags.aligned and min(X.strides) >= 0
+    return torch.from_numpy(X if shareable else X.copy())
+
+
+class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """The methods that only read fitted attributes; `_model` has the network."""
+
+    # Whether X may have missing entries (NaN).
+    _allows_missing: ClassVar[bool] = False
+    # Whether X may be a CSR matrix. Only parts of it are made dense at a time.
+    _allows_sparse: ClassVar[bool] = False
+    # Whether X may have three or four axes (images).
+    _allows_images: ClassVar[bool] = False
+    # Whether the encoder's codes are refined, see `IterativeInference`.
+    _refines_codes: ClassVar[bool] = False
+
+    _model: Model
+    n_components_: int
+    mean_: NDArray[np.float64]
+    # Maximum number of refinement steps.
+    transform_max_iter: int | None = None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_model")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = self._allows_missing
+        tags.input_tags.sparse = self._allows_sparse
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    def _validate_rows(self, X: ArrayLike) -> Array:
+        check_is_fitted(self)
+        return self._validate_input(X, reset=False)
+
+    def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
+        image_shape = None
+        if self._allows_images:
+            X, image_shape = flatten_images(X)
+        rows: Any = validate_data(
+            self,
+            X,
+            accept_sparse="csr" if self._allows_sparse else False,
+            dtype=DTYPES,
+            reset=reset,
+            ensure_min_samples=ensure_min_samples,
+            ensure_all_finite="allow-nan" if self._allows_missing else True,
+        )
+        if issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
+            rows = rows.copy()
+            rows.sum_duplicates()
+            rows.eliminate_zeros()  # so that equal rows store the same entries
+        if self._allows_images:
+            self.image_shape_ = fitted_image_shape(self, image_shape, rows.shape[1], reset=reset)
+        return rows
+
+    def _encode(self, rows: Array) -> Array:
+        n_steps = self.transform_max_iter
+        if self._refines_codes:  # the parameter may have been set after the fit
+            check_count("transform_max_iter", n_steps, lowest=0)
+        return self._model.transform(as_tensor(rows), n_steps).numpy()
+
+    def _decode(self, codes: Array) -> Array:
+        return self._model.inverse_transform(as_tensor(codes)).numpy()
+
+    def _reconstruct(self, rows: Array) -> Array:
+        return self._decode(self._encode(rows))
+
+    def _validate_codes(self, code: ArrayLike, accept_sparse: str | bool = False) -> Array:
+        check_is_fitted(self)
+        codes: Array = check_array(
+            code, dtype=DTYPES, input_name="code", accept_sparse=accept_sparse
+        )
+        if codes.shape[1] != self.n_components_:
+            raise ValueError(
+                f"The code has {codes.shape[1]} columns, but {type(self).__name__} was fitted with "
+                f"{self.n_components_} components. Pass what transform returned."
+            )
+        return codes
+
+    def transform(self, X: ArrayLike) -> Array:
+        """Encode X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        code : ndarray of shape (n_samples, n_components_)
+            In the dtype of X. A linear code is in the units of X.
+        """
+        return self._encode(self._validate_rows(X))
+
+    def inverse_transform(self, X: ArrayLike) -> Array:
+        """Decode a code.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components_)
+            The code.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features_in_)
+            In the dtype of the code and the units of the training data.
+        """
+        return self._decode(self._validate_codes(X))
+
+    def reconstruct(self, X: ArrayLike) -> Array:
+        """Encode and decode X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        reconstruction : ndarray of shape (n_samples, n_features)
+        """
+        return self._reconstruct(self._validate_rows(X))
+
+    def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Array:
+        """Compute the squared distance of each row from its reconstruction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        per_feature : bool, default=False
+            Return the squared error of each entry, instead of their sum over each row.
+
+        Returns
+        -------
+        error : ndarray of shape (n_samples,) or (n_samples, n_features)
+            In squared units of X and in its dtype. In float32, errors below 1e-23 underflow
+            when squared, and errors above 1e18 overflow. The error of a missing entry is NaN. The
+            error of a row is then that of its other entries, scaled up to all features as in
+            `sklearn.metrics.pairwise.nan_euclidean_distances`.
+        """
+        rows = self._validate_rows(X)
+        parts = [self._errors(part, per_feature) for part in dense_parts(rows)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _errors(self, rows: Array, per_feature: bool) -> Array:
+        errors: Array = np.square(rows - self._reconstruct(rows))
+        if per_feature:
+            return errors
+        if not self._allows_missing:
+            return errors.sum(axis=1)
+        n_observed = np.count_nonzero(~np.isnan(rows), axis=1)
+        # The error of a row with all entries missing is NaN.
+        observed = np.where(np.isnan(rows), 0.0, errors)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return observed.sum(axis=1) * (rows.shape[1] / n_observed).astype(rows.dtype)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Compute the R2 of the reconstruction: the explained share of the variance around `mean_`.
+
+        Comparable with ``PCA.explained_variance_ratio_.sum()``. Higher is better; 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        score : float
+        """
+        rows = self._validate_rows(X)
+        # In training units, so that no square overflows or underflows.
+        scale = self._model.scale
+        total = error = 0.0
+        for part in dense_parts(rows):
+            total += float(np.nansum(np.square((part - self.mean_) / scale)))
+            rest = (part - self._reconstruct(part)) / np.float64(scale)
+            error += float(np.square(rest).sum(where=~np.isnan(part)))
+        if total == 0:
+            if not issparse(rows) and np.isnan(rows).all():
+                return np.nan
+            return 1.0 if error == 0 else 0.0
+        return 1.0 - error / total
+
+    def score_samples(self, X: ArrayLike) -> Array:
+        """Compute the negative reconstruction error of each row: higher is more typical.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+        """
+        return -self.reconstruction_error(X)
+
+
+@dataclass(eq=False, repr=False)
+class IterativeInference(AutoencoderTransformer):
+    """Refines the encoder's code towards the code with the nearest reconstruction.
+
+    For methods that minimise only the reconstruction loss. With a penalty or noise, the code
+    remains the output of the encoder.
+    """
+
+    _: KW_ONLY
+    transform_max_iter: int = 10
+
+    _refines_codes: ClassVar[bool] = True
+    _inference_constraints: ClassVar[dict[str, Any]] = {"transform_max_iter": [integer(0)]}

@@ -1,0 +1,1 @@
+"""Helpers: parameter validation, callbacks, warnings, CSR matrices, images, docstrings."""

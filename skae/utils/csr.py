@@ -1,0 +1,81 @@
+"""Computations on CSR matrices without making X dense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import gen_batches
+from sklearn.utils.sparsefuncs import min_max_axis
+from torch import Tensor
+
+from skae.core.csr_rows import CSRRows
+from skae.core.numerics import chunk_size
+
+Array = NDArray[Any]
+
+_MAX_ROWS = 4096
+
+
+def values_of(X: Any) -> Array:
+    """Return the values of X; for a CSR matrix, the stored values and a single zero."""
+    return np.append(X.data, X.dtype.type(0)) if issparse(X) else X
+
+
+def dense_parts(X: Any) -> Iterator[Array]:
+    """Yield X as dense arrays: a CSR matrix in parts, a dense array as it is."""
+    if not issparse(X):
+        yield X
+        return
+    for part in gen_batches(X.shape[0], chunk_size(_MAX_ROWS, X.shape[1])):
+        yield X[part].toarray()
+
+
+def csr_rows(X: Any, values: Array, default: Array) -> Tensor:
+    """Return the rows of X with new values, for training and encoding.
+
+    Typed as a tensor, since `CSRRows` implements the methods of a tensor that both use.
+    """
+    # torch cannot share read-only memory.
+    values = np.require(values, requirements="W")
+    parts = (X.indptr.astype(np.int64), X.indices.astype(np.int64), values, default)
+    return cast("Tensor", CSRRows(*(torch.from_numpy(part) for part in parts)))
+
+
+def csr_means(X: Any) -> NDArray[np.float64]:
+    """Return the mean of each column."""
+    # bincount sums in float64; X.sum would sum float32 entries in float32.
+    sums = np.bincount(X.indices, weights=X.data, minlength=X.shape[1])
+    low, high = min_max_axis(X, axis=0)
+    return np.where(high == low, high, sums / X.shape[0])  # exact for a constant column
+
+
+def csr_scale(X: Any, mean: NDArray[np.float64]) -> float:
+    """Return the root mean square of ``X - mean`` over all entries, or 1 if X is constant."""
+    n_not_stored = X.shape[0] - np.bincount(X.indices, minlength=X.shape[1])
+    deviations = np.concatenate([X.data - mean[X.indices], mean[n_not_stored > 0]])
+    times = np.concatenate([np.ones(X.nnz), n_not_stored[n_not_stored > 0]])
+    largest = float(np.abs(deviations).max(initial=0.0))
+    # X is constant up to rounding.
+    if largest <= 4 * np.finfo(X.dtype).eps * float(np.abs(mean).max()):
+        return 1.0
+    mean_square = times @ np.square(deviations / largest) / np.prod(X.shape, dtype=float)
+    return largest * float(np.sqrt(mean_square))
+
+
+def csr_hashes(X: Any) -> Iterator[int]:
+    """Yield the hash of each row; equal rows need their entries in the same order."""
+    for start, end in pairwise(X.indptr):
+        yield hash((X.indices[start:end].tobytes(), X.data[start:end].tobytes()))
+
+
+def csr_squared_distances(X: Any, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the squared distance of each row from the mean."""
+    X = X.astype(np.float64)
+    squares = np.asarray(X.multiply(X).sum(axis=1)).ravel()
+    return np.maximum(squares - 2.0 * (X @ mean) + mean @ mean, 0.0)

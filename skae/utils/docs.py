@@ -1,0 +1,292 @@
+"""Parameter and attribute descriptions shared by the docstrings of all estimators."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TypeVar
+
+PARAMETERS = """\
+n_components : int or float, default=2
+    Size of the code. A float in (0, 1) selects the smallest number of components with which PCA
+    explains that share of the variance. At the PCA start, columns beyond the rank of X are 0.
+
+hidden_layer_sizes : sequence of int, default=(256, 128)
+    Widths of the encoder's hidden layers; the decoder mirrors them. ``()`` gives one layer.
+
+activation : {"gelu", "relu", "silu", "tanh", "logistic", "identity"}, default="gelu"
+    Activation of the hidden layers.
+
+code_activation : same choices as `activation`, default="identity"
+    Activation of the code. Only a linear code ("identity") starts at PCA exactly and is returned
+    on its principal axes. Linear and "relu" codes are in the units of X: a step of 1 along a
+    column moves the reconstruction by 1 (root mean square over the training data). Tied weights
+    and a contractive penalty leave the scale of the code as trained.
+
+loss : {"squared_error", "absolute_error", "huber", "log_loss", "poisson", \
+"multinomial"}, default="squared_error"
+    Reconstruction loss. "huber" is quadratic up to the root mean square of ``X - mean_`` and
+    linear beyond. "log_loss" has a logistic output and needs X in [0, 1]. "poisson" has an
+    exponential output and needs counts, X >= 0. "multinomial" accepts counts or weights such as
+    tf-idf, and compares the share of each column in the total of its row; the total of every
+    reconstruction is the mean total.
+
+shortcut : {"pca", None}, default="pca"
+    "pca" adds a linear skip connection to the encoder and to the decoder, fixed at the PCA
+    solution. The other layers learn a correction to it. None gives the classical network.
+
+tied_weights : bool, default=False
+    Whether the decoder shares the weights of the encoder, transposed.
+
+dropout : float, default=0.0
+    Share of hidden units dropped in each training step, in [0, 1).
+
+weight_decay : float, default=1.5
+    Pulls the weights towards 0, and so the reconstruction towards PCA: over a fit, a weight
+    without gradient shrinks by a factor of about ``exp(-weight_decay)``. Unlike a decay per step,
+    one value suits data of any size; search between 0.5 and 5. With ``solver="lbfgs"`` it is a
+    penalty instead: `weight_decay` times half the mean squared weight.
+
+solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
+    The optimizer. "lbfgs" uses all rows in each of its `max_iter` steps and ignores `batch_size`,
+    `shuffle` and `learning_rate_init`.
+
+learning_rate_init : float or "auto", default="auto"
+    Peak learning rate. The rate rises to it over the first 5 % of the steps, then falls to 0 along
+    a cosine. "auto" is 0.003 for "adamw", 0.01 for "muon" and 0.05 for "sgd". The last is instead
+    1 / n_features, at most 0.02, for `VariationalAutoencoder`, and 0.64 / n_pixels, at most 0.01,
+    for `ConvolutionalAutoencoder`.
+
+batch_size : int or "auto", default="auto"
+    Rows per batch, adjusted so that the batches of an epoch differ by at most one row. "auto" is
+    1/25 of the training rows, but at least 16 and at most 512.
+
+max_iter : int, default=50
+    Maximum number of epochs (passes over the data).
+
+tol : float, default=1e-4
+    Relative decrease of the validation loss that counts as an improvement.
+
+early_stopping : bool, default=True
+    Hold rows out, stop after `n_iter_no_change` epochs in which the validation loss does not
+    improve, and keep the best epoch. With ``shortcut="pca"``, PCA is kept unless the validation
+    loss of the network is significantly lower; docs/never_worse_than_pca.md explains the rule.
+    False trains for `max_iter` epochs on all rows, and the result may be worse than PCA.
+    With fewer than 10 rows, none are held out, and ``shortcut="pca"`` returns PCA untrained.
+
+validation_fraction : float, default=0.1
+    Share of the distinct rows held out by `early_stopping`. Not used where small data is split
+    into cross-validation folds.
+
+n_iter_no_change : int, default=20
+    Number of epochs without improvement after which `early_stopping` ends training.
+
+warm_start : bool, default=False
+    Whether `fit` continues from the network, means and scale of the previous fit if the
+    architecture is the same. `early_stopping` then compares with the end of that fit instead of
+    PCA, on a single split whose held-out rows may have been training rows of that fit. Do not
+    use it on other data.
+
+shuffle : bool, default=True
+    Whether to shuffle the rows in each epoch.
+
+transform_max_iter : int, default=10
+    Maximum number of refinement steps in `transform` (iterative inference): gradient descent on
+    the loss of each row, from the encoder's code to the code with the nearest reconstruction. It
+    stops once a step gains less than 0.3 %, for most rows after three or four steps, each about as
+    expensive as a pass through encoder and decoder. The loss of a row never rises. With another
+    `loss` than the squared error, `score` (R2) may fall. Only linear codes are refined; those of
+    PCA are already the nearest. 0 returns the encoder's code. If set after a fit, the code is
+    slightly off its principal axes.
+
+random_state : int, RandomState instance or None, default=None
+    Seed of weights, held-out rows, batches and dropout. An int makes fits on the same machine
+    bitwise identical.
+
+device : str or torch.device, default="auto"
+    Device to train on: "auto" (CUDA if available, else CPU), "cpu", "cuda", "cuda:1", "mps", ...
+
+precision : {"float32", "bfloat16"}, default="float32"
+    Precision of matrix products in training. "bfloat16" halves the time of wide layers on hardware
+    that supports it (AVX512-BF16, AMX, CUDA), and has no effect elsewhere.
+
+verbose : bool or int, default=False
+    Print the loss after each epoch. For a progress bar see `set_callbacks`."""
+
+ATTRIBUTES = """\
+n_components_ : int
+    Size of the code.
+
+mean_ : ndarray of shape (n_features,)
+    Feature means of the training data.
+
+components_ : ndarray of shape (n_components_, n_features)
+    Jacobian of the decoder at the mean code: the change of the reconstruction with each column of
+    the code. The principal axes if the model is linear.
+
+explained_variance_ratio_ : ndarray of shape (n_components_,)
+    Share of the training variance that the reconstruction explains (R2), divided among the
+    columns of the code by the variance that each carries through the decoder. The values of PCA
+    if the model is linear. With tied weights they need not decrease: the columns are then sorted
+    by their own variance, since the code is rotated but not rescaled.
+
+loss_curve_ : list of float, of length n_iter_
+    Training loss of each epoch. Predicting the mean has loss 1.
+
+validation_scores_ : list of float, of length n_iter_ + 1, or None
+    Validation score at the start and after each epoch: 1 minus the mean loss of all held-out rows,
+    penalties and noise included. For the plain squared error it is R2 with the encoder's codes,
+    not refined. An epoch that diverged has no entry. None without held-out rows.
+
+best_loss_ : float
+    Loss of the state that was kept, with the encoder's codes: the validation loss if rows were
+    held out, else the training loss (1 minus R2 for the initial state).
+
+best_iter_ : int
+    Epoch whose state was kept; 0 is the start, which is PCA with ``shortcut="pca"``. If several
+    models were trained side by side, the returned one is kept at the same epoch.
+
+history_ : dict of str to list of float
+    Each term of the training loss, per epoch.
+
+n_iter_ : int
+    Number of epochs run.
+
+n_features_in_ : int
+    Number of features seen by `fit`.
+
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, if X has string column names."""
+
+SUPERVISED_PARAMETERS = """\
+autoencoder : autoencoder of skae or None, default=None
+    The autoencoder whose encoder is used, without the refinement steps of its `transform`. None is
+    ``Autoencoder(32)``. It is cloned and fitted, unless `prefit` is True. A
+    ``sklearn.frozen.FrozenEstimator(autoencoder)`` is taken as fitted, and stays fitted when a
+    search or a cross-validation clones it.
+
+prefit : bool, default=False
+    Whether the autoencoder is already fitted. Its encoder is then copied, and the autoencoder
+    itself is not changed.
+
+freeze : bool or int, default=False
+    True trains only the head; an int freezes this many of the lowest layers of the encoder. Skip
+    connections are never trained.
+
+hidden_layer_sizes : sequence of int, default=()
+    Widths of the head's hidden layers. ``()`` gives a linear head.
+
+activation : {"gelu", "relu", "silu", "tanh", "logistic", "identity"}, default="gelu"
+    Activation of the head's hidden layers.
+
+weight_decay : float, default=1.5
+    As in `Autoencoder`: a weight without gradient shrinks by a factor of about
+    ``exp(-weight_decay)`` while the head is trained alone, and by as much again during fine-tuning.
+
+solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
+    As in `Autoencoder`.
+
+learning_rate_init : float or "auto", default="auto"
+    As in `Autoencoder`, but "auto" is ten times its rate for the head alone and a third of its rate
+    for fine-tuning. With "sgd" it is at most 0.005 for `AutoencoderRegressor` and for heads with
+    hidden layers.
+
+batch_size : int or "auto", default="auto"
+    Rows per batch. "auto" is 1/25 of the labelled rows, but at least 16 and at most 512.
+
+max_iter : int, default=100
+    Maximum number of epochs (passes over the labelled rows) for the head alone, and again for
+    fine-tuning head and encoder.
+
+tol : float, default=1e-4
+    Relative decrease of the validation loss that counts as an improvement.
+
+early_stopping : bool, default=False
+    Hold rows out, stop after `n_iter_no_change` epochs in which the validation loss does not
+    improve, and keep the best epoch. A classifier stratifies the split by class and never holds
+    out the last row of a class. With fewer than 10 labels, none are held out and all epochs are
+    run.
+
+validation_fraction : float, default=0.1
+    Share of the labelled rows held out by `early_stopping`.
+
+n_iter_no_change : int, default=10
+    Number of epochs without improvement after which `early_stopping` ends training.
+
+shuffle : bool, default=True
+    Whether to shuffle the rows in each epoch.
+
+random_state : int, RandomState instance or None, default=None
+    Seed of head, batches and held-out rows, and of the autoencoder if its `random_state` is None.
+
+verbose : bool or int, default=False
+    Print the loss after each epoch. For a progress bar see `set_callbacks`."""
+
+SUPERVISED_ATTRIBUTES = """\
+autoencoder_ : object
+    The fitted autoencoder, before fine-tuning.
+
+loss_curve_ : list of float, of length n_iter_
+    Training loss of each epoch: first of the head alone, then of the fine-tuning.
+
+n_iter_ : int
+    Total number of epochs run.
+
+best_iter_ : int
+    Epoch whose state was kept; 0 is the start.
+
+n_features_in_ : int
+    Number of features seen by `fit`.
+
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, if X has string column names."""
+
+T = TypeVar("T", bound=type)
+
+
+def document(cls: T) -> T:
+    """Insert the shared descriptions of autoencoders into a class docstring."""
+    return _splice(cls, PARAMETERS, ATTRIBUTES)
+
+
+def document_supervised(cls: T) -> T:
+    """Insert the shared descriptions of classifier and regressor into a class docstring."""
+    return _splice(cls, SUPERVISED_PARAMETERS, SUPERVISED_ATTRIBUTES)
+
+
+def _splice(cls: T, parameters: str, attributes: str) -> T:
+    """Replace ``{parameters}`` and ``{attributes}`` in a class docstring by the shared text.
+
+    Entries that the class describes itself and parameters that it does not have are left out. The
+    defaults are those of the class.
+    """
+    text = inspect.cleandoc(cls.__doc__ or "")
+
+    def is_own(entry: str) -> bool:
+        return bool(re.search(rf"^{_name(entry)} : ", text, flags=re.MULTILINE))
+
+    shared = []
+    for entry in _entries(parameters):
+        name = _name(entry)
+        if is_own(entry) or name not in inspect.signature(cls).parameters:
+            continue
+        header, _, body = entry.partition("\n")
+        header = header.rpartition("default=")[0] + f"default={_quoted(getattr(cls, name))}"
+        shared.append(f"{header}\n{body}")
+    described = [entry for entry in _entries(attributes) if not is_own(entry)]
+    cls.__doc__ = text.replace("{parameters}", "\n\n".join(shared)).replace(
+        "{attributes}", "\n\n".join(described)
+    )
+    return cls
+
+
+def _entries(text: str) -> list[str]:
+    return re.split(r"\n\n(?=\w+ : )", text)
+
+
+def _name(entry: str) -> str:
+    return entry.partition(" : ")[0]
+
+
+def _quoted(default: object) -> str:
+    return f'"{default}"' if isinstance(default, str) else repr(default)

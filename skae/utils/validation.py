@@ -1,0 +1,173 @@
+"""Validation of parameters and data. Only this module imports private helpers of scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import field
+from numbers import Integral, Real
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from sklearn.utils.validation import _check_sample_weight
+
+__all__ = [
+    "StrOptions",
+    "check_count",
+    "check_loss_domain",
+    "check_probabilities",
+    "check_sample_weight",
+    "computed",
+    "fit_context",
+    "fraction",
+    "integer",
+    "real",
+    "resolve_device",
+    "restore_on_error",
+    "widths",
+    "without",
+]
+
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def fit_context(
+    *, prefer_skip_nested_validation: bool
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Return scikit-learn's decorator of `fit`, typed so that it preserves the signature."""
+    return _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
+
+
+class _Number(Interval):
+    """An interval that rejects booleans."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
+
+
+def integer(low: int) -> Interval:
+    """Return the constraint for an int of at least `low`."""
+    return _Number(Integral, low, None, closed="left")
+
+
+def real(low: float, *, closed: str = "left", high: float | None = None) -> Interval:
+    """Return the constraint for a number between `low` and `high`."""
+    return _Number(Real, low, high, closed=closed)
+
+
+def fraction(*, closed: str = "neither") -> Interval:
+    """Return the constraint for a float between 0 and 1."""
+    return _Number(RealNotInt, 0, 1, closed=closed)
+
+
+def computed(function: Callable[[Any], Any]) -> Any:
+    """Return a dataclass field that is computed from the parameters and is not one itself."""
+    return field(init=False, default=property(function))
+
+
+def without(constraints: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the constraints without those of the named parameters, which a class computes."""
+    return {name: found for name, found in constraints.items() if name not in names}
+
+
+# Attributes set by the validation of X.
+SET_BY_VALIDATION = ("n_features_in_", "feature_names_in_", "image_shape_")
+
+
+@contextmanager
+def restore_on_error(estimator: object) -> Iterator[None]:
+    """Restore the attributes set by validation if the fit fails afterwards."""
+    names = SET_BY_VALIDATION
+    before = {name: vars(estimator)[name] for name in names if name in vars(estimator)}
+    try:
+        yield
+    except BaseException:
+        for name in names:
+            estimator.__dict__.pop(name, None)
+        estimator.__dict__.update(before)
+        raise
+
+
+def widths(
+    name: str, value: Sequence[int], examples: str = "(256, 128), or () for one layer"
+) -> tuple[int, ...]:
+    """Check a sequence of layer widths or other sizes."""
+    try:
+        checked = tuple(value)
+    except TypeError:
+        checked = (value,)  # type: ignore[assignment]
+    for width in checked:
+        if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+            raise ValueError(
+                f"The {name!r} parameter must be a sequence of ints of 1 or more, such as "
+                f"{examples}. Got {value!r} instead."
+            )
+    return tuple(int(width) for width in checked)
+
+
+def check_count(name: str, value: Any, *, lowest: int = 1) -> None:
+    """Check an int passed to a method."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral) or value < lowest:
+        raise ValueError(f"{name}={value!r} must be an int of {lowest} or more.")
+
+
+# MinMaxScaler may exceed [0, 1] by this much, which does not affect a loss.
+_ROUNDING = 1e-6
+
+
+def check_probabilities(X: NDArray[Any], wanting: str, remedy: str) -> None:
+    """Check that X is in [0, 1], as `wanting` requires; missing entries (NaN) are ignored."""
+    low, high = np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ValueError(
+            f"{wanting} needs X in [0, 1], but X has values from {low:.7g} to {high:.7g}. {remedy}"
+        )
+
+
+def check_loss_domain(loss: str, X: NDArray[Any]) -> None:
+    """Check that the loss is defined for X, or for an array of its values."""
+    if loss == "log_loss":
+        remedy = "Scale X with MinMaxScaler(clip=True), or use another loss."
+        check_probabilities(X, "loss='log_loss'", remedy)
+    if loss in ("poisson", "multinomial"):
+        if (low := np.fmin.reduce(X, axis=None)) < 0:
+            raise ValueError(
+                f"loss={loss!r} needs counts, X >= 0, but the smallest value is {low:g}. "
+                "Pass the counts without centring or scaling, or use another loss."
+            )
+        if loss == "multinomial" and np.isnan(X).any():
+            raise ValueError(
+                "loss='multinomial' compares shares of a row's total, which a row with "
+                "missing entries (NaN) has not. Impute them, or use another loss."
+            )
+
+
+def check_sample_weight(weights: Any, X: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the weights of the rows: none is negative, at least one is positive."""
+    checked: NDArray[np.float64] = _check_sample_weight(
+        weights, X, dtype=np.float64, ensure_non_negative=True
+    )
+    return checked
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device to train on; "auto" is CUDA if available, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(1, device=resolved).add_(1)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"The 'device' parameter is {str(device)!r}, which is not available here. "
+            "Use 'auto', 'cpu', or a device that this machine and this build of torch have."
+        ) from error
+    if resolved.type == "meta":
+        raise ValueError("The 'device' parameter is 'meta', which holds no data. Use 'cpu'.")
+    return resolved

@@ -1,0 +1,130 @@
+"""Parts of the evidence lower bound against closed forms and Monte Carlo."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from skae.core.elbo import (
+    bounds,
+    divergence_from_prior,
+    draw_codes,
+    fitted_noise_variance,
+    log_weights,
+    negative_log_likelihood,
+)
+from skae.core.losses import LOSSES
+from skae.core.model import Model
+from skae.core.networks.autoencoder import build_network
+from skae.core.networks.variational import VariationalArchitecture, VariationalNetwork
+
+
+@pytest.fixture
+def posterior():
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    return mean, 0.5 * torch.randn(3, 4, generator=generator, dtype=torch.float64) - 1.0
+
+
+def test_divergence_is_that_of_normal_distributions(posterior):
+    """Against torch's own, and against the mean of log q - log p over draws."""
+    mean, log_variance = posterior
+    q = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    p = torch.distributions.Normal(torch.zeros(()), torch.ones(()))
+    exact = torch.distributions.kl_divergence(q, p).sum(-1)
+    assert divergence_from_prior(mean, log_variance).numpy() == pytest.approx(exact.numpy())
+    generator = torch.Generator().manual_seed(1)
+    many = [tensor.expand(100_000, 3, 4) for tensor in posterior]
+    codes = draw_codes(*many, generator)
+    differences = (q.log_prob(codes) - p.log_prob(codes)).sum(-1)
+    errors = differences.std(0) / len(codes) ** 0.5
+    assert (differences.mean(0) - exact).abs().numpy() == pytest.approx(
+        0.0, abs=4 * float(errors.max())
+    )
+
+
+def test_divergence_from_the_prior_itself_is_zero():
+    assert divergence_from_prior(torch.zeros(2, 5), torch.zeros(2, 5)).tolist() == [0.0, 0.0]
+
+
+def test_draws_have_the_posterior_moments(posterior):
+    mean, log_variance = (tensor[:1].expand(200_000, 4) for tensor in posterior)
+    codes = draw_codes(mean, log_variance, torch.Generator().manual_seed(0))
+    assert codes.mean(0).numpy() == pytest.approx(mean[0].numpy(), abs=0.01)
+    assert codes.var(0).numpy() == pytest.approx(log_variance[0].exp().numpy(), rel=0.02)
+
+
+def test_normal_likelihood_is_scipys(rng):
+    x, output = rng.normal(size=(2, 6, 5))
+    squares = torch.from_numpy(np.square(x - output))
+    expected = -stats.norm.logpdf(x, output, np.sqrt(0.3)).sum(1)
+    found = negative_log_likelihood(squares.sum(-1), 5, torch.tensor([0.3]))
+    assert found.numpy() == pytest.approx(expected)
+
+
+def test_bernoulli_likelihood_is_scipys(rng):
+    x, logits = rng.integers(0, 2, size=(6, 5)), rng.normal(size=(6, 5))
+    loss = LOSSES["log_loss"].function
+    entries = loss(torch.from_numpy(logits), torch.from_numpy(x).double(), reduction="none")
+    expected = -stats.bernoulli.logpmf(x, 1 / (1 + np.exp(-logits))).sum(1)
+    assert negative_log_likelihood(entries.sum(-1), 5, None).numpy() == pytest.approx(expected)
+
+
+def test_fitted_noise_variance_is_at_the_minimum():
+    errors = torch.rand(2, 7, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise = fitted_noise_variance(errors)
+    assert noise.shape == (2, 1)
+    sums = errors.sum(-1)
+    least = negative_log_likelihood(sums, 3, noise).mean(-1)
+    for factor in (0.9, 1.1):
+        assert (negative_log_likelihood(sums, 3, factor * noise).mean(-1) > least).all()
+
+
+def linear_model(n_features: int, n_components: int) -> tuple[Model, VariationalNetwork]:
+    architecture = VariationalArchitecture(n_features, n_components, ())
+    generator = torch.Generator().manual_seed(0)
+    network = build_network(architecture, generator=generator).selected(0).double()
+    model = Model(network, torch.zeros(n_features), 1.0, LOSSES["squared_error"])
+    return model, network
+
+
+def test_weights_of_the_exact_posterior_are_the_likelihood(rng):
+    """p(x, c) / q(c|x) is p(x) for every c where q is the posterior."""
+    model, network = linear_model(5, 1)
+    loadings, noise_variance = rng.normal(size=(1, 5)), 0.4
+    posterior_variance = 1 / (1 + np.square(loadings).sum() / noise_variance)
+    with torch.no_grad():
+        network.decoder.layers[0].weight.copy_(torch.from_numpy(loadings))
+        network.encoder.layers[0].weight.copy_(
+            torch.from_numpy(loadings.T * posterior_variance / noise_variance)
+        )
+        network.log_variance.layers[0].bias.fill_(float(np.log(posterior_variance)))
+    z = torch.from_numpy(rng.normal(size=(4, 5)))
+    draws = torch.from_numpy(rng.normal(size=(6, 1)))
+    weights = log_weights(model, network, z, draws, torch.tensor([noise_variance]))
+    covariance = loadings.T @ loadings + noise_variance * np.eye(5)
+    expected = stats.multivariate_normal.logpdf(z.numpy(), cov=covariance)
+    assert weights.detach().numpy() == pytest.approx(np.broadcast_to(expected, (6, 4)))
+
+
+def test_lower_bound_never_exceeds_the_weighted_one(rng):
+    model, network = linear_model(5, 2)
+    z, draws = torch.from_numpy(rng.normal(size=(20, 5))), torch.from_numpy(rng.normal(size=(9, 2)))
+    lower, weighted = bounds(model, network, z, draws, torch.tensor([0.5]))
+    assert (lower < weighted).all()
+    one_lower, one_weighted = bounds(model, network, z, draws[:1], torch.tensor([0.5]))
+    assert one_lower.numpy() == pytest.approx(one_weighted.numpy())
+
+
+def test_chunks_change_nothing(rng, monkeypatch):
+    model, network = linear_model(5, 2)
+    z, draws = torch.from_numpy(rng.normal(size=(20, 5))), torch.from_numpy(rng.normal(size=(9, 2)))
+    whole = bounds(model, network, z, draws, torch.tensor([0.5]))
+    for entries in (12, 230):  # few rows at a time; few draws at a time
+        monkeypatch.setattr("skae.core.elbo._MAX_ENTRIES", entries)
+        for one, other in zip(
+            whole, bounds(model, network, z, draws, torch.tensor([0.5])), strict=True
+        ):
+            assert other.numpy() == pytest.approx(one.numpy(), rel=1e-12)

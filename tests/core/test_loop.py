@@ -1,0 +1,395 @@
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from skae.core import loop
+from skae.core.autograd import Autograd
+from skae.core.loop import Settings, batch_sizes, epoch_batches, learning_rate_factor, train
+from skae.core.networks.autoencoder import Architecture, build_network
+from skae.core.optimizers import OPTIMIZERS, AdamW, FlatParameters
+from skae.fitting.selection import keeps_pca
+from skae.fitting.split import Split, cross_fit, no_split
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+N_ROWS, N_FEATURES = 23, 6
+DATA = torch.randn(N_ROWS, N_FEATURES, generator=seeded(1)) @ torch.randn(
+    N_FEATURES, N_FEATURES, generator=seeded(2)
+)
+DATA = (DATA - DATA.mean(0)) / DATA.std()
+
+
+def five_folds(generator: torch.Generator) -> Split:
+    return cross_fit(torch.randperm(N_ROWS, generator=generator).tensor_split(5), N_ROWS)
+
+
+class Setup:
+    """A small network on DATA, ready to train."""
+
+    def __init__(self, split: Split, optimizer: str = "adamw", **changes: object) -> None:
+        architecture = Architecture(N_FEATURES, 2, (5,), "tanh")
+        self.network = build_network(architecture, generator=seeded(3), n_models=split.n_models)
+        self.parameters = FlatParameters(self.network.parameters())
+        self.optimizer = OPTIMIZERS[optimizer](self.parameters, 0.05, split.n_models)
+        self.split = split
+        defaults = {"batch_size": 8, "max_epochs": 6, "learning_rate": 0.02, "shuffle": False}
+        self.settings = Settings(**defaults | changes)
+
+    def objective(self, inputs, target):
+        return {"reconstruction": (self.network(inputs) - target).square().mean()}
+
+    def train(self, objective=None, **options):
+        return train(
+            self.parameters,
+            self.optimizer,
+            Autograd(self.parameters, objective or self.objective, self.split.n_models),
+            DATA,
+            self.split.training,
+            self.settings,
+            generator=seeded(4),
+            **options,
+        )
+
+    def values(self) -> torch.Tensor:
+        return self.parameters.values.clone()
+
+
+class Recorder:
+    """Epoch hooks that keep the parameters after each epoch, and may interfere."""
+
+    def __init__(self, setup: Setup, at_epoch: int | None = None, act=None) -> None:
+        self.setup, self.at_epoch, self.act = setup, at_epoch, act
+        self.states = [setup.values()]
+
+    def begin_epoch(self):
+        pass
+
+    def end_epoch(self, history):
+        self.states.append(self.setup.values())
+        return self.act() if len(history.losses) == self.at_epoch else False
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def scripted_validation(means, spread=0.0, n_rows=50):
+    """Return a validation with given mean losses: at the start, then epoch by epoch."""
+    noise = torch.linspace(-1, 1, n_rows, dtype=torch.float64)
+    answers = iter(means)
+    first = [True]
+
+    def validate():
+        rows = torch.full((n_rows,), next(answers), dtype=torch.float64)
+        if not first[0]:
+            rows = rows + spread * noise
+        first[0] = False
+        return rows
+
+    return validate
+
+
+def test_the_state_that_the_last_steps_of_an_epoch_led_astray_is_not_kept():
+    setup = Setup(no_split(N_ROWS))
+    step, n_steps = setup.optimizer.step, 0
+    n_batches = len(batch_sizes(N_ROWS, setup.settings.batch_size))
+    good = []
+
+    def astray(closure, learning_rate):
+        nonlocal n_steps
+        step(closure, learning_rate)
+        n_steps += 1
+        if n_steps == n_batches:
+            good.append(setup.values())
+        if n_steps == 2 * n_batches:
+            setup.parameters.values.mul_(1e6)
+
+    setup.optimizer.step = astray
+    history = setup.train()
+    assert history.stopped_by == "divergence"
+    assert history.best_epoch == 1
+    assert torch.equal(setup.values(), good[0])
+
+
+# -- models trained together --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+def test_models_of_a_cross_fit_train_as_they_would_alone(optimizer):
+    split = five_folds(seeded(5))
+    together = Setup(split, optimizer)
+    together.train()
+    longest = max(map(len, split.training))
+    for model, rows in enumerate(split.training):
+        # A shorter fold begins again, to take as many steps as the longest.
+        alone = Setup(Split([torch.cat([rows, rows[: longest - len(rows)]])]), optimizer)
+        alone.train()
+        one, other = together.network.selected(model), alone.network.selected(0)
+        torch.testing.assert_close(one(DATA), other(DATA), rtol=1e-3, atol=1e-4)
+
+
+def test_training_in_pieces_of_the_data_changes_nothing(monkeypatch):
+    whole = Setup(no_split(N_ROWS), shuffle=True)
+    whole.train()
+    monkeypatch.setattr(loop, "_GATHERED_ENTRIES", 1)
+    pieces = Setup(no_split(N_ROWS), shuffle=True)
+    pieces.train()
+    assert torch.equal(whole.values(), pieces.values())
+
+
+def test_same_generator_same_bits():
+    first, second = (Setup(no_split(N_ROWS), shuffle=True) for _ in range(2))
+    first.train()
+    second.train()
+    assert torch.equal(first.values(), second.values())
+
+
+# -- batches ------------------------------------------------------------------------------------
+
+
+def batches_of(data, rows, batch_size, *, shuffle=True, generator=None):
+    sizes = batch_sizes(max(map(len, rows)), batch_size)
+    return list(epoch_batches(data, rows, sizes, shuffle, generator or seeded()))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(n_rows=st.integers(2, 300), batch_size=st.integers(1, 300), shuffle=st.booleans())
+def test_batches_cover_every_row_once(n_rows, batch_size, shuffle):
+    data = torch.arange(float(n_rows))[:, None]
+    rows = no_split(n_rows).training
+    batches = batches_of(data, rows, min(batch_size, n_rows), shuffle=shuffle)
+    assert sorted(torch.cat(batches, dim=1)[0, :, 0].tolist()) == list(range(n_rows))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(n_rows=st.integers(2, 300), batch_size=st.integers(1, 300))
+@example(n_rows=241, batch_size=16)
+def test_no_batch_is_a_scrap(n_rows, batch_size):
+    data = torch.zeros(n_rows, 1)
+    batches = batches_of(data, no_split(n_rows).training, min(batch_size, n_rows))
+    sizes = [batch.shape[1] for batch in batches]
+    assert max(sizes) <= 2 * min(sizes)
+
+
+def test_batches_of_a_cross_fit_belong_to_their_models():
+    split = five_folds(seeded())
+    data = torch.arange(float(N_ROWS))[:, None]
+    batches = torch.cat(batches_of(data, split.training, 5), dim=1)[..., 0]
+    assert batches.shape == (6, N_ROWS)
+    for seen, rows in zip(batches, split.training, strict=True):
+        assert set(seen.tolist()) == set(rows.tolist())
+
+
+def test_shuffled_epochs_differ_and_unshuffled_do_not():
+    data = torch.arange(float(N_ROWS))[:, None]
+    rows = no_split(N_ROWS).training
+    for shuffle in (True, False):
+        generator = seeded()
+        first, second = (
+            torch.cat(batches_of(data, rows, 5, shuffle=shuffle, generator=generator), dim=1)
+            for _ in range(2)
+        )
+        assert torch.equal(first, second) is not shuffle
+
+
+def test_the_target_of_a_corrupted_batch_is_the_batch_itself():
+    setup = Setup(no_split(N_ROWS), max_epochs=2)
+    seen = []
+
+    def objective(inputs, target):
+        seen.append((inputs, target))
+        return setup.objective(inputs, target)
+
+    setup.train(objective, corrupt=lambda batch: batch + 1)
+    # One more for the loss after the last step.
+    n_batches = 2 * len(batch_sizes(N_ROWS, setup.settings.batch_size))
+    assert len(seen) == n_batches + 1
+    assert all(torch.equal(inputs, target + 1) for inputs, target in seen)
+    epoch = torch.cat([target for _, target in seen[: n_batches // 2]], dim=1)
+    assert torch.equal(epoch[0], DATA)
+
+
+# -- learning rate ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_steps", [40, 1000])
+def test_schedule_rises_then_falls_to_zero(n_steps):
+    shares = [learning_rate_factor(step, n_steps) for step in range(1, n_steps + 1)]
+    peak = shares.index(max(shares))
+    assert 0.9 < shares[peak] <= 1
+    assert shares[0] > 0
+    assert shares[-1] == pytest.approx(0, abs=1e-12)
+    assert all(a < b for a, b in pairwise(shares[: peak + 1]))
+    assert all(a > b for a, b in pairwise(shares[peak:]))
+
+
+def test_learning_rates_add_up_to_half_the_highest_times_the_steps():
+    factors = [learning_rate_factor(step, 1000) for step in range(1, 1001)]
+    assert sum(factors) == pytest.approx(500, rel=0.06)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_optimizer_is_given_the_scheduled_rate(constant, monkeypatch):
+    rates = []
+    step = AdamW.step
+    monkeypatch.setattr(
+        AdamW, "step", lambda self, closure, rate: (rates.append(rate), step(self, closure, rate))
+    )
+    Setup(no_split(N_ROWS), constant_learning_rate=constant).train()
+    n_steps = len(rates)
+    factors = [learning_rate_factor(step, n_steps) for step in range(1, n_steps + 1)]
+    expected = [0.02 * (1 if constant else factor) for factor in factors]
+    assert rates == pytest.approx(expected)
+
+
+# -- which state is kept ------------------------------------------------------------------------
+
+
+def test_the_best_epoch_is_restored():
+    setup = Setup(no_split(N_ROWS))
+    recorder = Recorder(setup)
+    validate = scripted_validation([1, 0.8, 0.5, 0.6, 0.4, 0.7, 0.9])
+    history = setup.train(validate=validate, hooks=recorder)
+    assert history.best_epoch == 4
+    assert history.validation == pytest.approx([1, 0.8, 0.5, 0.6, 0.4, 0.7, 0.9])
+    assert torch.equal(setup.values(), recorder.states[4])
+
+
+def test_the_start_is_restored_if_no_epoch_is_better():
+    setup = Setup(no_split(N_ROWS))
+    start = setup.values()
+    history = setup.train(validate=scripted_validation([1, 1.1, 1.2, 1.1, 1.3, 1.2, 1.4]))
+    assert history.best_epoch == 0
+    assert torch.equal(setup.values(), start)
+
+
+@pytest.mark.parametrize(("standard_errors", "accepted"), [(2.9, False), (3.1, True)])
+def test_training_is_accepted_only_beyond_three_standard_errors(standard_errors, accepted):
+    noise = torch.linspace(-1, 1, 50, dtype=torch.float64)
+    gain = standard_errors * float(noise.std()) / math.sqrt(50)
+    setup = Setup(no_split(N_ROWS), max_epochs=1)
+    start = setup.values()
+    history = setup.train(validate=scripted_validation([9, 9 - gain], spread=1))
+    assert keeps_pca(history, None) is not accepted
+    # The loop itself keeps whatever has the lower mean.
+    assert history.best_epoch == 1
+    assert not torch.equal(setup.values(), start)
+
+
+def test_without_validation_the_last_epoch_is_kept():
+    setup = Setup(no_split(N_ROWS))
+    recorder = Recorder(setup)
+    history = setup.train(hooks=recorder)
+    assert history.best_epoch == len(history.losses) == 6
+    assert torch.equal(setup.values(), recorder.states[6])
+
+
+@pytest.mark.parametrize("is_validated", [True, False])
+def test_interrupt_keeps_the_best_state(is_validated):
+    setup = Setup(no_split(N_ROWS))
+    recorder = Recorder(setup, at_epoch=3, act=interrupt)
+    validate = scripted_validation([1, 0.5, 0.3, 0.4]) if is_validated else None
+    history = setup.train(validate=validate, hooks=recorder)
+    assert history.stopped_by == "interrupt"
+    assert history.best_epoch == (2 if is_validated else 3)
+    assert torch.equal(setup.values(), recorder.states[history.best_epoch])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9])
+@pytest.mark.parametrize("batch_of_epoch", [1, 2])
+def test_divergence_keeps_the_last_good_state(bad, batch_of_epoch):
+    """No loss tells of the end of the last good epoch, so its beginning is kept."""
+    setup = Setup(no_split(N_ROWS))
+    recorder = Recorder(setup)
+    n_batches = 0
+
+    def objective(inputs, target):
+        nonlocal n_batches
+        in_fourth_epoch = len(recorder.states) == 4
+        n_batches += in_fourth_epoch
+        factor = bad if in_fourth_epoch and n_batches >= batch_of_epoch else 1.0
+        return {"reconstruction": setup.objective(inputs, target)["reconstruction"] * factor}
+
+    history = setup.train(objective, hooks=recorder)
+    assert history.stopped_by == "divergence"
+    assert len(history.losses) == 4
+    assert history.best_epoch == 2
+    assert torch.equal(setup.values(), recorder.states[2])
+
+
+@pytest.mark.parametrize(
+    ("factors", "kept"), [([0.5, 40.0, 400.0, 1e9], 0), ([0.5, 0.1, 0.2, 40.0, 1e9], 1)]
+)
+def test_a_divergence_goes_back_to_before_the_losses_rose(factors, kept):
+    setup = Setup(no_split(N_ROWS))
+    recorder = Recorder(setup)
+
+    def objective(inputs, target):
+        factor = factors[len(recorder.states) - 1]
+        return {"reconstruction": setup.objective(inputs, target)["reconstruction"] * factor}
+
+    history = setup.train(objective, hooks=recorder)
+    assert history.stopped_by == "divergence"
+    assert history.best_epoch == kept
+    assert torch.equal(setup.values(), recorder.states[kept])
+
+
+def test_patience_counts_epochs_without_improvement():
+    setup = Setup(no_split(N_ROWS), patience=2, max_epochs=9)
+    history = setup.train(validate=scripted_validation([1, 0.8, 0.7, 0.75, 0.72, 0.1]))
+    assert history.stopped_by == "patience"
+    assert len(history.losses) == 4
+    assert history.best_epoch == 2
+
+
+def test_patience_waits_below_a_start_that_training_has_yet_to_reach():
+    setup = Setup(no_split(N_ROWS), patience=2, max_epochs=5)
+    history = setup.train(validate=scripted_validation([0.5, 1, 0.9, 0.8, 0.7, 0.4]))
+    assert history.best_epoch == 5
+
+
+def test_improvement_below_tol_does_not_count():
+    setup = Setup(no_split(N_ROWS), patience=2, max_epochs=9, tol=0.1)
+    history = setup.train(validate=scripted_validation([1, 0.9, 0.88, 0.87, 0.1]))
+    assert len(history.losses) == 3
+
+
+def test_a_hook_that_returns_true_stops():
+    setup = Setup(no_split(N_ROWS))
+    history = setup.train(hooks=Recorder(setup, at_epoch=2, act=lambda: True))
+    assert history.stopped_by == "callback"
+    assert len(history.losses) == 2
+
+
+def test_losses_are_the_sums_of_the_terms():
+    setup = Setup(no_split(N_ROWS))
+
+    def objective(inputs, target):
+        penalty = setup.parameters.tensors[0].square().mean()
+        return setup.objective(inputs, target) | {"penalty": penalty}
+
+    history = setup.train(objective)
+    assert set(history.terms) == {"reconstruction", "penalty"}
+    pairs = zip(*history.terms.values(), strict=True)
+    assert history.losses == pytest.approx([a + b for a, b in pairs])
+
+
+def test_every_term_is_minimised():
+    setup = Setup(no_split(N_ROWS), max_epochs=60, learning_rate=0.05)
+    first = setup.parameters.tensors[0]
+
+    def objective(inputs, target):
+        return setup.objective(inputs, target) | {"penalty": first.square().mean() * 10}
+
+    before = float(first.detach().square().mean())
+    setup.train(objective)
+    assert float(first.detach().square().mean()) < 0.05 * before
