@@ -32,7 +32,7 @@ _COLUMNS, _ROWS = 10, 6
 _GRID = 12
 
 
-def tiled(images: NDArray[np.floating], n_columns: int) -> NDArray[np.floating]:
+def tile(images: NDArray[np.floating], n_columns: int) -> NDArray[np.floating]:
     """Arrange images of 8 x 8 pixels in a grid, with a gap of one pixel."""
     framed = np.pad(images.reshape(-1, _SIDE, _SIDE), ((0, 0), (0, 1), (0, 1)))
     rows = framed.reshape(-1, n_columns, _SIDE + 1, _SIDE + 1).transpose(0, 2, 1, 3)
@@ -57,12 +57,12 @@ def draw(
     codes = np.stack(np.meshgrid(ticks, ticks[::-1]), axis=-1).reshape(-1, 2)
     mixture = plain.sample(n, X=X, random_state=seed)
     panels = {
-        "samples: VariationalAutoencoder(8)": tiled(
+        "samples: VariationalAutoencoder(8)": tile(
             model.sample(n, return_mean=True, random_state=seed), _COLUMNS
         ),
-        "samples: Autoencoder(8), a mixture on its code": tiled(mixture, _COLUMNS),
-        "spherical interpolation": tiled(np.concatenate(paths), _COLUMNS),
-        "VariationalAutoencoder(2): grid over the code": tiled(
+        "samples: Autoencoder(8), a mixture on its code": tile(mixture, _COLUMNS),
+        "spherical interpolation": tile(np.concatenate(paths), _COLUMNS),
+        "VariationalAutoencoder(2): grid over the code": tile(
             plane.inverse_transform(codes), _GRID
         ),
     }

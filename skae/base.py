@@ -38,11 +38,11 @@ from skae.core.networks.autoencoder import Architecture
 from skae.core.numerics import torch_defaults
 from skae.fitting.data import feature_means, torch_dtype, training_data
 from skae.fitting.describe import describe
-from skae.fitting.incremental import adapt, copied, model_to_continue, partial_fit
+from skae.fitting.incremental import adapt_model, copy_model, model_to_continue, partial_fit
 from skae.fitting.pca_init import new_model
-from skae.fitting.selection import ValidationLoss, keeps_pca
+from skae.fitting.selection import ValidationLoss, keeps_start
 from skae.fitting.split import Split, no_split, split_rows
-from skae.fitting.trainer import TRAINING_CONSTRAINTS, Trainer, objective_of
+from skae.fitting.trainer import TRAINING_CONSTRAINTS, Trainer, loss_and_gradient_of
 from skae.inference.transformer import AutoencoderTransformer
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.csr import Array, values_of
@@ -60,7 +60,7 @@ from skae.utils.validation import (
 from skae.utils.warnings import warn
 
 # Unexplained share of the variance that float32 cannot distinguish from 0.
-_NOTHING_LEFT = 1e-10
+_MIN_UNEXPLAINED = 1e-10
 
 
 @dataclass(eq=False, repr=False)
@@ -190,7 +190,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         Warns
         -----
         ConvergenceWarning
-            If training diverged or was interrupted; the best state so far is kept.
+            If training diverged or was interrupted; the best state so far is final.
         """
         with torch_defaults(), restore_on_error(self):
             return self._fit(X, y)
@@ -200,11 +200,11 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         self._check_values(rows)
         device, generator = resolve_device(self.device), self._new_generator()
         previous = model_to_continue(self, rows) if self.warm_start else None
-        # PCA, or the previous fit, is kept unless training is significantly better.
-        pca_is_floor = self.shortcut == "pca" and self.early_stopping
+        # PCA, or the previous fit, is final unless training is significantly better.
+        must_beat_start = self.shortcut == "pca" and self.early_stopping
 
         split = self._split(rows, generator, may_cross_fit=previous is None)
-        model, data, left_over = self._start(rows, split, generator, device, previous)
+        model, data, unexplained = self._start(rows, split, generator, device, previous)
         criterion, corruption = self._criterion(model), self._corruption(model, data)
         validate = None
         if split.held_out is not None:
@@ -220,7 +220,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
 
         def describe_epoch(history: History) -> dict[str, Any]:
             held_out = None if validate is None else validate.measure()
-            return summarise(model.selected(-1), history, data, held_out)
+            return summarise(model.select_model(-1), history, data, held_out)
 
         callbacks = EpochCallbacks(self, describe_epoch, X, y, criterion.perfect_score)
         pretrained: dict[str, Any] = {}
@@ -230,27 +230,34 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
 
         max_epochs = 0 if stopped_by else self._n_epochs()[1]
         has_penalty = not criterion.is_reconstruction_alone
-        is_optimal = left_over < _NOTHING_LEFT and corruption is None and not has_penalty
-        if pca_is_floor and (is_optimal or validate is None):
+        pca_is_exact = unexplained < _MIN_UNEXPLAINED and corruption is None and not has_penalty
+        if must_beat_start and (pca_is_exact or validate is None):
             max_epochs = 0  # training cannot improve on PCA, or nothing could show that it did
         state = self._init_training(
-            model.network, split, generator, device, max_epochs, criterion.unit
+            model.network, split, generator, device, max_epochs, criterion.reference_loss
         )
-        objective = objective_of(criterion, state.parameters, self.dropout)
+        loss_and_gradient = loss_and_gradient_of(criterion, state.parameters, self.dropout)
         history = self._train(
-            state, objective, data, split, corruption, validate, callbacks, has_penalty=has_penalty
+            state,
+            loss_and_gradient,
+            data,
+            split,
+            corruption,
+            validate,
+            callbacks,
+            has_penalty=has_penalty,
         )
 
-        if pca_is_floor and keeps_pca(history, criterion.unit):
+        if must_beat_start and keeps_start(history, criterion.reference_loss):
             history.best_epoch = 0
         held_out = None
-        if history.best_epoch == 0 and (previous is not None or pca_is_floor):
-            kept, data = self._untrained(rows, data, generator, previous)
+        if history.best_epoch == 0 and (previous is not None or must_beat_start):
+            final, data = self._untrained(rows, data, generator, previous)
         else:
-            kept = model.selected(-1)
+            final = model.select_model(-1)
             held_out = None if validate is None else validate.measure()
 
-        fitted = summarise(kept, history, data, held_out) | pretrained
+        fitted = summarise(final, history, data, held_out) | pretrained
         fitted["_was_interrupted"] = "interrupt" in (stopped_by, history.stopped_by)
         callbacks.end_fit(fitted)
         # Set all fitted attributes at once, so that a failed fit does not look fitted.
@@ -270,26 +277,26 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         previous: Model | None,
     ) -> tuple[Model, Tensor, float]:
         """Return the initial model, all rows, and the share of variance unexplained by PCA."""
-        left_over = 1.0
+        unexplained = 1.0
         if previous is None:
-            model, left_over = new_model(self, rows, split, generator)
+            model, unexplained = new_model(self, rows, split, generator)
         else:
             model = previous.with_model_axis()
         data = training_data(rows, model, device, allows_missing=self._allows_missing)
         if previous is not None:
-            adapt(model, data, self.dropout)
-        return model, data, left_over
+            adapt_model(model, data, self.dropout)
+        return model, data, unexplained
 
     def _untrained(
         self, rows: Array, data: Tensor, generator: torch.Generator, previous: Model | None
     ) -> tuple[Model, Tensor]:
         """Return the model to keep if training did not help, and all rows in its units."""
         if previous is not None:
-            return copied(previous, data.device), data
+            return copy_model(previous, data.device), data
         # PCA of all rows, including the held-out ones.
         everything = no_split(rows.shape[0])
         model, data, _ = self._start(rows, everything, generator, data.device, None)
-        return model.selected(0), data
+        return model.select_model(0), data
 
     def _split(self, rows: Array, generator: torch.Generator, *, may_cross_fit: bool) -> Split:
         """Return the split of the rows; some are held out if `early_stopping` is set."""

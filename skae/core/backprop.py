@@ -98,7 +98,7 @@ class Backpropagation:
         self.n_models = n_models
 
     def __call__(self, inputs: Tensor, target: Tensor) -> Terms:
-        inputs = self.model.network.imputed(inputs)
+        inputs = self.model.network.impute(inputs)
         output = self.decoder.forward(self.encoder.forward(inputs))
         value = self.model.reconstruction(output, target)
         gradient = self.derivative(output, self.model.target(target, output))

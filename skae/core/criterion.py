@@ -86,13 +86,13 @@ class Criterion:
     model : Model
     perfect_score : float
         Score at a loss of 0. Every score is this value minus the loss.
-    unit : float or None
-        Difference between losses that counts as 1. None for a loss that is 0 at a perfect
-        reconstruction; its differences are relative to the loss itself.
+    reference_loss : float or None
+        Loss that relative gains refer to. None if a perfect reconstruction has loss 0: gains are
+        then relative to the present loss.
     """
 
     perfect_score: float = 1.0
-    unit: float | None = None
+    reference_loss: float | None = None
 
     model: Model
 
@@ -198,7 +198,7 @@ class Reconstruction(Criterion):
         self, inputs: Tensor, target: Tensor, generator: torch.Generator | None
     ) -> ForwardPass:
         """Pass a batch through the network."""
-        inputs = self.model.network.imputed(inputs)
+        inputs = self.model.network.impute(inputs)
         code = self.encode(inputs)
         return ForwardPass(inputs, target, code, self.model.network.decode(code), generator)
 

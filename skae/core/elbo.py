@@ -133,7 +133,7 @@ class NegativeELBO(Criterion):
         self.beta = beta
         if self.network.noise_variance is not None:
             # A change of 1 % in the squared error changes the loss by 1 % of this.
-            self.unit = 0.5 * len(model.mean)
+            self.reference_loss = 0.5 * len(model.mean)
 
     def terms(self, inputs: Tensor, target: Tensor) -> Terms:
         mean, log_variance = self.network.posterior(inputs)

@@ -158,7 +158,7 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
     @classmethod
     def of(cls, network: EncoderWithHead, model: Model) -> Predictor:
         """Return the predictor of a trained network."""
-        network = network.selected(0)
+        network = network.select_model(0)
         network.head_alone = False
         network.to(inference_device(next(network.parameters()).device))
         network.network.restore_skips()
@@ -170,4 +170,4 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
         """Return the outputs for rows in the units of X, in the precision of the rows."""
         network = self.network_in(x.dtype)
         chunks = x.split(self.chunk_size)
-        return torch.cat([network(self.standardised(chunk)).cpu() for chunk in chunks])
+        return torch.cat([network(self.standardise(chunk)).cpu() for chunk in chunks])

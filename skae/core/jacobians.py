@@ -34,7 +34,7 @@ class EncoderChain:
             self.weights, self.skip = [self.weights[0] + self.skip], None
         self.slopes: list[Tensor] = []
         activation = ACTIVATIONS[encoder.activation]
-        y = x = network.imputed(z)
+        y = x = network.impute(z)
         for layer in encoder.layers[:-1]:
             before = layer(y)
             self.slopes.append(activation.slope(before))

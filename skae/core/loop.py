@@ -15,7 +15,7 @@ from skae.core.optimizers import FlatParameters, Optimizer
 
 # ``(inputs, target) -> terms``: named terms, each a mean over rows and models. A call also sets the
 # gradient of their sum: see `skae.core.autograd` and `skae.core.backprop`.
-Objective = Callable[[Tensor, Tensor], Terms]
+LossAndGradient = Callable[[Tensor, Tensor], Terms]
 Corruption = Callable[[Tensor, torch.Generator], Tensor]
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
@@ -35,7 +35,7 @@ class Settings:
     patience: int | None = None
     tol: float = 0.0
     # Difference between losses that counts as 1; None means the loss itself.
-    loss_unit: float | None = None
+    reference_loss: float | None = None
 
 
 @dataclass
@@ -50,7 +50,7 @@ class History:
         Sum of the terms.
     validation : list of float
         Mean validation loss, at the start and after each epoch.
-    start_rows, best_rows : Tensor or None
+    start_row_losses, best_row_losses : Tensor or None
         Validation loss of each row, at the start and at the best epoch.
     best_epoch : int
         Epoch whose parameters were kept; 0 is the start.
@@ -60,8 +60,8 @@ class History:
     terms: dict[str, list[float]] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
-    start_rows: Tensor | None = None
-    best_rows: Tensor | None = None
+    start_row_losses: Tensor | None = None
+    best_row_losses: Tensor | None = None
     best_epoch: int = 0
     stopped_by: str = "max_epochs"
 
@@ -71,7 +71,7 @@ class History:
         return self.stopped_by in ("callback", "interrupt")
 
 
-class EpochHooks(Protocol):
+class TrainingCallbacks(Protocol):
     """Hooks of the caller before and after each epoch."""
 
     def begin_epoch(self) -> None: ...
@@ -98,7 +98,7 @@ def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
     return [size + 1] * n_larger + [size] * (n_batches - n_larger)
 
 
-def tiled(rows: Tensor, length: int) -> Tensor:
+def tile(rows: Tensor, length: int) -> Tensor:
     """Repeat the rows up to this length."""
     return rows.repeat(-(-length // len(rows)))[:length]
 
@@ -127,7 +127,7 @@ def epoch_batches(
     for own in rows:
         if shuffle:
             own = own[torch.randperm(len(own), generator=generator)]
-        orders.append(tiled(own, sum(sizes)))
+        orders.append(tile(own, sum(sizes)))
     order = torch.stack(orders)
     entries = sizes[0] * len(orders) * math.prod(data.shape[1:])
     n_batches = max(1, _GATHERED_ENTRIES // entries)
@@ -142,7 +142,7 @@ def epoch_batches(
 def train(
     parameters: FlatParameters,
     optimizer: Optimizer,
-    objective: Objective,
+    loss_and_gradient: LossAndGradient,
     data: Tensor,
     rows: Sequence[Tensor],
     settings: Settings,
@@ -150,7 +150,7 @@ def train(
     generator: torch.Generator,
     corrupt: Callable[[Tensor], Tensor] | None = None,
     validate: Callable[[], Tensor] | None = None,
-    hooks: EpochHooks | None = None,
+    callbacks: TrainingCallbacks | None = None,
 ) -> History:
     """Minimise the objective and keep the best parameters.
 
@@ -163,7 +163,7 @@ def train(
     ----------
     parameters : FlatParameters
     optimizer : Optimizer
-    objective : callable
+    loss_and_gradient : callable
     data : Tensor of shape (n, ...)
     rows : sequence of Tensor
         Indices of the rows that each model trains on.
@@ -175,21 +175,21 @@ def train(
         the target.
     validate : callable or None
         Returns the validation loss of each row at the current parameters.
-    hooks : EpochHooks or None
+    callbacks : TrainingCallbacks or None
     """
     history = History()
-    keeper: _KeepLast | _KeepBest
+    checkpoint: _LastCheckpoint | _BestCheckpoint
     if validate is None:
-        keeper = _KeepLast(parameters, history)
+        checkpoint = _LastCheckpoint(parameters, history)
     else:
-        keeper = _KeepBest(parameters, history, validate, settings)
+        checkpoint = _BestCheckpoint(parameters, history, validate, settings)
     sizes = batch_sizes(max(map(len, rows)), settings.batch_size)
     # The learning rate of the last step is 0, so a single step counts as the first of two.
     step, n_steps = 0, max(2, len(sizes) * settings.max_epochs)
     recorded: dict[int, Terms] = {}
 
     def closure() -> Tensor:
-        terms = objective(inputs, target)
+        terms = loss_and_gradient(inputs, target)
         recorded.setdefault(step, terms)  # a line search calls this again at trial points
         first, *others = terms.values()
         return sum(others, start=first)
@@ -197,8 +197,8 @@ def train(
     try:
         for epoch in range(1, settings.max_epochs + 1):
             recorded.clear()
-            if hooks is not None:
-                hooks.begin_epoch()
+            if callbacks is not None:
+                callbacks.begin_epoch()
             for batch in epoch_batches(data, rows, sizes, settings.shuffle, generator):
                 inputs, target = batch if corrupt is None else corrupt(batch), batch
                 step += 1
@@ -210,24 +210,24 @@ def train(
                 first_loss = float(sum(recorded[1].values()))
                 limit = first_loss + _DIVERGED * max(1.0, abs(first_loss))
             mean_loss = _record_means(history, recorded)
-            if not keeper.update(epoch, mean_loss, limit):
+            if not checkpoint.update(epoch, mean_loss, limit):
                 history.stopped_by = "divergence"
                 break
-            if hooks is not None and hooks.end_epoch(history):
+            if callbacks is not None and callbacks.end_epoch(history):
                 history.stopped_by = "callback"
                 break
-            if settings.patience is not None and keeper.n_without_gain >= settings.patience:
+            if settings.patience is not None and checkpoint.n_without_gain >= settings.patience:
                 history.stopped_by = "patience"
                 break
     except KeyboardInterrupt:
         history.stopped_by = "interrupt"
-    keeper.restore()
+    checkpoint.restore()
     if validate is None and history.best_epoch and history.stopped_by != "divergence":
         # The mean loss of the last epoch does not include the effect of its last step.
-        final_loss = float(sum(objective(inputs, target).values()))
+        final_loss = float(sum(loss_and_gradient(inputs, target).values()))
         if not final_loss < limit:
             history.stopped_by = "divergence"
-            keeper.restore(after_divergence=True)
+            checkpoint.restore(after_divergence=True)
     return history
 
 
@@ -242,7 +242,7 @@ def _record_means(history: History, recorded: dict[int, Terms]) -> float:
     return total
 
 
-class _KeepBest:
+class _BestCheckpoint:
     """Keeps the parameters with the lowest validation loss, including those at the start."""
 
     def __init__(
@@ -255,8 +255,8 @@ class _KeepBest:
         self.parameters, self.history = parameters, history
         self.validate, self.settings = validate, settings
         self.best = parameters.values.clone()
-        history.start_rows = history.best_rows = validate()
-        self.lowest = float(history.start_rows.mean())
+        history.start_row_losses = history.best_row_losses = validate()
+        self.lowest = float(history.start_row_losses.mean())
         history.validation.append(self.lowest)
         # Patience ignores the start: the loss may first rise above that of PCA, then fall.
         self.lowest_trained = math.inf
@@ -270,10 +270,10 @@ class _KeepBest:
         loss = float(rows.mean())
         self.history.validation.append(loss)
         if loss < self.lowest:
-            self.lowest, self.history.best_rows, self.history.best_epoch = loss, rows, epoch
+            self.lowest, self.history.best_row_losses, self.history.best_epoch = loss, rows, epoch
             self.best.copy_(self.parameters.values)
-        unit = self.settings.loss_unit
-        least = self.settings.tol * (self.lowest_trained if unit is None else unit)
+        reference = self.settings.reference_loss
+        least = self.settings.tol * (self.lowest_trained if reference is None else reference)
         if loss < self.lowest_trained - least or math.isinf(self.lowest_trained):
             self.lowest_trained, self.n_without_gain = loss, 0
         else:
@@ -285,7 +285,7 @@ class _KeepBest:
         self.parameters.values.copy_(self.best)
 
 
-class _KeepLast:
+class _LastCheckpoint:
     """Keeps the parameters of the last epoch or, after divergence, those of a safe epoch.
 
     The safe epoch is the one before the epoch with the lowest mean loss: losses may rise long

@@ -15,13 +15,13 @@ from skae.core.losses import ReconstructionLoss
 from skae.core.networks.autoencoder import AutoencoderNetwork, Network
 from skae.core.numerics import chunk_size, torch_defaults
 from skae.core.refine import refine
-from skae.core.serialize import packed, unpacked
+from skae.core.serialise import deserialise, serialise
 
 _MAX_ROWS = 8192
 # With a thousand codes, the data of a refinement step stay in the cache.
 _MAX_REFINED_ROWS = 1024
 # Loss below which a code is not refined further, as a share of the loss of predicting the mean.
-_GOOD_ENOUGH = 1e-3
+_LOSS_TOL = 1e-3
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
@@ -57,10 +57,10 @@ class NetworkInUnits(Generic[AnyNetwork]):
         return copied
 
     def __getstate__(self) -> dict[str, bytes]:
-        return packed({**self.__dict__, "_networks": {}, "_means": {}})
+        return serialise({**self.__dict__, "_networks": {}, "_means": {}})
 
     def __setstate__(self, state: dict[str, bytes]) -> None:
-        self.__dict__.update(unpacked(state))
+        self.__dict__.update(deserialise(state))
 
     @property
     def device(self) -> torch.device:
@@ -85,7 +85,7 @@ class NetworkInUnits(Generic[AnyNetwork]):
             self._networks[dtype] = copy.deepcopy(self.network).to(dtype).eval()
         return self._networks[dtype]
 
-    def standardised(self, x: Tensor) -> Tensor:
+    def standardise(self, x: Tensor) -> Tensor:
         """Convert rows from the units of X to training units, on the model's device."""
         rows = x.to(self.device)
         mean = self.mean_like(rows)
@@ -162,9 +162,9 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         if self.preconditioner is None or not n_steps:
             return codes
         preconditioner = self.preconditioner.to(codes.dtype).to(codes.device)
-        target = self._reachable(z, network)
+        target = self._refinement_target(z, network)
         # A loss with a link may keep falling as the code goes to infinity.
-        good_enough = 0.0 if self.loss.link is None else _GOOD_ENOUGH * 0.5 * z.shape[1]
+        loss_tol = 0.0 if self.loss.link is None else _LOSS_TOL * 0.5 * z.shape[1]
 
         def losses(part: Tensor, codes: Tensor, rows: Tensor) -> Tensor:
             # Half the squared distance, or its counterpart for another loss.
@@ -175,12 +175,12 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         parts = zip(target.split(size), codes.split(size), strict=True)
         return torch.cat(
             [
-                refine(partial(losses, part), start, preconditioner, n_steps, good_enough)
+                refine(partial(losses, part), start, preconditioner, n_steps, loss_tol)
                 for part, start in parts
             ]
         )
 
-    def _reachable(self, z: Tensor, network: AutoencoderNetwork) -> Tensor:
+    def _refinement_target(self, z: Tensor, network: AutoencoderNetwork) -> Tensor:
         """Return the refinement target: masked inputs at their mean, values within the domain."""
         z = z.masked_fill(network.encoder.masked_inputs(), 0.0)
         if self.loss.domain is None:
@@ -214,7 +214,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         network = self.network_in(x.dtype)
         codes = []
         for chunk in x.split(self.chunk_size):
-            code = self.encode(self.standardised(chunk), n_steps, network)
+            code = self.encode(self.standardise(chunk), n_steps, network)
             codes.append(code.mul_(self.code_unit).cpu())
         return torch.cat(codes)
 
@@ -231,9 +231,9 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
 
     # -- the model axis of training --------------------------------------------------------------
 
-    def selected(self, model: int) -> Model:
+    def select_model(self, model: int) -> Model:
         """Return one of the models on the model axis, with its own network."""
-        return replace(self, network=self.network.selected(model))
+        return replace(self, network=self.network.select_model(model))
 
     def with_model_axis(self) -> Model:
         """Return a copy whose network has a model axis, for training."""

@@ -78,7 +78,7 @@ def bernoulli_divergence(code: Tensor, rate: float) -> Tensor:
     return divergence.sum(-1)
 
 
-def unused_largest(units: Tensor, code: Tensor, n_largest: int) -> Tensor | None:
+def largest_unused(units: Tensor, code: Tensor, n_largest: int) -> Tensor | None:
     """Return the `n_largest` units among those unused in the batch, or None if all are used.
 
     Gao et al. (2024) call a unit dead after ten million rows without activity. Here, a single batch

@@ -29,7 +29,7 @@ def refine(
     codes: Tensor,
     preconditioner: Tensor,
     max_steps: int,
-    good_enough: float = 0.0,
+    loss_tol: float = 0.0,
 ) -> Tensor:
     """Lower the loss of each code by gradient descent; no row's loss rises.
 
@@ -45,7 +45,7 @@ def refine(
         Approximate inverse of the mean Hessian of the losses, so that steps do not depend on the
         axes of the code.
     max_steps : int
-    good_enough : float
+    loss_tol : float
         Loss at which a row has converged, because some losses have their minimum at infinity.
 
     Returns
@@ -56,7 +56,7 @@ def refine(
     rows = torch.arange(len(codes), device=codes.device)
     lowest, gradients = _with_gradients(losses, codes, rows)
     sizes = codes.new_full((len(codes), 1), _FIRST_SIZE)
-    has_converged = lowest <= good_enough
+    has_converged = lowest <= loss_tol
     for _ in range(max_steps):
         active = (~has_converged).nonzero()[:, 0]
         if not len(active):
@@ -80,7 +80,7 @@ def refine(
         lowest = torch.where(is_lower, tried, lowest)
         sizes = next_sizes
         best[rows] = codes
-        has_converged = (gains_little & is_similar) | (lowest <= good_enough)
+        has_converged = (gains_little & is_similar) | (lowest <= loss_tol)
     return best
 
 

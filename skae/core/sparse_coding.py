@@ -51,7 +51,7 @@ def sparse_codes(
     # error.
     curvature = torch.linalg.eigvalsh(gram.nan_to_num())[..., -1:, None]
     ahead = codes = prediction
-    pulls = _pulls(n_steps).to(codes)
+    pulls = _momentum_factors(n_steps).to(codes)
     # Steps since the last restart of the momentum. Each model restarts on its own.
     age = torch.full((*codes.shape[:-2], 1, 1), -1, device=codes.device)
     for _ in range(n_steps):
@@ -65,7 +65,7 @@ def sparse_codes(
     return codes
 
 
-def _pulls(n_steps: int) -> Tensor:
+def _momentum_factors(n_steps: int) -> Tensor:
     """Return the extrapolation, in units of the last step, at each step since a restart."""
     pulls, momentum = [], 1.0
     for _ in range(n_steps):

@@ -10,7 +10,7 @@ from torch import Tensor
 from skae.core.loop import Corruption
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
-from skae.core.serialize import packed, unpacked
+from skae.core.serialise import deserialise, serialise
 
 _DIVERGED = 1e6  # in standard deviations
 _MIN_ROWS = 2048
@@ -23,7 +23,7 @@ class Walkback:
     Attributes
     ----------
     corruption : callable
-    knows_corrupted : bool
+    corruption_is_visible : bool
         Whether the network can tell which entries are corrupted, as with masking. Only these are
         then redrawn; the others are known.
     residual_deviations : Tensor of shape (d,)
@@ -31,32 +31,32 @@ class Walkback:
     """
 
     corruption: Corruption
-    knows_corrupted: bool
+    corruption_is_visible: bool
     residual_deviations: Tensor
 
     def __getstate__(self) -> dict[str, bytes]:
-        return packed(self.__dict__)
+        return serialise(self.__dict__)
 
     def __setstate__(self, state: dict[str, bytes]) -> None:
-        self.__dict__.update(unpacked(state))
+        self.__dict__.update(deserialise(state))
 
     @classmethod
     @torch.no_grad()
     def of(
-        cls, model: Model, z: Tensor, corruption: Corruption, *, knows_corrupted: bool
+        cls, model: Model, z: Tensor, corruption: Corruption, *, corruption_is_visible: bool
     ) -> Walkback:
         """Return a chain with the residuals of the rows z, ignoring missing entries (NaN)."""
         network = model.network_in(z.dtype)
         generator = torch.Generator(model.device).manual_seed(0)
-        if knows_corrupted and len(z) < _MIN_ROWS:
+        if corruption_is_visible and len(z) < _MIN_ROWS:
             # In a single draw on few rows, some columns might have no masked entry.
             z = z.repeat(-(-_MIN_ROWS // len(z)), 1)
         squares = torch.zeros(z.shape[1], dtype=torch.float64)
         counts = torch.zeros(z.shape[1], dtype=torch.int64)
         for rows in z.split(model.chunk_size):
             chunk = rows.to(model.device)
-            imputed = network.imputed(chunk)
-            seen, is_drawn = _corrupted(corruption, knows_corrupted, imputed, generator)
+            imputed = network.impute(chunk)
+            seen, is_drawn = _corrupted(corruption, corruption_is_visible, imputed, generator)
             errors = (model.decode(network.encode(seen), network) - chunk).square()
             errors = errors.masked_fill(~is_drawn, torch.nan)
             squares += errors.nansum(0).cpu().double()
@@ -66,7 +66,7 @@ class Walkback:
         missed = counts == 0
         variances = z[:, missed.to(z.device)].square().nanmean(0).nan_to_num(1.0)
         squares[missed] = variances.cpu().double()
-        return cls(corruption, knows_corrupted, squares.sqrt().to(z.dtype))
+        return cls(corruption, corruption_is_visible, squares.sqrt().to(z.dtype))
 
     @torch_defaults()
     @torch.no_grad()
@@ -84,7 +84,7 @@ class Walkback:
         z = torch.zeros(shape, dtype=torch.float32, device=model.device)
         _, z = self._draw(model, z, generator)
         for _ in range(n_steps):
-            seen, is_drawn = _corrupted(self.corruption, self.knows_corrupted, z, generator)
+            seen, is_drawn = _corrupted(self.corruption, self.corruption_is_visible, z, generator)
             mean, drawn = self._draw(model, seen, generator)
             z = torch.where(is_drawn, drawn, z)
         rows = mean if return_mean else z
@@ -112,10 +112,10 @@ class Walkback:
 
 
 def _corrupted(
-    corruption: Corruption, knows_corrupted: bool, z: Tensor, generator: torch.Generator
+    corruption: Corruption, corruption_is_visible: bool, z: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Corrupt rows, and return a mask of the entries to redraw as well."""
-    if not knows_corrupted:
+    if not corruption_is_visible:
         return corruption(z, generator), torch.ones_like(z, dtype=torch.bool)
     # Comparing before and after would miss entries at the mean, 0, which masking does not change.
     kept = corruption(torch.ones_like(z), generator) != 0

@@ -175,5 +175,5 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         n_rows = max(1, _MAX_ENTRIES // (network.max_width * self.n_components_))
         for chunk in rows.split(n_rows):
             with torch_defaults(), torch.no_grad():
-                jacobians = encoder_jacobians(network, model.standardised(chunk))
+                jacobians = encoder_jacobians(network, model.standardise(chunk))
             yield jacobians.mul_(model.code_unit / model.scale).cpu()

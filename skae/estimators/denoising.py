@@ -121,7 +121,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
         corruption = self._corruption(model, data)
         walkback = None
         if corruption is not None:
-            walkback = Walkback.of(model, data, corruption, knows_corrupted=self.noise == "masking")
+            walkback = Walkback.of(
+                model, data, corruption, corruption_is_visible=self.noise == "masking"
+            )
         deviation = self.noise_level if self.noise == "gaussian" else 0.0
         return {"_walkback": walkback, "_noise_deviation": deviation}
 

@@ -19,7 +19,7 @@ from skae.core.activations import ACTIVATIONS
 from skae.core.criterion import CodeSymmetry, Criterion, ForwardPass, Penalty
 from skae.core.model import Model
 from skae.core.networks.autoencoder import Architecture
-from skae.core.penalties import PRIORS, bernoulli_divergence, unit_gains, unused_largest
+from skae.core.penalties import PRIORS, bernoulli_divergence, largest_unused, unit_gains
 from skae.fitting.split import Split
 from skae.inference.sampling import MixtureSampling
 from skae.utils.callbacks import EpochCallbacks
@@ -191,7 +191,7 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
     def _revival(self, model: Model, batch: ForwardPass) -> Tensor:
         """Return the loss with unused units added to the code, minus the loss without them."""
         n_revived = min(_REVIVED * self.n_active, batch.code.shape[-1])
-        unused = unused_largest(model.network.units(batch.inputs), batch.code, n_revived)
+        unused = largest_unused(model.network.units(batch.inputs), batch.code, n_revived)
         if unused is None:
             return batch.code.new_zeros(())
         helped = model.network.decode(batch.code.detach() + unused)

@@ -18,7 +18,7 @@ from skae.core.corruption import masking
 from skae.core.criterion import ForwardPass, Penalty, Reconstruction
 from skae.core.jacobians import relative_contraction
 from skae.core.layerwise import hidden_model, layer_output, shallow_networks
-from skae.core.loop import Corruption, History, Objective
+from skae.core.loop import Corruption, History, LossAndGradient
 from skae.core.model import Model
 from skae.core.networks.autoencoder import Architecture
 from skae.core.optimizers import OPTIMIZERS
@@ -251,12 +251,12 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
             is_normal = phase.loss.response is not torch.sigmoid
             machine = BoltzmannMachine(phase, visible_is_normal=is_normal)
             units = machine.visible_units(inputs)
-            history = self._train(state, machine, units, rows, hooks=callbacks)
+            history = self._train(state, machine, units, rows, callbacks=callbacks)
             machine.unroll()
             # The machine may have trained weights of constant inputs, which are 0 for the network.
             network.encoder.mask_inputs(~inputs.any(0))
             return history
-        objective: Objective = Backpropagation(phase, derivative=derivative)
+        loss_and_gradient: LossAndGradient = Backpropagation(phase, derivative=derivative)
         if self.pretraining == "denoising" and self.noise_level:
             corruption = partial(masking, share=self.noise_level)
         elif self.pretraining == "contractive" and self.alpha:
@@ -264,8 +264,8 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
             criterion = Reconstruction(phase).with_penalty(
                 Penalty("contraction", self.alpha, partial(_contraction, variance))
             )
-            objective = Autograd(state.parameters, criterion.terms)
-        return self._train(state, objective, inputs, rows, corruption, hooks=callbacks)
+            loss_and_gradient = Autograd(state.parameters, criterion.terms)
+        return self._train(state, loss_and_gradient, inputs, rows, corruption, callbacks=callbacks)
 
 
 def _contraction(variance: float, model: Model, batch: ForwardPass) -> Tensor:

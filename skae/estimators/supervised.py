@@ -345,5 +345,7 @@ class BaseSupervised(
             criterion.mean_weight = known[split.held_out.to(known.device), -1].mean()
             validate = ValidationLoss(criterion, network, data, split)
         state = self._init_training(network, split, generator, data.device, self.max_iter)
-        objective = Autograd(state.parameters, criterion.terms)
-        return self._train(state, objective, data, split, validate=validate, hooks=callbacks)
+        loss_and_gradient = Autograd(state.parameters, criterion.terms)
+        return self._train(
+            state, loss_and_gradient, data, split, validate=validate, callbacks=callbacks
+        )

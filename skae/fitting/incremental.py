@@ -17,13 +17,13 @@ from skae.fitting.data import torch_dtype, training_data
 from skae.fitting.describe import describe
 from skae.fitting.pca_init import new_model
 from skae.fitting.split import no_split
-from skae.fitting.trainer import TrainState, objective_of
+from skae.fitting.trainer import TrainState, loss_and_gradient_of
 from skae.utils.csr import Array
 from skae.utils.validation import resolve_device
 
 
 @dataclass
-class OpenTraining:
+class PartialFitState:
     """State of training between two calls of `partial_fit`."""
 
     model: Model
@@ -49,14 +49,14 @@ def model_to_continue(estimator: Any, X: Array) -> Model | None:
     return model if can_continue else None
 
 
-def adapt(model: Model, data: Tensor, dropout: float) -> None:
+def adapt_model(model: Model, data: Tensor, dropout: float) -> None:
     """Prepare a previously trained model for new rows and a new dropout."""
     for mlp in model.network.mlps:
         mlp.dropout = dropout
     model.network.encoder.unmask_inputs(data.any(0))
 
 
-def copied(model: Model, device: torch.device) -> Model:
+def copy_model(model: Model, device: torch.device) -> Model:
     """Return a copy of a fitted model, which `describe` may change."""
     model = copy.deepcopy(model)
     model.network.float().to(device)
@@ -80,42 +80,42 @@ def partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
             "tied_weights, shortcut, loss and the like) must stay as they were. Set them back, "
             "or begin anew with a clone."
         )
-    training, data, pretrained, stopped_by = _opened(estimator, rows, previous, device)
+    training, data, pretrained, stopped_by = _open_training(estimator, rows, previous, device)
     model, state = training.model, training.state
     if not is_first:
-        adapt(model, data, estimator.dropout)
-    start = model.selected(0) if previous is None else previous
+        adapt_model(model, data, estimator.dropout)
+    start = model.select_model(0) if previous is None else previous
     criterion = estimator._criterion(model)
-    objective = objective_of(criterion, state.parameters, estimator.dropout)
+    loss_and_gradient = loss_and_gradient_of(criterion, state.parameters, estimator.dropout)
     corruption = estimator._corruption(model, data)
     model.network.train()
     # A failure from here on would leave this training ahead of `_model`.
     estimator.__dict__.pop("_training", None)
     history = estimator._train(
         state,
-        objective,
+        loss_and_gradient,
         data,
         no_split(rows.shape[0]),
         corruption,
         has_penalty=not criterion.is_reconstruction_alone,
     )
-    kept = model.selected(0) if history.best_epoch else copied(start, device)
+    kept = model.select_model(0) if history.best_epoch else copy_model(start, device)
     dtype, mean = torch_dtype(rows), model.mean.numpy()
     fitted = describe(estimator, kept, history, data, dtype=dtype, mean=mean, is_part=True)
     if rows.shape[0] == 1 and not is_first:  # one row has no variance to explain
         del fitted["explained_variance_ratio_"]
     if history.stopped_by != "divergence" and not stopped_by:
-        model.network.set_buffers_of(kept.network)
+        model.network.copy_buffers_from(kept.network)
         fitted["_training"] = training
-    return _joined(estimator, fitted, history) | pretrained
+    return _append_history(estimator, fitted, history) | pretrained
 
 
-def _opened(
+def _open_training(
     estimator: Any, rows: Array, previous: Model | None, device: torch.device
-) -> tuple[OpenTraining, Tensor, dict[str, Any], str | None]:
+) -> tuple[PartialFitState, Tensor, dict[str, Any], str | None]:
     """Return the previous or a new training state, its data, and the results of pretraining."""
     split = no_split(rows.shape[0])
-    training: OpenTraining | None = getattr(estimator, "_training", None)
+    training: PartialFitState | None = getattr(estimator, "_training", None)
     optimizer = OPTIMIZERS[estimator.solver]
     if training is not None and not training.state.continues_with(optimizer, device):
         training = None  # its moments belong to another optimizer or device
@@ -127,7 +127,7 @@ def _opened(
     else:
         model = previous.with_model_axis()
     data = training_data(rows, model, device, allows_missing=estimator._allows_missing)
-    unit = estimator._criterion(model).unit
+    reference = estimator._criterion(model).reference_loss
     pretrained: dict[str, Any] = {}
     stopped_by: str | None = None
     if previous is None:
@@ -135,23 +135,29 @@ def _opened(
     max_epochs = 0 if stopped_by else 1
     if training is None:
         state = estimator._init_training(
-            model.network, split, generator, device, max_epochs, unit, constant_learning_rate=True
+            model.network,
+            split,
+            generator,
+            device,
+            max_epochs,
+            reference,
+            constant_learning_rate=True,
         )
-        training = OpenTraining(model, state)
+        training = PartialFitState(model, state)
     else:
         state = training.state
         state.settings, state.optimizer.weight_decay = estimator._resolve_schedule(
             model.network,
             split,
             max_epochs,
-            unit,
+            reference,
             constant_learning_rate=True,
             initial_rate=state.initial_rate,
         )
     return training, data, pretrained, stopped_by
 
 
-def _joined(estimator: Any, fitted: dict[str, Any], history: History) -> dict[str, Any]:
+def _append_history(estimator: Any, fitted: dict[str, Any], history: History) -> dict[str, Any]:
     """Append the history of this call to that of earlier calls."""
     n_before, n_epochs = getattr(estimator, "n_iter_", 0), len(history.losses)
     best_before = getattr(estimator, "best_iter_", 0)

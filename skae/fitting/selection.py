@@ -73,7 +73,7 @@ class ValidationLoss:
             target = inputs = self.data[rows]
             if self.corruption is not None:
                 noise = torch.Generator(target.device).manual_seed(0)
-                inputs = self.corruption(self.network.imputed(target), noise)
+                inputs = self.corruption(self.network.impute(target), noise)
             generator = torch.Generator(target.device).manual_seed(0)
             measured.append(self.criterion.measure(inputs, target, generator))
         self.network.train()
@@ -89,49 +89,49 @@ class ValidationLoss:
         return sums * (len(sums) / len(losses))
 
 
-def keeps_pca(history: History, unit: float | None) -> bool:
-    """Return whether to keep PCA after training that started there.
+def keeps_start(history: History, reference: float | None) -> bool:
+    """Return whether to keep the initial model, which is PCA or that of the previous fit.
 
     Parameters
     ----------
     history : History
-    unit : float or None
-        See `Criterion`.
+    reference : float or None
+        `Criterion.reference_loss`.
     """
     if history.best_epoch == 0:
         return True
-    assert history.best_rows is not None
-    assert history.start_rows is not None
-    return not improves_significantly(history.best_rows, history.start_rows, unit)
+    assert history.best_row_losses is not None
+    assert history.start_row_losses is not None
+    return not improves_significantly(history.best_row_losses, history.start_row_losses, reference)
 
 
-def improves_significantly(losses: Tensor, start: Tensor, unit: float | None = None) -> bool:
+def improves_significantly(losses: Tensor, start: Tensor, reference: float | None = None) -> bool:
     """Return whether the paired change from `start` is a significant and large enough gain.
 
     The mean change must lie three standard errors below 0. If one row carries most of PCA's loss,
     the standard error is as large as the gain even if the loss of no row rises. A second,
     outlier-robust test is therefore sufficient too. In this test, the gain of each row is capped at
     the largest increase of any row's loss, which can only reduce the gain. Because such heavy rows
-    are few, the total gain must also exceed what one more of them could lose.
+    are few, the total gain must also survive another such row, on which the network has three times
+    PCA's loss.
 
     Parameters
     ----------
     losses, start : Tensor of shape (n,)
         Validation losses after and before training.
-    unit : float or None
-        Reference of a relative gain. None is the mean of `start`, for losses that are 0 at a
-        perfect reconstruction.
+    reference : float or None
+        As in `keeps_start`; None is the mean of `start`.
     """
     change = losses - start
     if len(change) < 2:
         return False
-    min_gain = MIN_RELATIVE_GAIN * (float(start.mean()) if unit is None else unit)
+    min_gain = MIN_RELATIVE_GAIN * (float(start.mean()) if reference is None else reference)
     if not -float(change.mean()) > min_gain:
         return False
     if _is_below_zero(change):
         return True
     capped = change.clamp_min(-max(0.0, float(change.max())))
-    heaviest = float(start.max()) if unit is None else float(start.max() - start.min())
+    heaviest = float(start.max()) if reference is None else float(start.max() - start.min())
     return -float(change.sum()) > OUTLIER_FACTOR * heaviest and _is_below_zero(capped)
 
 

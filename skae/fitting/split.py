@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from skae.core.loop import tiled
+from skae.core.loop import tile
 from skae.fitting.data import feature_means
 from skae.fitting.duplicates import duplicate_groups
 from skae.utils.csr import Array, csr_squared_distances
@@ -85,7 +85,7 @@ def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Split:
     everything = torch.arange(n_rows)
     longest = max(map(len, folds))
     # The padding rows are real rows, because a criterion may take means over a batch.
-    held_out = torch.stack([tiled(fold, longest) for fold in [*folds, folds[0]]])
+    held_out = torch.stack([tile(fold, longest) for fold in [*folds, folds[0]]])
     mask = torch.zeros_like(held_out, dtype=torch.bool)
     training = []
     for i, fold in enumerate(folds):

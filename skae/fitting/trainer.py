@@ -15,10 +15,10 @@ from skae.core.backprop import Backpropagation
 from skae.core.criterion import Criterion, Reconstruction
 from skae.core.loop import (
     Corruption,
-    EpochHooks,
     History,
-    Objective,
+    LossAndGradient,
     Settings,
+    TrainingCallbacks,
     batch_sizes,
     train,
 )
@@ -103,7 +103,7 @@ class Trainer:
         generator: torch.Generator,
         device: torch.device,
         max_epochs: int,
-        loss_unit: float | None = None,
+        reference_loss: float | None = None,
         *,
         constant_learning_rate: bool = False,
     ) -> TrainState:
@@ -113,7 +113,11 @@ class Trainer:
         network.set_generator(torch.Generator(device).manual_seed(generator.initial_seed()))
         parameters = FlatParameters(p for p in network.parameters() if p.requires_grad)
         settings, weight_decay = self._resolve_schedule(
-            network, split, max_epochs, loss_unit, constant_learning_rate=constant_learning_rate
+            network,
+            split,
+            max_epochs,
+            reference_loss,
+            constant_learning_rate=constant_learning_rate,
         )
         optimizer = OPTIMIZERS[self.solver](parameters, weight_decay, split.n_models)
         rate = settings.learning_rate
@@ -124,7 +128,7 @@ class Trainer:
         network: Network,
         split: Split,
         max_epochs: int,
-        loss_unit: float | None,
+        reference_loss: float | None,
         *,
         constant_learning_rate: bool = False,
         initial_rate: float | None = None,
@@ -153,7 +157,7 @@ class Trainer:
             constant_learning_rate=constant_learning_rate,
             patience=None if split.held_out is None else self.n_iter_no_change,
             tol=self.tol,
-            loss_unit=loss_unit,
+            reference_loss=reference_loss,
         )
         if full_batch:
             return settings, self.weight_decay
@@ -170,12 +174,12 @@ class Trainer:
     def _train(
         self,
         state: TrainState,
-        objective: Objective,
+        loss_and_gradient: LossAndGradient,
         data: Tensor,
         split: Split,
         corruption: Corruption | None = None,
         validate: ValidationLoss | None = None,
-        hooks: EpochHooks | None = None,
+        callbacks: TrainingCallbacks | None = None,
         *,
         has_penalty: bool = False,
     ) -> History:
@@ -191,20 +195,20 @@ class Trainer:
             history = train(
                 state.parameters,
                 state.optimizer,
-                objective,
+                loss_and_gradient,
                 data,
                 split.training,
                 state.settings,
                 generator=state.generator,
                 corrupt=corrupt,
                 validate=validate,
-                hooks=hooks,
+                callbacks=callbacks,
             )
         if history.stopped_by in ("interrupt", "divergence"):
-            self._warn_of_early_end(history, state.settings.learning_rate, has_penalty=has_penalty)
+            self._warn_of_failure(history, state.settings.learning_rate, has_penalty=has_penalty)
         return history
 
-    def _warn_of_early_end(
+    def _warn_of_failure(
         self, history: History, learning_rate: float, *, has_penalty: bool
     ) -> None:
         kept = f"epoch {history.best_epoch}" if history.best_epoch else "the start"
@@ -229,7 +233,9 @@ class Trainer:
         )
 
 
-def objective_of(criterion: Criterion, parameters: FlatParameters, dropout: float) -> Objective:
+def loss_and_gradient_of(
+    criterion: Criterion, parameters: FlatParameters, dropout: float
+) -> LossAndGradient:
     """Return hand-written backpropagation if it supports the criterion, otherwise autograd."""
     network = criterion.model.network
     n_models = len(network.encoder.layers[-1].bias)
@@ -242,4 +248,4 @@ def objective_of(criterion: Criterion, parameters: FlatParameters, dropout: floa
 
 def _corrupted(network: Network, corruption: Corruption, batch: Tensor) -> Tensor:
     assert network.generator is not None
-    return corruption(network.imputed(batch), network.generator)
+    return corruption(network.impute(batch), network.generator)

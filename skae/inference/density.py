@@ -68,7 +68,7 @@ class LatentDensity(AutoencoderTransformer):
         parts = []
         with torch.no_grad():
             for chunk in rows.split(model.chunk_size):
-                mean, log_variance = network.posterior(model.standardised(chunk))
+                mean, log_variance = network.posterior(model.standardise(chunk))
                 parts.append((mean.cpu(), (0.5 * log_variance).exp().cpu()))
         means, deviations = (torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
         return means, deviations
@@ -167,7 +167,7 @@ class LatentDensity(AutoencoderTransformer):
         variance = None if self._noise is None else noise.new_full((1,), self._noise)
         parts = []
         for chunk in rows.split(model.chunk_size):
-            z = model.standardised(chunk)
+            z = model.standardise(chunk)
             parts.append(bounds(model, _network_in(model, rows.dtype), z, noise, variance))
         lower, weighted = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
         unit = nats_per_unit(model)

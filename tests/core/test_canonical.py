@@ -38,7 +38,7 @@ def randn(*shape: int, seed: int) -> torch.Tensor:
 def random_model(*, tied=False, skip=True, hidden=(8,), seed=0) -> Model:
     """Return a model whose every parameter is away from zero."""
     architecture = Architecture(D, K, hidden, "tanh", tied_weights=tied)
-    network = build_network(architecture, generator=seeded(seed)).selected(0).double()
+    network = build_network(architecture, generator=seeded(seed)).select_model(0).double()
     with torch.no_grad():
         for i, p in enumerate(network.parameters()):
             p.add_(randn(*p.shape, seed=100 + i), alpha=0.1)

@@ -70,7 +70,7 @@ def test_a_model_beside_others_is_validated_as_if_it_were_alone(method):
         together = row_losses(estimator, model, z[split.held_out], split.mask)
         assert together.shape == split.mask.shape
         for i in range(2):
-            alone, rows, mask = model.selected(i), z[split.held_out[i]], split.mask[i]
+            alone, rows, mask = model.select_model(i), z[split.held_out[i]], split.mask[i]
             torch.testing.assert_close(together[i], row_losses(estimator, alone, rows, mask))
 
 

@@ -85,7 +85,7 @@ def test_fitted_noise_variance_is_at_the_minimum():
 def linear_model(n_features: int, n_components: int) -> tuple[Model, VariationalNetwork]:
     architecture = VariationalArchitecture(n_features, n_components, ())
     generator = torch.Generator().manual_seed(0)
-    network = build_network(architecture, generator=generator).selected(0).double()
+    network = build_network(architecture, generator=generator).select_model(0).double()
     model = Model(network, torch.zeros(n_features), 1.0, LOSSES["squared_error"])
     return model, network
 

@@ -25,7 +25,7 @@ def build(
     generator = torch.Generator().manual_seed(0)
     network = build_network(architecture, generator=generator, n_models=n_models or 1).double()
     if n_models is None:
-        network = network.selected(0)
+        network = network.select_model(0)
     with torch.no_grad():
         for p in network.parameters():
             p.add_(0.2 * torch.randn(p.shape, generator=generator, dtype=torch.float64))

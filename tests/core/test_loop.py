@@ -13,7 +13,7 @@ from skae.core.autograd import Autograd
 from skae.core.loop import Settings, batch_sizes, epoch_batches, learning_rate_factor, train
 from skae.core.networks.autoencoder import Architecture, build_network
 from skae.core.optimizers import OPTIMIZERS, AdamW, FlatParameters
-from skae.fitting.selection import keeps_pca
+from skae.fitting.selection import keeps_start
 from skae.fitting.split import Split, cross_fit, no_split
 
 
@@ -133,7 +133,7 @@ def test_models_of_a_cross_fit_train_as_they_would_alone(optimizer):
         # A shorter fold begins again, to take as many steps as the longest.
         alone = Setup(Split([torch.cat([rows, rows[: longest - len(rows)]])]), optimizer)
         alone.train()
-        one, other = together.network.selected(model), alone.network.selected(0)
+        one, other = together.network.select_model(model), alone.network.select_model(0)
         torch.testing.assert_close(one(DATA), other(DATA), rtol=1e-3, atol=1e-4)
 
 
@@ -258,7 +258,7 @@ def test_the_best_epoch_is_restored():
     setup = Setup(no_split(N_ROWS))
     recorder = Recorder(setup)
     validate = scripted_validation([1, 0.8, 0.5, 0.6, 0.4, 0.7, 0.9])
-    history = setup.train(validate=validate, hooks=recorder)
+    history = setup.train(validate=validate, callbacks=recorder)
     assert history.best_epoch == 4
     assert history.validation == pytest.approx([1, 0.8, 0.5, 0.6, 0.4, 0.7, 0.9])
     assert torch.equal(setup.values(), recorder.states[4])
@@ -279,7 +279,7 @@ def test_training_is_accepted_only_beyond_three_standard_errors(standard_errors,
     setup = Setup(no_split(N_ROWS), max_epochs=1)
     start = setup.values()
     history = setup.train(validate=scripted_validation([9, 9 - gain], spread=1))
-    assert keeps_pca(history, None) is not accepted
+    assert keeps_start(history, None) is not accepted
     # The loop itself keeps whatever has the lower mean.
     assert history.best_epoch == 1
     assert not torch.equal(setup.values(), start)
@@ -288,7 +288,7 @@ def test_training_is_accepted_only_beyond_three_standard_errors(standard_errors,
 def test_without_validation_the_last_epoch_is_kept():
     setup = Setup(no_split(N_ROWS))
     recorder = Recorder(setup)
-    history = setup.train(hooks=recorder)
+    history = setup.train(callbacks=recorder)
     assert history.best_epoch == len(history.losses) == 6
     assert torch.equal(setup.values(), recorder.states[6])
 
@@ -298,7 +298,7 @@ def test_interrupt_keeps_the_best_state(is_validated):
     setup = Setup(no_split(N_ROWS))
     recorder = Recorder(setup, at_epoch=3, act=interrupt)
     validate = scripted_validation([1, 0.5, 0.3, 0.4]) if is_validated else None
-    history = setup.train(validate=validate, hooks=recorder)
+    history = setup.train(validate=validate, callbacks=recorder)
     assert history.stopped_by == "interrupt"
     assert history.best_epoch == (2 if is_validated else 3)
     assert torch.equal(setup.values(), recorder.states[history.best_epoch])
@@ -319,7 +319,7 @@ def test_divergence_keeps_the_last_good_state(bad, batch_of_epoch):
         factor = bad if in_fourth_epoch and n_batches >= batch_of_epoch else 1.0
         return {"reconstruction": setup.objective(inputs, target)["reconstruction"] * factor}
 
-    history = setup.train(objective, hooks=recorder)
+    history = setup.train(objective, callbacks=recorder)
     assert history.stopped_by == "divergence"
     assert len(history.losses) == 4
     assert history.best_epoch == 2
@@ -337,7 +337,7 @@ def test_a_divergence_goes_back_to_before_the_losses_rose(factors, kept):
         factor = factors[len(recorder.states) - 1]
         return {"reconstruction": setup.objective(inputs, target)["reconstruction"] * factor}
 
-    history = setup.train(objective, hooks=recorder)
+    history = setup.train(objective, callbacks=recorder)
     assert history.stopped_by == "divergence"
     assert history.best_epoch == kept
     assert torch.equal(setup.values(), recorder.states[kept])
@@ -365,7 +365,7 @@ def test_improvement_below_tol_does_not_count():
 
 def test_a_hook_that_returns_true_stops():
     setup = Setup(no_split(N_ROWS))
-    history = setup.train(hooks=Recorder(setup, at_epoch=2, act=lambda: True))
+    history = setup.train(callbacks=Recorder(setup, at_epoch=2, act=lambda: True))
     assert history.stopped_by == "callback"
     assert len(history.losses) == 2
 

@@ -73,7 +73,7 @@ def test_a_selected_network_has_memory_of_its_own_for_each_parameter():
     flat = FlatParameters(network.parameters())
     flat.values.normal_(generator=seeded(1))
     values = [p.detach().clone() for p in network.parameters()]
-    selected = network.selected(0)
+    selected = network.select_model(0)
     flat.values.fill_(0)
     for p, value in zip(selected.parameters(), values, strict=True):
         value = value.reshape(p.shape)

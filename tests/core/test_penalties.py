@@ -14,9 +14,9 @@ from skae.core.penalties import (
     bernoulli_divergence,
     l1,
     l2,
+    largest_unused,
     student_t,
     unit_gains,
-    unused_largest,
 )
 
 
@@ -24,7 +24,7 @@ def decoder(hidden=(), *, n_models=None, activation="relu", tied=False):
     architecture = Architecture(6, 4, hidden, activation, tied_weights=tied)
     generator = torch.Generator().manual_seed(0)
     network = build_network(architecture, generator=generator, n_models=n_models or 1).double()
-    return (network.selected(0) if n_models is None else network).decoder
+    return (network.select_model(0) if n_models is None else network).decoder
 
 
 def test_values_by_hand():
@@ -93,10 +93,10 @@ def test_unused_units_are_those_that_no_row_of_the_batch_uses():
     units = torch.tensor([[5.0, 4.0, 3.0, 2.0], [5.0, 1.0, 2.0, 4.0]])
     code = torch.tensor([[5.0, 0.0, 0.0, 0.0], [5.0, 0.0, 0.0, 0.0]])
     expected = torch.tensor([[0.0, 4.0, 0.0, 0.0], [0.0, 0.0, 0.0, 4.0]])
-    assert torch.equal(unused_largest(units, code, 1), expected)
+    assert torch.equal(largest_unused(units, code, 1), expected)
     # More asked for than there are: no infinity comes through.
-    assert torch.equal(unused_largest(units, code, 4), units * torch.tensor([0.0, 1, 1, 1]))
-    assert unused_largest(units, units, 2) is None
+    assert torch.equal(largest_unused(units, code, 4), units * torch.tensor([0.0, 1, 1, 1]))
+    assert largest_unused(units, units, 2) is None
 
 
 @pytest.mark.parametrize("hidden", [(), (5,)])

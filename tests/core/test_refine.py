@@ -120,7 +120,7 @@ def test_a_row_that_is_good_enough_is_not_moved_on():
     def falling(codes, rows):
         return torch.exp(-codes[:, 0])
 
-    found = refine(falling, codes, one, 200, good_enough=1e-3)
+    found = refine(falling, codes, one, 200, loss_tol=1e-3)
     assert torch.equal(found[2], codes[2])
     assert (falling(found, None) <= 1e-3).all()
     assert (falling(found[:2], None) > 1e-8).all()

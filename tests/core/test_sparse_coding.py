@@ -81,7 +81,7 @@ def test_atoms_have_norm_1_and_one_model_can_be_kept():
         network.thresholds[1].fill_(0.2)
     x = randn(4, 8).float()
     expected = network(x.expand(2, 4, 8))[1]
-    kept = network.selected(1)
+    kept = network.select_model(1)
     torch.testing.assert_close(kept.atoms().norm(dim=-1), torch.ones(6))
     assert kept.thresholds.shape == (6,)
     torch.testing.assert_close(kept(x), expected)

@@ -78,7 +78,7 @@ def test_hashes_are_those_of_the_training_rows(model, digits):
 
 def test_bits_are_1_above_the_thresholds(model, digits):
     fitted, X = model._model, torch.from_numpy(digits)
-    units = fitted.network_in(X.dtype).encoder(fitted.standardised(X))
+    units = fitted.network_in(X.dtype).encoder(fitted.standardise(X))
     above = units.detach().numpy() > model.thresholds_
     assert np.array_equal(above, model.transform(digits))
 

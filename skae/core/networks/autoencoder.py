@@ -16,7 +16,7 @@ from skae.core.networks.dense import MLP, Dense, WeightInit
 from skae.core.optimizers import DEFAULT_LEARNING_RATES
 
 # Buffers that have a model axis during training.
-_SHAPED_LIKE_A_BIAS = frozenset({"thresholds", "noise_variance"})
+_MODEL_AXIS_BUFFERS = frozenset({"thresholds", "noise_variance"})
 
 
 def keep_largest(code: Tensor, n_active: int) -> Tensor:
@@ -43,7 +43,7 @@ class Network(nn.Module):
     generator: torch.Generator | None = None
 
     @torch.no_grad()
-    def selected(self, model: int) -> Self:
+    def select_model(self, model: int) -> Self:
         """Return a copy of one model, without the model axis."""
         return self._copy(lambda weight: weight[model], lambda bias: bias[model, 0])
 
@@ -61,7 +61,7 @@ class Network(nn.Module):
             change = of_weight if name.endswith("weight") else of_bias
             memo[id(p)] = nn.Parameter(change(p.detach()).clone(), p.requires_grad)
         for name, buffer in self.named_buffers():
-            if name.rpartition(".")[2] in _SHAPED_LIKE_A_BIAS:
+            if name.rpartition(".")[2] in _MODEL_AXIS_BUFFERS:
                 memo[id(buffer)] = of_bias(buffer).clone()
         network = copy.deepcopy(self, memo)
         for mlp in network.mlps:
@@ -79,7 +79,7 @@ class Network(nn.Module):
         """Return the learning rate for ``learning_rate_init="auto"``."""
         return DEFAULT_LEARNING_RATES[solver]
 
-    def imputed(self, x: Tensor) -> Tensor:
+    def impute(self, x: Tensor) -> Tensor:
         """Return x with missing entries replaced by the mean."""
         return x
 
@@ -131,9 +131,9 @@ class AutoencoderNetwork(Network):
 
     def units(self, x: Tensor) -> Tensor:
         """Return the activations of the code layer, before the largest are selected."""
-        return ACTIVATIONS[self.code_activation].function(self.encoder(self.imputed(x)))
+        return ACTIVATIONS[self.code_activation].function(self.encoder(self.impute(x)))
 
-    def imputed(self, x: Tensor) -> Tensor:
+    def impute(self, x: Tensor) -> Tensor:
         return x.nan_to_num(nan=0.0) if self.imputes_missing else x
 
     def decode(self, code: Tensor) -> Tensor:
@@ -167,10 +167,10 @@ class AutoencoderNetwork(Network):
         self.encoder.set_skip(encode, None)
         self.decoder.set_skip(decode, offset)
 
-    def set_buffers_of(self, selected: AutoencoderNetwork) -> None:
+    def copy_buffers_from(self, selected: AutoencoderNetwork) -> None:
         """Copy the buffers of a network without a model axis, which may have been fitted."""
         for name, buffer in selected.named_buffers():
-            if name in _SHAPED_LIKE_A_BIAS:
+            if name in _MODEL_AXIS_BUFFERS:
                 setattr(self, name, buffer[None, None].to(getattr(self, name)))
 
     def restore_skips(self) -> None:

@@ -3,7 +3,7 @@
 During training, every module holds several models of one shape on a leading model axis: weights are
 ``(models, in, out)``, biases ``(models, 1, out)`` and batches ``(models, rows, columns)``. A single
 model has an axis of length 1. A fitted network has no model axis: see
-`skae.core.networks.autoencoder.Network.selected`.
+`skae.core.networks.autoencoder.Network.select_model`.
 """
 
 from __future__ import annotations

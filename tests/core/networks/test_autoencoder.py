@@ -23,7 +23,7 @@ def build(*, n_models=None, zero_output=False, **changes) -> AutoencoderNetwork:
     network = build_network(
         architecture, generator=seeded(), n_models=n_models or 1, zero_output=zero_output
     )
-    return network.selected(0) if n_models is None else network
+    return network.select_model(0) if n_models is None else network
 
 
 def rows(n=11, d=7):
@@ -45,7 +45,7 @@ def n_weights(network):
     ],
 )
 def test_max_width_is_the_size_of_the_largest_output_of_a_layer(architecture):
-    network = build_network(architecture, generator=seeded()).selected(0)
+    network = build_network(architecture, generator=seeded()).select_model(0)
     sizes = [architecture.n_features]
     for layer in [*network.encoder.stages(), *network.decoder.modules()]:
         layer.register_forward_hook(lambda layer, x, y: sizes.append(y.numel() // len(y)))
@@ -99,7 +99,7 @@ def test_each_model_of_an_axis_computes_what_it_computes_alone(tied_weights):
     x = torch.randn(3, 11, 7, generator=seeded(7))
     together = stacked(x)
     for i in range(3):
-        torch.testing.assert_close(stacked.selected(i)(x[i]), together[i])
+        torch.testing.assert_close(stacked.select_model(i)(x[i]), together[i])
 
 
 def test_models_of_an_axis_start_alike():
@@ -109,7 +109,7 @@ def test_models_of_an_axis_start_alike():
 
 
 def test_selecting_a_model_keeps_weights_tied():
-    network = build(n_models=2, tied_weights=True).selected(1)
+    network = build(n_models=2, tied_weights=True).select_model(1)
     assert network.encoder.layers[0].weight is network.decoder.layers[-1].weight
 
 

@@ -32,7 +32,7 @@ def build(
     network = build_network(
         architecture, generator=generator, n_models=n_models or 1, zero_output=zero_output
     )
-    return (network.selected(0) if n_models is None else network).double()
+    return (network.select_model(0) if n_models is None else network).double()
 
 
 @pytest.mark.parametrize("size", [(8, 6), (7, 5), (1, 6), (8, 1), (1, 1)])
@@ -92,7 +92,7 @@ def test_each_model_of_an_axis_computes_what_it_computes_alone(model):
             p.add_(randn(*p.shape, seed=i), alpha=0.3)
     x = randn(3, 4, 70)
     codes, outputs = network.encode(x)[model], network(x)[model]
-    alone = network.selected(model)
+    alone = network.select_model(model)
     torch.testing.assert_close(alone.encode(x[model]), codes)
     torch.testing.assert_close(alone(x[model]), outputs)
 

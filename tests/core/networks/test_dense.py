@@ -18,7 +18,7 @@ def build(**changes) -> AutoencoderNetwork:
     architecture = Architecture(
         **{"n_features": 7, "n_components": 3, "hidden_layer_sizes": (5, 4)} | changes
     )
-    return build_network(architecture, generator=seeded()).selected(0)
+    return build_network(architecture, generator=seeded()).select_model(0)
 
 
 def rows(n=11, d=7):

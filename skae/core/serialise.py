@@ -9,7 +9,7 @@ import torch
 from skae.core.numerics import torch_defaults
 
 
-def packed(state: dict[str, object]) -> dict[str, bytes]:
+def serialise(state: dict[str, object]) -> dict[str, bytes]:
     """Serialise a state to bytes that do not depend on memory addresses or the device.
 
     The usual pickle of a tensor identifies its storage by an address. Two pickles of one model
@@ -17,7 +17,7 @@ def packed(state: dict[str, object]) -> dict[str, bytes]:
     """
     # A pickle distinguishes equal strings from identical ones. Loading makes equal strings
     # identical, so a state that has been loaded once pickles to the same bytes from then on.
-    return _saved(unpacked(_saved(state)))
+    return _saved(deserialise(_saved(state)))
 
 
 def _saved(state: dict[str, object]) -> dict[str, bytes]:
@@ -26,7 +26,7 @@ def _saved(state: dict[str, object]) -> dict[str, bytes]:
     return {"packed": buffer.getvalue()}
 
 
-def unpacked(stored: dict[str, bytes]) -> dict[str, object]:
+def deserialise(stored: dict[str, bytes]) -> dict[str, object]:
     """Return the state that was passed to `packed`."""
     with torch_defaults():
         # As with any pickle, loading may execute code.
