@@ -6,7 +6,7 @@ A method is a subclass. It adds parameters and overrides some of eight hooks, do
 - `_corruption`: changes to a batch before it enters the encoder;
 - `_network`: the architecture;
 - `_initialise`: changes to a new network before training;
-- `_n_epochs`: the number of epochs (`skae.fitting.trainer`);
+- `_n_epochs`: the numbers of epochs of pretraining and training (in `skae.fitting.trainer`);
 - `_check_values`: checks of X against the parameters;
 - `_fitted_attributes`: further fitted attributes;
 - `_collapse_advice`: a warning if the code is constant.
@@ -26,7 +26,6 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_random_state
 from torch import Tensor
 
 from skae.core.activations import ACTIVATIONS
@@ -149,7 +148,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
     ) -> tuple[dict[str, Any], str | None]:
         """Change a new network before training, for example by layer-wise pretraining.
 
-        Returns fitted attributes, and "callback" or "interrupt" if that ended the fit.
+        Returns fitted attributes, and the reason to stop the fit: "callback", "interrupt" or None.
         """
         return {}, None
 
@@ -166,8 +165,6 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         """Return a warning text if the fitted code is the same for every row, otherwise None."""
         return None
 
-    # -- fit -------------------------------------------------------------------------------------
-
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Fit the autoencoder to X.
@@ -175,7 +172,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training data, float32 or float64 (other numbers become float64).
+            Training data, float32 or float64; other numbers become float64.
         y : Ignored
 
         Returns
@@ -196,20 +193,20 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             return self._fit(X, y)
 
     def _fit(self, X: ArrayLike, y: object) -> Self:
+        # Validate.
         rows = self._validate_input(X, reset=True, ensure_min_samples=2)
         self._check_values(rows)
         device, generator = resolve_device(self.device), self._new_generator()
         previous = model_to_continue(self, rows) if self.warm_start else None
         # PCA, or the previous fit, is final unless training is significantly better.
         must_beat_start = self.shortcut == "pca" and self.early_stopping
-
+        # Split, and start at PCA.
         split = self._split(rows, generator, may_cross_fit=previous is None)
         model, data, unexplained = self._start(rows, split, generator, device, previous)
         criterion, corruption = self._criterion(model), self._corruption(model, data)
         validate = None
         if split.held_out is not None:
             validate = ValidationLoss(criterion, model.network, data, split, corruption)
-
         summarise = partial(
             describe,
             self,
@@ -222,12 +219,14 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             held_out = None if validate is None else validate.measure()
             return summarise(model.select_model(-1), history, data, held_out)
 
+        # Pretrain.
         callbacks = EpochCallbacks(self, describe_epoch, X, y, criterion.perfect_score)
         pretrained: dict[str, Any] = {}
         stopped_by: str | None = None
         if previous is None:
             pretrained, stopped_by = self._initialise(model, data, split, generator, callbacks)
 
+        # Train.
         max_epochs = 0 if stopped_by else self._n_epochs()[1]
         has_penalty = not criterion.is_reconstruction_alone
         pca_is_exact = unexplained < _MIN_UNEXPLAINED and corruption is None and not has_penalty
@@ -248,6 +247,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             has_penalty=has_penalty,
         )
 
+        # Select.
         if must_beat_start and keeps_start(history, criterion.reference_loss):
             history.best_epoch = 0
         held_out = None
@@ -257,6 +257,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             final = model.select_model(-1)
             held_out = None if validate is None else validate.measure()
 
+        # Canonicalise and describe.
         fitted = summarise(final, history, data, held_out) | pretrained
         fitted["_was_interrupted"] = "interrupt" in (stopped_by, history.stopped_by)
         callbacks.end_fit(fitted)
@@ -294,20 +295,19 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         if previous is not None:
             return copy_model(previous, data.device), data
         # PCA of all rows, including the held-out ones.
-        everything = no_split(rows.shape[0])
-        model, data, _ = self._start(rows, everything, generator, data.device, None)
+        split = no_split(rows.shape[0])
+        model, data, _ = self._start(rows, split, generator, data.device, None)
         return model.select_model(0), data
 
     def _split(self, rows: Array, generator: torch.Generator, *, may_cross_fit: bool) -> Split:
         """Return the split of the rows; some are held out if `early_stopping` is set."""
-        n_rows = rows.shape[0]
         if not self.early_stopping:
-            return no_split(n_rows)
+            return no_split(rows.shape[0])
         is_share = isinstance(self.n_components, float)
         n_components = min(rows.shape) if is_share else int(self.n_components)
         return split_rows(
             rows,
-            n_rows,
+            rows.shape[0],
             self.validation_fraction,
             # With a warm start, folds would start from a fit to the rows that validate them.
             may_cross_fit=may_cross_fit and self._may_cross_fit,
@@ -315,23 +315,16 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             generator=generator,
         )
 
-    def _new_generator(self) -> torch.Generator:
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        return torch.Generator().manual_seed(seed)
-
-    # -- partial_fit -----------------------------------------------------------------------------
-
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train for one pass over X, a part of the data.
 
         The first call sets the units, the PCA initialisation and the network, so its part should
-        resemble the whole and have at least as many rows as the code has columns. Parameters that
-        do not affect the network's shape or its loss may change between calls. The learning rate is
-        constant, no callbacks are called, and no rows are held out, so the result may be worse than
-        PCA. The fitted attributes describe the last part; the code keeps the axes of the first. For
-        `weight_decay`, a call counts as one of `max_iter` epochs. A pickle continues from the same
-        weights, but not from the moments of the optimizer.
+        resemble the whole and have at least as many rows as the code has columns. Later calls may
+        change parameters that do not affect the network's shape or its loss. The learning rate is
+        constant, no callbacks are called, and no rows are held out: the result may be worse than
+        PCA. Attributes describe the last part; the code keeps the axes of the first. A call counts
+        as one of `max_iter` epochs for `weight_decay`. Pickles lose the optimizer's moments.
 
         Parameters
         ----------

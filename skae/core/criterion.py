@@ -1,7 +1,8 @@
 """Criteria that training minimises: a reconstruction loss plus penalties.
 
-A criterion returns named terms for a training step, and the loss of each row for validation. Both
-use the same forward pass, so the validation loss contains every term exactly once.
+A criterion returns named terms for a training step, and the loss of each row for validation.
+`Reconstruction` makes both from one kind of forward pass, so that the validation loss contains
+every term of the training loss exactly once.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ class Penalty:
         Key in `history_`.
     weight : float
     function : callable
-        ``(model, forward_pass) -> Tensor``: the mean over rows, one value per model. It usually
-        ends in ``.mean(-1)`` over a tensor of shape ``(models, rows)``.
+        ``(model, forward_pass) -> Tensor``: one value per model, usually the mean over rows of a
+        tensor of shape ``(models, rows)``. In validation, the value of a chunk of rows is added to
+        the loss of each of its rows.
     symmetry : CodeSymmetry
         Changes of the code that leave this penalty unchanged.
     """

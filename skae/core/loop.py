@@ -20,7 +20,9 @@ Corruption = Callable[[Tensor, torch.Generator], Tensor]
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _GATHERED_ENTRIES = 2**22  # entries of X copied at once, for several batches
-_DIVERGED = 1e3  # predicting the mean has loss 1; with a strong penalty the first loss is higher
+# Training has diverged if the mean loss exceeds the first one by this multiple of it, or by this
+# number if the first is below 1, the loss of predicting the mean.
+_DIVERGED = 1e3
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Settings:
     shuffle: bool = True
     patience: int | None = None
     tol: float = 0.0
-    # Difference between losses that counts as 1; None means the loss itself.
+    # See `skae.core.criterion.Criterion`.
     reference_loss: float | None = None
 
 
@@ -67,7 +69,7 @@ class History:
 
     @property
     def was_cancelled(self) -> bool:
-        """Whether a callback or the user stopped training, so that nothing more may be trained."""
+        """Whether a callback or the user stopped training: later phases must be skipped."""
         return self.stopped_by in ("callback", "interrupt")
 
 

@@ -52,7 +52,8 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
     {parameters}
 
     alpha : float, default=0.01
-        Weight of the penalty. 0 is equivalent to `Autoencoder` with the same other parameters.
+        Weight of the penalty. 0 is equivalent to `Autoencoder` with
+        ``transform_max_iter=0`` and the same other parameters.
 
     n_probes : int or None, default=None
         Number of random directions for Hutchinson's estimate of the norm of the Jacobian, for wide

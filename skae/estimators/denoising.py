@@ -54,7 +54,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     noise_level : float, default=0.25
         Share of corrupted entries, in [0, 1); for "gaussian" the standard deviation in the units of
-        X. 0 is equivalent to `Autoencoder` with the same other parameters.
+        X. 0 is equivalent to `Autoencoder` with ``transform_max_iter=0`` and the same other
+        parameters.
 
     Attributes
     ----------

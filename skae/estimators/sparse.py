@@ -27,10 +27,10 @@ from skae.utils.csr import Array, dense_parts
 from skae.utils.docs import document
 from skae.utils.validation import StrOptions, fraction, integer, real
 
-# Weight of the dead units' own reconstruction (Gao et al. 2024).
+# Weight of the auxiliary loss of top-k codes (Gao et al. 2024).
 _AUXILIARY_WEIGHT = 1 / 32
-# Number of unused units that take part in it, per n_active.
-_REVIVED = 8
+# Number of unused units in that loss, as a multiple of n_active.
+_AUXILIARY_UNITS = 8
 _MAX_ROWS = 4096
 _CODE_ACTIVATIONS = {"kl": "logistic", "topk": "identity"}
 
@@ -50,8 +50,8 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
 
     where :math:`\Omega(h)` is :math:`|h|`, :math:`h^2` or :math:`\log(1 + h^2)`. Alternatively, the
     penalty is the divergence :math:`\mathrm{KL}(\rho \| \bar f_j)` of each unit's mean activation
-    from a target rate [1]_, or there is no penalty and only the `n_active` largest units of each
-    row are kept [2]_.
+    from a target rate [1]_. Or only the `n_active` largest units of each row are kept [2]_, and an
+    auxiliary loss revives dead units [4]_.
 
     The size :math:`h` of a unit is what it adds to the reconstruction: its activation times the
     norm of its atom :math:`d_j` (its row of the decoder's weights) [3]_. So the penalty cannot be
@@ -84,8 +84,8 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
         Sparsity penalty, see above. "kl" needs a "logistic" code.
 
     alpha : float, default=0.03
-        Weight of the penalty. 0 is equivalent to `Autoencoder` with the same other parameters. Not
-        used by "topk".
+        Weight of the penalty. 0 is equivalent to `Autoencoder` with ``transform_max_iter=0`` and
+        the same other parameters. Not used by "topk".
 
     sparsity : float, default=0.05
         Target for the mean activation of each unit with ``penalty="kl"``, in (0, 1).
@@ -177,8 +177,11 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
     def _criterion(self, model: Model) -> Criterion:
         criterion = super()._criterion(model)
         if self.penalty == "topk":
-            return criterion.with_penalty(Penalty("revival", _AUXILIARY_WEIGHT, self._revival))
-        # The penalty does not depend on the scale of a unit.
+            return criterion.with_penalty(
+                Penalty("revival", _AUXILIARY_WEIGHT, self._auxiliary_loss)
+            )
+        # Scaling a unit and its atom inversely leaves the penalty unchanged. (That of "kl" would
+        # change, but its code is logistic, and never rescaled.)
         return criterion.with_penalty(
             Penalty("sparsity", self.alpha, self._sparsity, CodeSymmetry.SCALE)
         )
@@ -188,9 +191,9 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
             return bernoulli_divergence(batch.code, self.sparsity)
         return PRIORS[self.penalty](batch.code * unit_gains(model.network.decoder))
 
-    def _revival(self, model: Model, batch: ForwardPass) -> Tensor:
+    def _auxiliary_loss(self, model: Model, batch: ForwardPass) -> Tensor:
         """Return the loss with unused units added to the code, minus the loss without them."""
-        n_revived = min(_REVIVED * self.n_active, batch.code.shape[-1])
+        n_revived = min(_AUXILIARY_UNITS * self.n_active, batch.code.shape[-1])
         unused = largest_unused(model.network.units(batch.inputs), batch.code, n_revived)
         if unused is None:
             return batch.code.new_zeros(())
@@ -211,10 +214,11 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
         encoder, decoder = model.network.encoder, model.network.decoder
         if self.penalty == "kl" and self.alpha and self.shortcut is None:
             # Start at the target rate: training from 0.5 down to it would take most of the fit.
-            # The PCA start needs a rate of 0.5.
+            # With PCA initialisation, logits are centred on 0.
             encoder.layers[-1].bias.fill_(math.log(self.sparsity / (1.0 - self.sparsity)))
         if self.penalty == "topk" and len(encoder.layers) == 1 and not self.tied_weights:
-            # A unit whose atom differs from its encoder weights is not selected, and dies [4]_.
+            # A unit whose atom differs from its encoder weights tends never to be selected, and to
+            # die (Gao et al. 2024).
             decoder.layers[0].weight.copy_(encoder.layers[0].weight.mT)
         return super()._initialise(model, data, split, generator, callbacks)
 

@@ -24,6 +24,7 @@ from skae.fitting.split import Split
 from skae.utils.csr import Array, values_of
 
 _MAX_ROWS = 4096
+# An exact PCA takes about a second up to this many rows or columns.
 _EXACT_UP_TO = 1000
 # Standard deviations below this share of the largest are rounding noise of float32.
 _NO_DEVIATION = 1e-5
@@ -55,7 +56,9 @@ class PCAStart:
 def new_model(
     estimator: Any, X: Array, split: Split, generator: torch.Generator
 ) -> tuple[Model, float]:
-    """Return a model with initial weights, and the share of variance unexplained by its PCA.
+    """Return a model with initial weights, and the share of variance that it leaves unexplained.
+
+    The share is 1 if the initial model is not exactly PCA.
 
     The PCA of a model excludes the held-out rows that validate it. Otherwise, PCA would fit an
     outlier among them, and a network that has not seen it could never do better.
@@ -119,7 +122,7 @@ def _rows_of_last_model(X: Array, split: Split) -> Array:
         return X
     kept = X[rows.numpy()]
     if not issparse(kept) and np.isnan(np.fmax.reduce(kept, axis=0)).any():
-        return X  # all the few values of a feature may be held out
+        return X  # every value of a feature with few values may be held out
     return kept
 
 
@@ -136,7 +139,7 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
     Parameters
     ----------
     z : ndarray of shape (n_samples, n_features)
-        Rows in training units. For X far from 0, the covariance would lose all digits.
+        Rows in training units. The covariance of X itself, far from 0, would lose all digits.
     n_components : int or float
         A float in (0, 1) selects the fewest components that explain this share of the variance.
     generator : torch.Generator
@@ -144,18 +147,18 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
     """
     is_share = not isinstance(n_components, Integral)
     if np.ptp(z, axis=0).max() == 0:  # nothing varies; PCA would divide by 0
-        kept = 1 if is_share else int(n_components)
-        axes, centre = np.eye(kept, z.shape[1]), z[0].astype(float)
-        return PCAStart(axes, np.zeros(kept), centre, residual=0.0, noise_variance=0.0)
-    # scikit-learn's choice, but exact where that takes about a second. From 500 rows on,
-    # scikit-learn uses the randomised solver, whose error is up to 1 % higher for a flat spectrum.
+        n_kept = 1 if is_share else int(n_components)
+        axes, centre = np.eye(n_kept, z.shape[1]), z[0].astype(float)
+        return PCAStart(axes, np.zeros(n_kept), centre, residual=0.0, noise_variance=0.0)
+    # scikit-learn's choice, but exact where that takes about a second: above 500 rows or columns it
+    # may use the randomised solver, whose error is up to 1 % higher for a flat spectrum.
     few_rows = len(z) < 10 * z.shape[1]
     solver = "full" if few_rows and min(z.shape) <= _EXACT_UP_TO else "auto"
     wanted = n_components if is_share else min(int(n_components), *z.shape)
     pca = PCA(wanted, svd_solver=solver, random_state=generator.initial_seed()).fit(z)
-    kept = int(pca.n_components_) if is_share else int(n_components)
-    components = np.zeros((kept, z.shape[1]))
-    deviations = np.zeros(kept)
+    n_kept = int(pca.n_components_) if is_share else int(n_components)
+    components = np.zeros((n_kept, z.shape[1]))
+    deviations = np.zeros(n_kept)
     components[: pca.n_components_] = pca.components_
     deviations[: pca.n_components_] = np.sqrt(pca.explained_variance_)
     residual = max(0.0, 1.0 - float(pca.explained_variance_ratio_.sum(dtype=np.float64)))
@@ -167,9 +170,9 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
 def init_from_pca(network: AutoencoderNetwork, starts: Sequence[tuple[PCAStart, Tensor]]) -> None:
     """Set the skip connections to PCA.
 
-    With a linear code, the network then equals PCA. With another code activation, the encoder's
-    skip connection is PCA scaled to unit variance, where activations are non-linear, and the
-    decoder's is the least-squares map back.
+    With a linear code, the network then equals PCA. With a code activation, the encoder's skip
+    connection is PCA scaled to unit variance, so that codes reach the non-linear range. If only the
+    largest units are kept, it is PCA. In both cases, the decoder's is the least-squares map back.
 
     Parameters
     ----------
@@ -183,7 +186,7 @@ def init_from_pca(network: AutoencoderNetwork, starts: Sequence[tuple[PCAStart, 
     bias = bias[:, None]
     deviations = np.stack([start.standard_deviations for start, _ in starts])
     noise = np.array([[start.noise_variance] for start, _ in starts])
-    # The MLP corrects the residual of PCA, so it is scaled by the residual.
+    # The MLP corrects the residual of PCA, so it is scaled by the residual's standard deviation.
     network.decoder.scale = max(1e-3, skips[-1][3] ** 0.5)
     network.init_from_pca(
         encode,

@@ -17,11 +17,11 @@ from skae.fitting.data import feature_means
 from skae.fitting.duplicates import duplicate_groups
 from skae.utils.csr import Array, csr_squared_distances
 
-# With fewer rows, or fewer distinct rows, nothing is held out.
+# With fewer rows, nothing is held out. With fewer distinct rows, duplicates are not grouped.
 _MIN_ROWS = 10
+_N_FOLDS = 5
 # Below this many distinct rows, a tenth of them is too small a validation set, so each row is held
 # out once, in one of the folds.
-_N_FOLDS = 5
 _FOLDS_BELOW = 500
 # The same holds if the variance lies in effectively fewer rows than this; a tenth would have 15.
 _MIN_EFFECTIVE_ROWS = 150.0
@@ -31,7 +31,8 @@ _MAX_WEIGHTS = 2**25
 # Below this many rows, training suffers when a tenth is held out. Another model, trained together
 # with the validated one, therefore sees all rows.
 _REFIT_BELOW = 5000
-# A held-out set has its share of the rows and of the variance, within this factor.
+# A single split is drawn again, up to so many times, until the held-out rows have their share of
+# the rows and of the variance, within this factor.
 _MAX_IMBALANCE = 2.0
 _MAX_DRAWS = 20
 _CHUNK_ROWS = 4096
@@ -78,9 +79,9 @@ def single_split(held_out: Tensor, training: Tensor) -> Split:
 def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Split:
     """Return a split that validates model i on fold i, and trains a last model on all rows.
 
-    The model to keep has then seen every row. If the folds cover the data, every row was held out,
-    too. On a hundred rows, both matter. The last model is not validated; it is kept at the epoch
-    that is best for the others.
+    The last model is the final one. It is not validated; it stops at the epoch that is best for the
+    others. So it uses every row, and with five folds every row is also held out once. Small data
+    need both.
     """
     everything = torch.arange(n_rows)
     longest = max(map(len, folds))
@@ -124,23 +125,24 @@ def split_rows(
     if n_rows < _MIN_ROWS:
         return no_split(n_rows)
     groups = np.arange(n_rows) if X is None else duplicate_groups(X)
-    if groups.max() + 1 < _MIN_ROWS:  # new rows will be duplicates, too
+    # Such data repeat a few values, and so will new rows: duplicates across the split do no harm.
+    if groups.max() + 1 < _MIN_ROWS:
         groups = np.arange(n_rows)
     n_groups = int(groups.max()) + 1
     may_cross_fit = may_cross_fit and n_rows < _REFIT_BELOW
     n_folds = 1
     n_held_out = min(max(1, round(fraction * n_groups)), n_groups - 1)
-    weights = np.bincount(groups).astype(np.float64)[None]
+    sizes = np.bincount(groups).astype(np.float64)[None]
     if X is not None:
-        weights = np.stack([weights[0], np.bincount(groups, squared_distances(X))])
-    n_effective = _effective_number(weights[-1])
+        sizes = np.stack([sizes[0], np.bincount(groups, squared_distances(X))])
+    n_effective = _effective_number(sizes[-1])
     if may_cross_fit and (n_groups < _FOLDS_BELOW or n_effective < _MIN_EFFECTIVE_ROWS):
         n_folds = min(_N_FOLDS, max(1, _MAX_WEIGHTS // max(1, n_weights) - 1))
         n_held_out = n_folds * n_groups // _N_FOLDS
     if n_folds == _N_FOLDS:  # every row is held out
         order = torch.randperm(n_groups, generator=generator)
     else:
-        order = _balanced_order(weights, n_held_out, generator)
+        order = _balanced_order(sizes, n_held_out, generator)
     held_out = order[:n_held_out]
     if may_cross_fit:
         folds = [_rows_of(part, groups) for part in held_out.tensor_split(n_folds)]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from skae.core.autograd import Autograd
@@ -88,6 +89,7 @@ class Trainer:
     shuffle: bool
     weight_decay: float
     precision: str
+    random_state: Any
 
     # Largest batch if `batch_size` is "auto".
     _max_batch_size: ClassVar[int] = 512
@@ -95,6 +97,10 @@ class Trainer:
     def _n_epochs(self) -> tuple[int, int]:
         """Return the maximum numbers of epochs of pretraining and of training."""
         return 0, self.max_iter
+
+    def _new_generator(self) -> torch.Generator:
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return torch.Generator().manual_seed(seed)
 
     def _init_training(
         self,
@@ -135,8 +141,10 @@ class Trainer:
     ) -> tuple[Settings, float]:
         """Return the settings for this number of rows, and the optimizer's weight decay.
 
-        In `partial_fit`, the caller may change the learning rate between calls. The weights then
-        shrink by `weight_decay` in total at the `initial_rate`, and by less at a lower rate.
+        A fit multiplies a weight without gradient by about ``exp(-weight_decay)``, so the
+        optimizer's own decay is the parameter over the sum of the learning rates. `partial_fit` has
+        a constant learning rate, which may change between calls; its decay refers to the
+        `initial_rate`.
         """
         n_rows = max(map(len, split.training))
         full_batch = OPTIMIZERS[self.solver].full_batch
@@ -161,8 +169,7 @@ class Trainer:
         )
         if full_batch:
             return settings, self.weight_decay
-        # Over all steps, the weights shrink by `weight_decay` times the sum of the learning rates,
-        # which are about half the highest rate on average.
+        # The mean of a learning rate with warm-up and cosine decay is about half the highest one.
         n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
         n_steps = n_epochs * len(batch_sizes(n_rows, batch_size))
         mean_rate = initial_rate or settings.learning_rate
@@ -183,7 +190,7 @@ class Trainer:
         *,
         has_penalty: bool = False,
     ) -> History:
-        """Train, and warn if training ended early."""
+        """Train, and warn if training was interrupted or diverged."""
         network = state.network
         corrupt = None if corruption is None else partial(_corrupted, network, corruption)
         with training_numerics(
