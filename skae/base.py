@@ -235,16 +235,9 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         state = self._init_training(
             model.network, split, generator, device, max_epochs, criterion.reference_loss
         )
-        loss_and_gradient = loss_and_gradient_of(criterion, state.parameters, self.dropout)
+        evaluate = loss_and_gradient_of(criterion, state.parameters, self.dropout)
         history = self._train(
-            state,
-            loss_and_gradient,
-            data,
-            split,
-            corruption,
-            validate,
-            callbacks,
-            has_penalty=has_penalty,
+            state, evaluate, data, split, corruption, validate, callbacks, has_penalty=has_penalty
         )
 
         # Select.

@@ -256,7 +256,7 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
             # The machine may have trained weights of constant inputs, which are 0 for the network.
             network.encoder.mask_inputs(~inputs.any(0))
             return history
-        loss_and_gradient: LossAndGradient = Backpropagation(phase, derivative=derivative)
+        evaluate: LossAndGradient = Backpropagation(phase, derivative=derivative)
         if self.pretraining == "denoising" and self.noise_level:
             corruption = partial(masking, share=self.noise_level)
         elif self.pretraining == "contractive" and self.alpha:
@@ -264,8 +264,8 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
             criterion = Reconstruction(phase).with_penalty(
                 Penalty("contraction", self.alpha, partial(_contraction, variance))
             )
-            loss_and_gradient = Autograd(state.parameters, criterion.terms)
-        return self._train(state, loss_and_gradient, inputs, rows, corruption, callbacks=callbacks)
+            evaluate = Autograd(state.parameters, criterion.terms)
+        return self._train(state, evaluate, inputs, rows, corruption, callbacks=callbacks)
 
 
 def _contraction(variance: float, model: Model, batch: ForwardPass) -> Tensor:

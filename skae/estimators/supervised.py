@@ -345,7 +345,5 @@ class BaseSupervised(
             criterion.mean_weight = known[split.held_out.to(known.device), -1].mean()
             validate = ValidationLoss(criterion, network, data, split)
         state = self._init_training(network, split, generator, data.device, self.max_iter)
-        loss_and_gradient = Autograd(state.parameters, criterion.terms)
-        return self._train(
-            state, loss_and_gradient, data, split, validate=validate, callbacks=callbacks
-        )
+        evaluate = Autograd(state.parameters, criterion.terms)
+        return self._train(state, evaluate, data, split, validate=validate, callbacks=callbacks)

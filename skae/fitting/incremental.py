@@ -86,14 +86,14 @@ def partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
         adapt_model(model, data, estimator.dropout)
     start = model.select_model(0) if previous is None else previous
     criterion = estimator._criterion(model)
-    loss_and_gradient = loss_and_gradient_of(criterion, state.parameters, estimator.dropout)
+    evaluate = loss_and_gradient_of(criterion, state.parameters, estimator.dropout)
     corruption = estimator._corruption(model, data)
     model.network.train()
     # A failure from here on would leave this training ahead of `_model`.
     estimator.__dict__.pop("_training", None)
     history = estimator._train(
         state,
-        loss_and_gradient,
+        evaluate,
         data,
         no_split(rows.shape[0]),
         corruption,

@@ -70,10 +70,12 @@ class ValidationLoss:
         measured = []
         for rows in self.chunks:
             target = inputs = self.data[rows]
+            generator = torch.Generator(target.device)
             if self.corruption is not None:
-                inputs = self.corruption(self.network.impute(target), _fixed_generator(target))
-            # Another generator: what the criterion draws does not depend on the corruption.
-            measured.append(self.criterion.measure(inputs, target, _fixed_generator(target)))
+                noise = generator.manual_seed(0)
+                inputs = self.corruption(self.network.impute(target), noise)
+            # Seeded again: what the criterion draws does not depend on the corruption.
+            measured.append(self.criterion.measure(inputs, target, generator.manual_seed(0)))
         self.network.train()
         return torch.cat(measured, dim=-1), self.mask
 
@@ -88,10 +90,6 @@ class ValidationLoss:
             return losses
         sums = losses.new_zeros(int(self.groups.max()) + 1).index_add_(0, self.groups, losses)
         return sums * (len(sums) / len(losses))
-
-
-def _fixed_generator(rows: Tensor) -> torch.Generator:
-    return torch.Generator(rows.device).manual_seed(0)
 
 
 def keeps_start(history: History, reference: float | None) -> bool:
