@@ -31,7 +31,7 @@ def reconstruction_score(estimator: SparseAutoencoder, X: np.ndarray, y: object 
 
 SCORERS = {
     "reconstruction": reconstruction_score,
-    "hidden entries": masked_imputation_score,
+    "masked imputation": masked_imputation_score,
     "denoising": partial(denoising_score, noise="gaussian", noise_level=4.0),
     "trustworthiness": partial(trustworthiness_score, n_neighbors=12),
 }

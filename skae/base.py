@@ -193,7 +193,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             return self._fit(X, y)
 
     def _fit(self, X: ArrayLike, y: object) -> Self:
-        # Validate.
+        # Check the input.
         rows = self._validate_input(X, reset=True, ensure_min_samples=2)
         self._check_values(rows)
         device, generator = resolve_device(self.device), self._new_generator()
@@ -270,7 +270,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         device: torch.device,
         previous: Model | None,
     ) -> tuple[Model, Tensor, float]:
-        """Return the initial model, all rows, and the share of variance unexplained by PCA."""
+        """Return the initial model, all rows in its units, and its unexplained variance share."""
         unexplained = 1.0
         if previous is None:
             model, unexplained = new_model(self, rows, split, generator)
@@ -312,12 +312,12 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train for one pass over X, a part of the data.
 
-        The first call sets the units, the PCA initialisation and the network, so its part should
-        resemble the whole and have at least as many rows as the code has columns. Later calls may
-        change parameters that do not affect the network's shape or its loss. The learning rate is
-        constant, no callbacks are called, and no rows are held out: the result may be worse than
-        PCA. Attributes describe the last part; the code keeps the axes of the first. A call counts
-        as one of `max_iter` epochs for `weight_decay`. Pickles lose the optimizer's moments.
+        Continues from `fit`, if that was called. Otherwise the first call sets units, PCA start and
+        network, so its part should resemble the whole and have at least as many rows as the code
+        has columns. Later calls may change parameters that do not affect the network's shape or
+        loss. The learning rate is constant, there are no callbacks and no held-out rows: the result
+        may be worse than PCA. Attributes describe the last part; the code keeps its axes. A call
+        counts as one of `max_iter` epochs for `weight_decay`. Pickles lose the optimizer's moments.
 
         Parameters
         ----------

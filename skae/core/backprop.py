@@ -147,7 +147,10 @@ class _MLPPasses:
 
 
 class _LayerPasses:
-    """Forward and backward pass of a dense layer and the activation after it."""
+    """Forward and backward pass of a dense layer and the activation after it.
+
+    With `adds_gradient`, the backward pass adds to the gradient of the weights, else it sets it.
+    """
 
     def __init__(self, dense: Dense, activation: str, *, adds_gradient: bool) -> None:
         assert dense.weight.grad is not None

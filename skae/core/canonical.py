@@ -4,11 +4,12 @@ A linear code can be multiplied by any invertible matrix without changing the re
 because the layers on either side absorb the matrix. Of all equivalent codes, the canonical one has
 
 - mean 0 and uncorrelated columns,
-- a decoder whose mean squared sensitivity to the code is the identity: a step of 1 along any
-  column moves the reconstruction by 1 (root mean square),
+- a decoder with Jacobian J such that the mean of J^T J over the rows is the identity: a step of 1
+  along any column moves the reconstruction by 1 (root mean square),
 - columns in decreasing order of variance; by the previous point, this is the variance that a
   column carries through the decoder,
-- signs such that the largest loading of each column (in `components_`) is positive.
+- signs such that the loading of each column that is largest in absolute value (in `components_`)
+  is positive.
 
 For a linear autoencoder this is PCA.
 
@@ -96,7 +97,7 @@ def sensitivity(
 
 
 def largest_loading_signs(components: Tensor) -> Tensor:
-    """Return the sign of the largest entry of each row (1 for a row of zeros): ``(k,)``."""
+    """Return the sign of each row's entry of largest absolute value (1 if all are 0): ``(k,)``."""
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))[:, 0]
     return torch.where(largest < 0, -1.0, 1.0).to(components.dtype)
 

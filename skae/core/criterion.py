@@ -1,13 +1,14 @@
 """Criteria that training minimises: a reconstruction loss plus penalties.
 
 A criterion returns named terms for a training step, and the loss of each row for validation.
-`Reconstruction` makes both from one kind of forward pass, so that the validation loss contains
-every term of the training loss exactly once.
+`Reconstruction` computes both with `forward`, so the validation loss contains every term of the
+training loss exactly once.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Flag
@@ -31,7 +32,7 @@ class CodeSymmetry(Flag):
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """The tensors of one forward pass, in training units.
+    """The tensors of one forward pass, in training units unless stated otherwise.
 
     During training, each tensor has shape ``(models, rows, columns)``.
 
@@ -44,7 +45,7 @@ class ForwardPass:
         The clean rows, with which the output is compared.
     code : Tensor
     output : Tensor
-        Output of the decoder, before the inverse link of the loss.
+        Output of the decoder: in training units or, if the loss has a link, on the link scale.
     generator : torch.Generator or None
         Source of randomness for penalties: the network's generator in training, one with a fixed
         seed in validation.
@@ -79,6 +80,25 @@ class Penalty:
     function: Callable[[Model, ForwardPass], Tensor]
     symmetry: CodeSymmetry = CodeSymmetry.NONE
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.weight):
+            raise ValueError(
+                f"The penalty {self.name!r} has the weight {self.weight}. Pass a finite number."
+            )
+
+    def term(self, model: Model, batch: ForwardPass) -> Tensor:
+        """Return the weighted penalty, one value per model."""
+        value = self.function(model, batch)
+        shape = batch.code.shape[:-2]
+        if not isinstance(value, Tensor) or value.shape != shape:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(
+                f"The penalty {self.name!r} must return a tensor of shape {tuple(shape)}, one "
+                f"value per model, but it returned {got}. Reduce over columns and rows, for "
+                "example by sum(-1).mean(-1)."
+            )
+        return self.weight * value
+
 
 class Criterion:
     """Objective that training minimises and validation compares.
@@ -90,7 +110,7 @@ class Criterion:
         Score at a loss of 0. Every score is this value minus the loss.
     reference_loss : float or None
         Loss that relative gains refer to. None if a perfect reconstruction has loss 0: gains are
-        then relative to the present loss.
+        then relative to the loss that they are compared with.
     """
 
     perfect_score: float = 1.0
@@ -123,6 +143,8 @@ class Criterion:
 
     def with_penalty(self, penalty: Penalty) -> Criterion:
         """Return this criterion with one more penalty; a penalty of weight 0 changes nothing."""
+        if penalty.weight == 0:
+            return self
         raise TypeError(
             f"{type(self).__name__} is not a reconstruction loss plus penalties, so no penalty can "
             "be added to it. Derive from an autoencoder whose criterion is Reconstruction."
@@ -208,14 +230,14 @@ class Reconstruction(Criterion):
         batch = self.forward(inputs, target, self.model.network.generator)
         terms = {"reconstruction": self.model.reconstruction(batch.output, target)}
         for penalty in self.penalties:
-            terms[penalty.name] = penalty.weight * penalty.function(self.model, batch)
+            terms[penalty.name] = penalty.term(self.model, batch)
         return terms
 
     def measure(self, inputs: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
         batch = self.forward(inputs, target, generator)
         losses = self.model.row_losses(batch.output, target)
         for penalty in self.penalties:
-            losses = losses + (penalty.weight * penalty.function(self.model, batch))[..., None]
+            losses = losses + penalty.term(self.model, batch)[..., None]
         return losses
 
     @property

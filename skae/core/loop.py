@@ -14,14 +14,15 @@ from skae.core.autograd import Terms
 from skae.core.optimizers import FlatParameters, Optimizer
 
 # ``(inputs, target) -> terms``: named terms, each a mean over rows and models. A call also sets the
-# gradient of their sum: see `skae.core.autograd` and `skae.core.backprop`.
+# gradients: each model gets the gradient of its own mean over rows. See
+# `skae.core.autograd` and `skae.core.backprop`.
 LossAndGradient = Callable[[Tensor, Tensor], Terms]
 Corruption = Callable[[Tensor, torch.Generator], Tensor]
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _GATHERED_ENTRIES = 2**22  # entries of X copied at once, for several batches
-# Training has diverged if the mean loss exceeds the first one by this multiple of it, or by this
-# number if the first is below 1, the loss of predicting the mean.
+# Training has diverged if the mean loss of an epoch exceeds the loss of the first step by more than
+# this many times that loss, or times 1 (the loss of predicting the mean) if that loss is lower.
 _DIVERGED = 1e3
 
 
@@ -53,7 +54,7 @@ class History:
     validation : list of float
         Mean validation loss, at the start and after each epoch.
     start_row_losses, best_row_losses : Tensor or None
-        Validation loss of each row, at the start and at the best epoch.
+        Validation loss of each held-out row or duplicate group, at the start and the best epoch.
     best_epoch : int
         Epoch whose parameters were kept; 0 is the start.
     stopped_by : {"max_epochs", "patience", "callback", "interrupt", "divergence"}
@@ -158,8 +159,8 @@ def train(
 
     With `validate`, the best parameters are those with the lowest mean validation loss, including
     those at the start. Without it, they are those after the last epoch or, if training diverges,
-    those before the epoch with the lowest mean loss. An interrupt (Ctrl-C) or divergence ends
-    training early.
+    those at the start of the epoch with the lowest mean loss. An interrupt (Ctrl-C) or divergence
+    ends training early.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ def train(
     else:
         checkpoint = _BestCheckpoint(parameters, history, validate, settings)
     sizes = batch_sizes(max(map(len, rows)), settings.batch_size)
-    # The learning rate of the last step is 0, so a single step counts as the first of two.
+    # The learning rate is 0 at step n_steps. A single step must not have rate 0, hence at least 2.
     step, n_steps = 0, max(2, len(sizes) * settings.max_epochs)
     recorded: dict[int, Terms] = {}
 
@@ -275,8 +276,8 @@ class _BestCheckpoint:
             self.lowest, self.history.best_row_losses, self.history.best_epoch = loss, rows, epoch
             self.best.copy_(self.parameters.values)
         reference = self.settings.reference_loss
-        least = self.settings.tol * (self.lowest_trained if reference is None else reference)
-        if loss < self.lowest_trained - least or math.isinf(self.lowest_trained):
+        min_gain = self.settings.tol * (self.lowest_trained if reference is None else reference)
+        if loss < self.lowest_trained - min_gain or math.isinf(self.lowest_trained):
             self.lowest_trained, self.n_without_gain = loss, 0
         else:
             self.n_without_gain += 1
@@ -290,8 +291,8 @@ class _BestCheckpoint:
 class _LastCheckpoint:
     """Keeps the parameters of the last epoch or, after divergence, those of a safe epoch.
 
-    The safe epoch is the one before the epoch with the lowest mean loss: losses may rise long
-    before they diverge, even within an epoch.
+    The safe epoch is the one before the epoch with the lowest mean loss. Within the latter, the
+    loss may already have begun to rise, so the parameters after it are not safe.
     """
 
     n_without_gain = 0

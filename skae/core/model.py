@@ -127,7 +127,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         return response * self.row_total if self.loss.has_row_total else response
 
     def target(self, z: Tensor, output: Tensor) -> Tensor:
-        """Return the target of the loss; for a missing entry, it is the output itself."""
+        """Return the target of the loss; for a missing entry, it is the reconstruction."""
         x = z if self.loss.link is None else torch.add(self.mean_like(z), z, alpha=self.scale)
         if not self.network.imputes_missing:
             return x

@@ -17,7 +17,7 @@ _FIRST_SIZE = 0.5
 _LARGEST_CHANGE = 10.0
 # A row has converged when a step lowers its loss by no more than the share `_MIN_GAIN`, unless the
 # next step size would be more than `_SIMILAR_SIZE` times as large. Most rows converge within three
-# steps.
+# or four steps.
 _MIN_GAIN = 3e-3
 _SIMILAR_SIZE = 4.0
 

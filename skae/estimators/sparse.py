@@ -78,7 +78,7 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
     code_activation : same choices as `activation` or "auto", default="auto"
         Activation of the code. "auto" is "logistic" for ``penalty="kl"``, "identity" for "topk" and
         otherwise "relu", which gives exact zeros. With ``shortcut="pca"``, only "identity" starts
-        at PCA exactly.
+        at PCA exactly, and not with "topk".
 
     penalty : {"l1", "l2", "student_t", "kl", "topk"}, default="l1"
         Sparsity penalty, see above. "kl" needs a "logistic" code.
@@ -196,7 +196,7 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
         n_revived = min(_AUXILIARY_UNITS * self.n_active, batch.code.shape[-1])
         unused = largest_unused(model.network.units(batch.inputs), batch.code, n_revived)
         if unused is None:
-            return batch.code.new_zeros(())
+            return batch.code.new_zeros(batch.code.shape[:-2])
         helped = model.network.decode(batch.code.detach() + unused)
         change = model.row_losses(helped, batch.target)
         change = change - model.row_losses(batch.output.detach(), batch.target)

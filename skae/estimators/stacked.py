@@ -68,9 +68,9 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
 
     early_stopping : bool, default=True
         Hold rows out, stop fine-tuning after `n_iter_no_change` epochs in which the validation loss
-        does not improve, and keep the best epoch. Rows are held out in a single split, and not used
-        in the phases either. With ``fine_tune=False``, they only give the score of the pretrained
-        network in `validation_scores_`.
+        does not improve, and keep the best epoch. The rows are held out in a single split; the
+        phases do not train on them, either. With ``fine_tune=False``, they only give the score of
+        the pretrained network in `validation_scores_`.
 
     pretraining : {"autoencoder", "denoising", "contractive", "rbm"}, default="autoencoder"
         How each layer is trained. "denoising" [3]_ masks entries of the input of each phase.
@@ -91,7 +91,8 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
         but relative to the variance of the input of each phase.
 
     fine_tune : bool, default=True
-        Whether to train the whole network after the phases, and in a warm start.
+        Whether to train the whole network after the phases. A warm start has no phases, so with
+        False it trains nothing.
 
     Attributes
     ----------

@@ -85,8 +85,7 @@ class BaseSupervised(
     }
 
     _loss_name: ClassVar[str]
-    # The score at a loss of 0.
-    _perfect_score: ClassVar[float] = 1.0
+    _perfect_score: ClassVar[float] = 1.0  # the score at a loss of 0
     # Whether the gradient of the loss with respect to the head's output is bounded.
     _has_bounded_slope: ClassVar[bool] = True
 

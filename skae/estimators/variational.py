@@ -47,7 +47,7 @@ class VariationalAutoencoder(LatentDensity, BaseAutoencoder):
     single noise variance, which is set to its maximum likelihood value.
 
     With ``shortcut="pca"`` training starts at probabilistic PCA. With the normal likelihood, the
-    bound is then equal to the log-likelihood, which is that of `PCA.score` as long as PCA leaves a
+    bound is then equal to the log-likelihood, which is that of `PCA.score` if PCA leaves at least a
     millionth of the variance unexplained. The trained network is returned only if held-out rows
     show that it raises the bound. The PCA start also prevents early posterior collapse: otherwise,
     the divergence switches most units off at the start of training.

@@ -132,7 +132,7 @@ def merge_duplicates(
 
 
 def _rounding(values: NDArray[np.float64] | float, scale: float) -> NDArray[np.float64]:
-    """Return how much rounding may change values of X, or of X in training units."""
+    """Return how much rounding may change these values of X, whose scale is `scale`."""
     size: NDArray[np.float64] = scale + np.minimum(np.abs(values), _MAX_DEVIATIONS * scale)
     return _ROUNDING * size
 

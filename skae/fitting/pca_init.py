@@ -72,7 +72,7 @@ def new_model(
     generator : torch.Generator
     """
     starts_at_pca, loss = estimator.shortcut == "pca", LOSSES[estimator.loss]
-    kept = _rows_of_last_model(X, split)  # it is the model to keep, so its rows set the units
+    kept = _rows_of_last_model(X, split)  # that is the final model: its rows set the units
     mean, scale = mean_and_scale(kept)
     z = training_rows(kept, mean, scale)
     missing = None
@@ -96,8 +96,8 @@ def new_model(
         n_models=split.n_models,
         zero_output=starts_at_pca,
     )
-    # Weights of a constant feature learn nothing, and random ones would pass on its first change.
-    # PCA has no loading there either.
+    # The weights of a constant feature get no gradient. Left random, they would disturb the code of
+    # new rows in which the feature varies. PCA has no loading there either.
     network.encoder.mask_inputs(~z.any(0))
     code_unit = scale if network.code_scales_with_data else 1.0
     model = Model(network, torch.from_numpy(mean), scale, loss, code_unit=code_unit)
@@ -106,7 +106,7 @@ def new_model(
     if starts_at_pca:
         folds = split.training[:-1]
         pairs = [(fit_pca(exact[own.numpy()], n_components, generator), z[own]) for own in folds]
-        init_from_pca(network, [*pairs, (starts[0], z)])
+        set_skips_to_pca(network, [*pairs, (starts[0], z)])
     if loss.link is not None:
         init_output_bias(model, float(np.fmax.reduce(values_of(kept), axis=None)))
     if estimator.loss != "squared_error" or missing is not None:
@@ -167,12 +167,15 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
 
 
 @torch.no_grad()
-def init_from_pca(network: AutoencoderNetwork, starts: Sequence[tuple[PCAStart, Tensor]]) -> None:
+def set_skips_to_pca(
+    network: AutoencoderNetwork, starts: Sequence[tuple[PCAStart, Tensor]]
+) -> None:
     """Set the skip connections to PCA.
 
     With a linear code, the network then equals PCA. With a code activation, the encoder's skip
-    connection is PCA scaled to unit variance, so that codes reach the non-linear range. If only the
-    largest units are kept, it is PCA. In both cases, the decoder's is the least-squares map back.
+    connection is PCA scaled to unit variance, so that codes reach the nonlinear range. With an
+    identity code of which only the largest units are kept, it is PCA unscaled. In these two cases,
+    the decoder's is the least-squares map back or, with tied weights, the encoder's transpose.
 
     Parameters
     ----------
@@ -210,7 +213,8 @@ def _skip_of(
     if network.is_code_linear:
         return encode, decode, centre - centre @ encode @ decode, start.residual
     deviations = torch.from_numpy(start.standard_deviations)
-    # Otherwise, rounding noise along directions without variance would be scaled to unit variance.
+    # Directions without variance are left out: scaling would raise their rounding noise to unit
+    # variance.
     varies = deviations > _NO_DEVIATION * deviations.max()
     unit = torch.ones_like(deviations) if network.code_activation == "identity" else deviations
     encode = encode / torch.where(varies, unit, torch.inf)

@@ -30,10 +30,10 @@ _MIN_EFFECTIVE_ROWS = 150.0
 _MAX_WEIGHTS = 2**25
 # Below this many rows, training suffers when a tenth is held out. Another model, trained together
 # with the validated one, therefore sees all rows.
-_REFIT_BELOW = 5000
-# A single split is drawn again, up to so many times, until the held-out rows have their share of
-# the rows and of the variance, within this factor.
+_TRAIN_ON_ALL_BELOW = 5000
+# The held-out rows should have their share of the rows and of the variance, within this factor.
 _MAX_IMBALANCE = 2.0
+# Otherwise they are drawn again, at most this many times.
 _MAX_DRAWS = 20
 _CHUNK_ROWS = 4096
 
@@ -45,7 +45,7 @@ class Split:
     Attributes
     ----------
     training : list of Tensor
-        Rows that each model trains on. The last model is the one to keep.
+        Rows that each model trains on. The last model is the final one.
     held_out : Tensor of shape (n_models, n_held_out), or None
         Rows that validate each model.
     mask : Tensor of bool, of shape (n_models, n_held_out), or None
@@ -71,7 +71,7 @@ def no_split(n_rows: int) -> Split:
 
 
 def single_split(held_out: Tensor, training: Tensor) -> Split:
-    """Return a split that holds some rows out; the model to keep never sees them."""
+    """Return a split that holds some rows out; the final model never sees them."""
     held_out = held_out[None]
     return Split([training], held_out, torch.ones_like(held_out, dtype=torch.bool))
 
@@ -106,13 +106,15 @@ def split_rows(
     generator: torch.Generator,
     n_weights: int = 0,
 ) -> Split:
-    """Choose the held-out rows by the number of rows: none, folds or a single split.
+    """Choose the held-out rows: none, folds or a single split.
+
+    The choice depends on the numbers of rows, distinct rows and weights, and on the variance.
 
     Parameters
     ----------
     X : array or CSR matrix of shape (n_rows, n_features), or None
         The rows. Duplicates stay together, and rows far from the mean are balanced between training
-        and validation. None if the rows are distinct and alike.
+        and validation. With None, neither is done: each row is a group, and all count the same.
     n_rows : int
     fraction : float
         Share of the rows to hold out in a single split.
@@ -125,11 +127,11 @@ def split_rows(
     if n_rows < _MIN_ROWS:
         return no_split(n_rows)
     groups = np.arange(n_rows) if X is None else duplicate_groups(X)
-    # Such data repeat a few values, and so will new rows: duplicates across the split do no harm.
+    # New rows will repeat these few distinct rows too, so duplicates across the split do no harm.
     if groups.max() + 1 < _MIN_ROWS:
         groups = np.arange(n_rows)
     n_groups = int(groups.max()) + 1
-    may_cross_fit = may_cross_fit and n_rows < _REFIT_BELOW
+    may_cross_fit = may_cross_fit and n_rows < _TRAIN_ON_ALL_BELOW
     n_folds = 1
     n_held_out = min(max(1, round(fraction * n_groups)), n_groups - 1)
     sizes = np.bincount(groups).astype(np.float64)[None]
@@ -199,7 +201,8 @@ def _balanced_order(
     """Return a random order whose first `n_held_out` items have about their share of each weight.
 
     If a few rows carry most of the variance, a validation set without any of them would say nothing
-    about what determines the error. If one row does, the best of several draws is used.
+    about what determines the error. If no draw is balanced, as with a single such row, the best of
+    `_MAX_DRAWS` is used.
     """
     expected = weights.mean(axis=1) * n_held_out
     best, least = None, np.inf

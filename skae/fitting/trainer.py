@@ -141,10 +141,10 @@ class Trainer:
     ) -> tuple[Settings, float]:
         """Return the settings for this number of rows, and the optimizer's weight decay.
 
-        A fit multiplies a weight without gradient by about ``exp(-weight_decay)``, so the
-        optimizer's own decay is the parameter over the sum of the learning rates. `partial_fit` has
-        a constant learning rate, which may change between calls; its decay refers to the
-        `initial_rate`.
+        Over a fit, a weight without gradient shrinks by a factor of about ``exp(-weight_decay)``.
+        The optimizer's decay is therefore the parameter `weight_decay` divided by the sum of the
+        learning rates of all steps. In `partial_fit`, whose constant rate may change between calls,
+        the sum is that of `max_iter` epochs at the `initial_rate`.
         """
         n_rows = max(map(len, split.training))
         full_batch = OPTIMIZERS[self.solver].full_batch
@@ -255,4 +255,5 @@ def loss_and_gradient_of(
 
 def _corrupted(network: Network, corruption: Corruption, batch: Tensor) -> Tensor:
     assert network.generator is not None
-    return corruption(network.impute(batch), network.generator)
+    # A copy: the corruption may work in place, and the batch is the target.
+    return corruption(network.impute(batch).clone(), network.generator)

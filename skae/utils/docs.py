@@ -29,7 +29,7 @@ loss : {"squared_error", "absolute_error", "huber", "log_loss", "poisson", \
     linear beyond. "log_loss" has a logistic output and needs X in [0, 1]. "poisson" has an
     exponential output and needs counts, X >= 0. "multinomial" accepts counts or weights such as
     tf-idf, and compares the share of each column in the total of its row; the total of every
-    reconstruction is the mean total.
+    reconstruction is the mean total. With the last three, training starts near PCA, not at it.
 
 shortcut : {"pca", None}, default="pca"
     "pca" adds a linear skip connection to the encoder and to the decoder, fixed at the PCA
@@ -53,7 +53,7 @@ solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
 
 learning_rate_init : float or "auto", default="auto"
     Peak learning rate. The rate rises to it over the first 5 % of the steps, then falls to 0 along
-    a cosine. "auto" is 0.003 for "adamw", 0.01 for "muon" and 0.05 for "sgd". The last is instead
+    a cosine. "auto" is 0.003 for "adamw", 0.01 for "muon" and 0.05 for "sgd". With "sgd" it is
     1 / n_features, at most 0.02, for `VariationalAutoencoder`, and 0.64 / n_pixels, at most 0.01,
     for `ConvolutionalAutoencoder`.
 
@@ -127,8 +127,8 @@ components_ : ndarray of shape (n_components_, n_features)
 explained_variance_ratio_ : ndarray of shape (n_components_,)
     Share of the training variance that the reconstruction explains (R2), divided among the
     columns of the code by the variance that each carries through the decoder. The values of PCA
-    if the model is linear. With tied weights they need not decrease: the columns are then sorted
-    by their own variance, since the code is rotated but not rescaled.
+    if the model is linear. With tied weights or a contractive penalty they need not decrease: the
+    columns are then sorted by their own variance, since the code is rotated but not rescaled.
 
 loss_curve_ : list of float, of length n_iter_
     Training loss of each epoch. Predicting the mean has loss 1.
@@ -143,8 +143,9 @@ best_loss_ : float
     held out, else the training loss (1 minus R2 for the initial state).
 
 best_iter_ : int
-    Epoch whose state was kept; 0 is the start, which is PCA with ``shortcut="pca"``. If several
-    models were trained side by side, the returned one is kept at the same epoch.
+    Epoch whose state was kept; 0 is the start, which is PCA with ``shortcut="pca"`` (but see `loss`
+    and `code_activation`). If the returned model trained on all rows, next to validated models, it
+    is the one after the same epoch.
 
 history_ : dict of str to list of float
     Each term of the training loss, per epoch.

@@ -16,6 +16,7 @@ from skae import (
     ContractiveAutoencoder,
     PredictiveSparseDecomposition,
     SparseAutoencoder,
+    VariationalAutoencoder,
 )
 from skae.core.criterion import CodeSymmetry, ForwardPass, Penalty, Reconstruction
 from skae.core.dictionary import SparseCoding
@@ -332,3 +333,58 @@ def test_a_change_of_the_code_leaves_the_plain_loss(code_activation, change):
         first.weight.copy_(torch.linalg.inv(change) @ first.weight)
     torch.testing.assert_close(criterion.encode(z), code @ change)
     torch.testing.assert_close(criterion.terms(z, z)["reconstruction"], value)
+
+
+# -- mistakes in methods of one's own ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "got"),
+    [
+        (lambda model, batch: batch.code.square().sum(-1).mean(), r"\(\)"),
+        (lambda model, batch: batch.code.square().sum(-1), r"\(6, \d+\)"),
+        (lambda model, batch: batch.code, r"\(6, \d+, 2\)"),
+        (lambda model, batch: 0.5, "float"),
+        (lambda model, batch: None, "NoneType"),
+    ],
+)
+def test_a_penalty_of_another_shape_is_an_error(iris, function, got):
+    class WrongShape(Autoencoder):
+        def _criterion(self, model):
+            return super()._criterion(model).with_penalty(Penalty("wrong", 0.1, function))
+
+    message = rf"'wrong' must return a tensor of shape \(6,\), one value per model.* returned {got}"
+    with pytest.raises(ValueError, match=message):
+        WrongShape(2, max_iter=1).fit(iris)
+
+
+def test_a_weight_that_is_not_finite_is_an_error():
+    with pytest.raises(ValueError, match="The penalty 'ridge' has the weight nan"):
+        Penalty("ridge", float("nan"), lambda model, batch: batch.code.sum((-2, -1)))
+
+
+def test_a_penalty_of_weight_0_is_accepted_by_every_criterion(iris):
+    class Plain(VariationalAutoencoder):
+        def _criterion(self, model):
+            unused = Penalty("unused", 0.0, lambda model, batch: batch.code.sum((-2, -1)))
+            return super()._criterion(model).with_penalty(unused)
+
+    parameters = {"max_iter": 2, "random_state": 0}
+    plain, expected = Plain(2, **parameters), VariationalAutoencoder(2, **parameters)
+    assert np.array_equal(plain.fit_transform(iris), expected.fit_transform(iris))
+
+
+def test_a_corruption_that_works_in_place_leaves_the_target(iris):
+    class InPlace(Autoencoder):
+        def _corruption(self, model, data):
+            return lambda batch, generator: batch.mul_(0.5)
+
+    class OutOfPlace(Autoencoder):
+        def _corruption(self, model, data):
+            return lambda batch, generator: batch * 0.5
+
+    parameters = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
+    first = InPlace(2, **parameters).fit(iris)
+    second = OutOfPlace(2, **parameters).fit(iris)
+    assert first.loss_curve_ == second.loss_curve_
+    assert first.validation_scores_ == second.validation_scores_

@@ -80,7 +80,7 @@ class Network(nn.Module):
         return DEFAULT_LEARNING_RATES[solver]
 
     def impute(self, x: Tensor) -> Tensor:
-        """Return x with missing entries replaced by the mean."""
+        """Return x with missing entries replaced by the mean; x itself if none may be missing."""
         return x
 
     def set_generator(self, generator: torch.Generator | None) -> None:
@@ -93,8 +93,8 @@ class Network(nn.Module):
 class AutoencoderNetwork(Network):
     """Encoder and decoder, with the code activation between them.
 
-    The network takes X centred by its mean and divided by a single number. The code and the output
-    are in the same units.
+    The network takes X centred by its mean and divided by a single number. The output is in these
+    units, too, or on the link scale if the loss has a link.
 
     Attributes
     ----------
@@ -168,7 +168,7 @@ class AutoencoderNetwork(Network):
         self.decoder.set_skip(decode, offset)
 
     def copy_buffers_from(self, selected: AutoencoderNetwork) -> None:
-        """Copy the buffers of a network without a model axis, which may have been fitted."""
+        """Copy the thresholds or the noise variance, which `describe` set on `selected`."""
         for name, buffer in selected.named_buffers():
             if name in _MODEL_AXIS_BUFFERS:
                 setattr(self, name, buffer[None, None].to(getattr(self, name)))
