@@ -95,14 +95,23 @@ class Backpropagation:
         self.decoder = _MLPPasses(network.decoder, "identity", adds_gradient=False)
         self.model = model
         self.derivative = derivative or DERIVATIVES[model.loss.function]
+        # Of squared errors, the residual gives both the loss and its derivative.
+        self.uses_residual = self.derivative is _squared_error and not network.imputes_missing
         self.n_models = n_models
 
     def __call__(self, inputs: Tensor, target: Tensor) -> Terms:
         inputs = self.model.network.impute(inputs)
         output = self.decoder.forward(self.encoder.forward(inputs))
-        value = self.model.reconstruction(output, target)
-        gradient = self.derivative(output, self.model.target(target, output))
-        gradient.mul_(self.n_models / (self.model.baseline * gradient.numel()))
+        factor = self.n_models / (self.model.baseline * output.numel())
+        if self.uses_residual:
+            residual = output - target
+            value = residual.square().mean()
+            if self.model.baseline != 1.0:
+                value = value / self.model.baseline
+            gradient = residual.mul_(2.0 * factor)
+        else:
+            value = self.model.reconstruction(output, target)
+            gradient = self.derivative(output, self.model.target(target, output)).mul_(factor)
         gradient = self.decoder.backward(gradient, into_input=True)
         self.encoder.backward(gradient, into_input=False)
         return {"reconstruction": value}
@@ -134,7 +143,8 @@ class _MLPPasses:
     def backward(self, gradient: Tensor, *, into_input: bool) -> Tensor:
         """Set the gradients of the weights; return the gradient of the input if `into_input`."""
         mlp = self.mlp
-        gradient = gradient.to(self.before.dtype)
+        if gradient.dtype != self.before.dtype:  # of reduced precision
+            gradient = gradient.to(self.before.dtype)
         if self.activation is not _IDENTITY:
             gradient = self.activation.backward(gradient, self.before, self.after)
         into_layers = gradient if mlp.scale == 1.0 else gradient * mlp.scale
