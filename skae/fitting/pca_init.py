@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.decomposition import PCA
 from torch import Tensor
 
@@ -72,7 +71,9 @@ def new_model(
     generator : torch.Generator
     """
     starts_at_pca, loss = estimator.shortcut == "pca", LOSSES[estimator.loss]
-    kept = _rows_of_last_model(X, split)  # that is the final model: its rows set the units
+    kept = _rows_of_last_model(
+        X, split, estimator._allows_missing
+    )  # that is the final model: its rows set the units
     mean, scale = mean_and_scale(kept)
     z = training_rows(kept, mean, scale)
     missing = None
@@ -116,12 +117,12 @@ def new_model(
     return model, starts[0].residual if is_pca else 1.0
 
 
-def _rows_of_last_model(X: Array, split: Split) -> Array:
+def _rows_of_last_model(X: Array, split: Split, allows_missing: bool) -> Array:
     rows = split.training[-1]
     if len(rows) == X.shape[0]:
         return X
     kept = X[rows.numpy()]
-    if not issparse(kept) and np.isnan(np.fmax.reduce(kept, axis=0)).any():
+    if allows_missing and np.isnan(np.fmax.reduce(kept, axis=0)).any():
         return X  # every value of a feature with few values may be held out
     return kept
 
