@@ -16,11 +16,12 @@ from torch.nn import functional as F
 
 from skae.core.activations import ACTIVATIONS
 from skae.core.autograd import Terms
-from skae.core.losses import huber, multinomial, poisson
+from skae.core.losses import huber, log_loss, log_rate, multinomial, poisson
 from skae.core.model import Model
 from skae.core.networks.dense import MLP, Dense
 
-Derivative = Callable[[Tensor, Tensor], Tensor]
+# ``(output, target) -> derivative``; that of a relative loss takes the levels, too.
+Derivative = Callable[..., Tensor]
 
 _IDENTITY = ACTIVATIONS["identity"]  # skipped, to save a call
 
@@ -41,13 +42,12 @@ def _log_loss(output: Tensor, target: Tensor) -> Tensor:
     return torch.sigmoid(output).sub_(target)
 
 
-def _poisson(output: Tensor, target: Tensor) -> Tensor:
-    return torch.exp(output).sub_(target.clamp_min(0))
+def _poisson(output: Tensor, target: Tensor, level: Tensor) -> Tensor:
+    return torch.expm1(output).sub_(target.clamp_min(-1)).mul_(level)
 
 
-def _multinomial(output: Tensor, target: Tensor) -> Tensor:
-    target = target.clamp_min(0)
-    return torch.softmax(output, -1).mul_(target.sum(-1, keepdim=True)).sub_(target)
+def _multinomial(output: Tensor, target: Tensor, level: Tensor) -> Tensor:
+    return _poisson(log_rate(output, target, level), target, level)
 
 
 # Derivative of each loss with respect to each output entry. The result is always a new tensor.
@@ -55,7 +55,7 @@ DERIVATIVES: dict[Callable[..., Tensor], Derivative] = {
     F.mse_loss: _squared_error,
     F.l1_loss: _absolute_error,
     huber: _huber,
-    F.binary_cross_entropy_with_logits: _log_loss,
+    log_loss: _log_loss,
     poisson: _poisson,
     multinomial: _multinomial,
 }
@@ -102,16 +102,17 @@ class Backpropagation:
     def __call__(self, inputs: Tensor, target: Tensor) -> Terms:
         inputs = self.model.network.impute(inputs)
         output = self.decoder.forward(self.encoder.forward(inputs))
-        factor = self.n_models / (self.model.baseline * output.numel())
+        factor = self.n_models / (self.model.loss_unit * output.numel())
         if self.uses_residual:
             residual = output - target
             value = residual.square().mean()
-            if self.model.baseline != 1.0:
-                value = value / self.model.baseline
+            if self.model.loss_unit != 1.0:
+                value = value / self.model.loss_unit
             gradient = residual.mul_(2.0 * factor)
         else:
             value = self.model.reconstruction(output, target)
-            gradient = self.derivative(output, self.model.target(target, output)).mul_(factor)
+            clean = self.model.target(target, output)
+            gradient = self.derivative(output, clean, *self.model.level_of(output)).mul_(factor)
         gradient = self.decoder.backward(gradient, into_input=True)
         self.encoder.backward(gradient, into_input=False)
         return {"reconstruction": value}
@@ -131,6 +132,8 @@ class _MLPPasses:
         self.activation = ACTIVATIONS[output_activation]
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.mlp.input_map is not None:
+            x = self.mlp.input_map(x)
         y = x
         for layer in self.layers:
             y = layer.forward(y)

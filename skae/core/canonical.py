@@ -181,7 +181,7 @@ def canonicalise(
     r2 = encoder_r2
     _make_exact(network)
     if n_steps is not None:
-        metric = _metric(model, codes, z, _PRECONDITIONER_ROWS)
+        metric = _metric(model, codes, z, _PRECONDITIONER_ROWS, decode=model.decode_for_curvature)
         if metric.diagonal().max() >= _NO_SENSITIVITY:
             model.preconditioner = _inverse(metric)
     if model.preconditioner is not None and n_steps:
@@ -220,11 +220,18 @@ def _make_exact(network: AutoencoderNetwork) -> None:
     network.restore_skips()
 
 
-def _metric(model: Model, codes: Tensor, z: Tensor, max_rows: int = _METRIC_ROWS) -> Tensor:
+def _metric(
+    model: Model,
+    codes: Tensor,
+    z: Tensor,
+    max_rows: int = _METRIC_ROWS,
+    decode: Decoder | None = None,
+) -> Tensor:
     network, n_outputs = model.network, math.prod(z.shape[1:])
     if network.decoder.is_linear and model.loss.link is None:
         max_rows = 1
-    return sensitivity(model.decode, codes, n_outputs, network.multiply_adds(), max_rows)
+    decode = decode or model.decode
+    return sensitivity(decode, codes, n_outputs, network.multiply_adds(), max_rows)
 
 
 def _inverse(metric: Tensor) -> Tensor:

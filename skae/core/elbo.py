@@ -11,6 +11,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from skae.core.autograd import Terms
 from skae.core.criterion import Criterion
@@ -49,6 +50,13 @@ def fitted_noise_variance(errors: Tensor) -> Tensor:
     return errors.detach().mean((-2, -1)).unsqueeze(-1).clamp_min(MIN_NOISE_VARIANCE)
 
 
+def entry_errors(model: Model, output: Tensor, z: Tensor) -> Tensor:
+    """Return the squared error or, of a Bernoulli output, the cross-entropy of each entry."""
+    if model.loss.link is None:
+        return model.entry_losses(output, z)
+    return F.binary_cross_entropy_with_logits(output, model.target(z, output), reduction="none")
+
+
 def log_weights(
     model: Model,
     network: VariationalNetwork,
@@ -78,7 +86,7 @@ def log_weights(
     codes = mean + (0.5 * log_variance).exp() * noise[:, None]
     prior_over_posterior = 0.5 * (noise.square()[:, None] + log_variance - codes.square()).sum(-1)
     outputs = network.decode(codes.flatten(0, 1)).view(len(noise), *z.shape)
-    errors = model.entry_losses(outputs, z.expand_as(outputs)).sum(-1)
+    errors = entry_errors(model, outputs, z.expand_as(outputs)).sum(-1)
     return prior_over_posterior - negative_log_likelihood(errors, z.shape[-1], noise_variance)
 
 
@@ -138,7 +146,7 @@ class NegativeELBO(Criterion):
     def terms(self, inputs: Tensor, target: Tensor) -> Terms:
         mean, log_variance = self.network.posterior(inputs)
         code = draw_codes(mean, log_variance, self.network.generator)
-        errors = self.model.entry_losses(self.network.decode(code), target)
+        errors = entry_errors(self.model, self.network.decode(code), target)
         noise = None if self.network.noise_variance is None else fitted_noise_variance(errors)
         nats = negative_log_likelihood(errors.sum(-1), errors.shape[-1], noise)
         divergence = divergence_from_prior(mean, log_variance).mean()
@@ -160,7 +168,7 @@ class NegativeELBO(Criterion):
     ) -> Tensor:
         mean, log_variance = network.posterior(inputs)
         code = draw_codes(mean, log_variance, generator)
-        errors = self.model.entry_losses(network.decode(code), target)
+        errors = entry_errors(self.model, network.decode(code), target)
         return torch.stack([errors.sum(-1), divergence_from_prior(mean, log_variance)])
 
     def row_losses(self, measured: Tensor, mask: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
     J^T = W_1 D_1 W_2 D_2 ... W_L D_L,    D_l = diag(slope of layer l's activation at the row)
 
 plus ``S D_L`` for the skip connection S. All operations are torch operations, so autograd can
-differentiate the result.
+differentiate the result. If the encoder takes the logarithm of counts, its Jacobian is with respect
+to that; only `encoder_jacobians` goes back to the counts.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ class EncoderChain:
             self.weights, self.skip = [self.weights[0] + self.skip], None
         self.slopes: list[Tensor] = []
         activation = ACTIVATIONS[encoder.activation]
-        y = x = network.impute(z)
+        x = network.impute(z)
+        if encoder.input_map is not None:
+            x = encoder.input_map(x)
+        y = x
         for layer in encoder.layers[:-1]:
             before = layer(y)
             self.slopes.append(activation.slope(before))
@@ -87,7 +91,17 @@ def _times(batch: Tensor, matrix: Tensor) -> Tensor:
 def encoder_jacobians(network: AutoencoderNetwork, z: Tensor) -> Tensor:
     """Return the Jacobian of the code with respect to z at each row: ``(n, k, d)``."""
     factor, base = EncoderChain(network, z).pull_back()
-    return _times(factor, base.mT)
+    jacobians = _times(factor, base.mT)
+    if network.encoder.input_map is None:
+        return jacobians
+    with torch.enable_grad():
+        points = network.impute(z).detach().requires_grad_()
+        inputs = network.encoder.input_map(points)
+        rows = [
+            torch.autograd.grad(inputs, points, direction, retain_graph=True)[0]
+            for direction in jacobians.unbind(-2)
+        ]
+    return torch.stack(rows, -2)
 
 
 def contraction(

@@ -32,6 +32,7 @@ def shallow_networks(network: AutoencoderNetwork) -> list[AutoencoderNetwork]:
         )
         for (coding, decoding), code in zip(pairs, codes, strict=True)
     ]
+    shallow[0].encoder.input_map = encoder.input_map
     shallow[0].decoder.set_skip(*decoder.exact_skip)
     return shallow
 

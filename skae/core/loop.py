@@ -24,6 +24,8 @@ _GATHERED_ENTRIES = 2**22  # entries of X copied at once, for several batches
 # Training has diverged if the mean loss of an epoch exceeds the loss of the first step by more than
 # this many times that loss, or times 1 (the loss of predicting the mean) if that loss is lower.
 _DIVERGED = 1e3
+# After divergence, training goes on from the best parameters at this share of the learning rate.
+_RESTART_FACTOR = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Settings:
     tol: float = 0.0
     # See `skae.core.criterion.Criterion`.
     reference_loss: float | None = None
+    # How often training goes on at a lower learning rate after it diverged.
+    max_restarts: int = 0
 
 
 @dataclass
@@ -58,6 +62,8 @@ class History:
     best_epoch : int
         Epoch whose parameters were kept; 0 is the start.
     stopped_by : {"max_epochs", "patience", "callback", "interrupt", "divergence"}
+    restart_rate : float or None
+        Learning rate at which training went on after it diverged. None if it never did.
     """
 
     terms: dict[str, list[float]] = field(default_factory=dict)
@@ -67,6 +73,13 @@ class History:
     best_row_losses: Tensor | None = None
     best_epoch: int = 0
     stopped_by: str = "max_epochs"
+    restart_rate: float | None = None
+
+    def forget_epoch(self) -> None:
+        """Remove the losses of the last epoch."""
+        self.losses.pop()
+        for losses in self.terms.values():
+            losses.pop()
 
     @property
     def was_cancelled(self) -> bool:
@@ -159,8 +172,9 @@ def train(
 
     With `validate`, the best parameters are those with the lowest mean validation loss, including
     those at the start. Without it, they are those after the last epoch or, if training diverges,
-    those at the start of the epoch with the lowest mean loss. An interrupt (Ctrl-C) or divergence
-    ends training early.
+    those at the start of the epoch with the lowest mean loss. An interrupt (Ctrl-C) ends training
+    early. An epoch that diverges is repeated from the best parameters at a lower learning rate, at
+    most `Settings.max_restarts` times; then training ends.
 
     Parameters
     ----------
@@ -189,6 +203,8 @@ def train(
     sizes = batch_sizes(max(map(len, rows)), settings.batch_size)
     # The learning rate is 0 at step n_steps. A single step must not have rate 0, hence at least 2.
     step, n_steps = 0, max(2, len(sizes) * settings.max_epochs)
+    epoch, n_restarts, highest_rate = 0, 0, settings.learning_rate
+    is_repeated = False
     recorded: dict[int, Terms] = {}
 
     def closure() -> Tensor:
@@ -198,22 +214,33 @@ def train(
         return sum(others, start=first)
 
     try:
-        for epoch in range(1, settings.max_epochs + 1):
+        while epoch < settings.max_epochs:
+            epoch += 1
             recorded.clear()
-            if callbacks is not None:
+            if callbacks is not None and not is_repeated:
                 callbacks.begin_epoch()
             for batch in epoch_batches(data, rows, sizes, settings.shuffle, generator):
                 inputs, target = batch if corrupt is None else corrupt(batch), batch
                 step += 1
-                rate = settings.learning_rate
+                rate = highest_rate
                 if not settings.constant_learning_rate:
                     rate *= learning_rate_factor(step, n_steps)
                 optimizer.step(closure, rate)
-            if epoch == 1:
+            if epoch == 1 and not is_repeated:
                 first_loss = float(sum(recorded[1].values()))
                 limit = first_loss + _DIVERGED * max(1.0, abs(first_loss))
             mean_loss = _record_means(history, recorded)
-            if not checkpoint.update(epoch, mean_loss, limit):
+            is_repeated = not checkpoint.update(epoch, mean_loss, limit)
+            if is_repeated and n_restarts < settings.max_restarts:
+                checkpoint.restore()
+                history.forget_epoch()
+                epoch, step, n_restarts = epoch - 1, step - len(sizes), n_restarts + 1
+                highest_rate = history.restart_rate = highest_rate * _RESTART_FACTOR
+                # New moments, and the same weight decay over the fit at a lower rate.
+                weight_decay = optimizer.weight_decay / _RESTART_FACTOR
+                optimizer = type(optimizer)(parameters, weight_decay, len(rows))
+                continue
+            if is_repeated:
                 history.stopped_by = "divergence"
                 break
             if callbacks is not None and callbacks.end_epoch(history):

@@ -1,8 +1,10 @@
 """Reconstruction losses: pure functions of tensors.
 
 The output of a network is on the link scale of its loss: the reconstruction itself for the squared,
-absolute and Huber losses, the logit for the log loss, the log of the rate for the Poisson loss, and
-the log of the share, up to a constant, for the multinomial loss.
+absolute and Huber losses, and the logit for the log loss. The losses of counts are relative: their
+output is the log of the rate (or, up to a constant, of the share) divided by a level, which is the
+mean of the feature, and their target is the deviation of the count from the level, divided by it.
+Deviances are then sums of small numbers where a difference of large ones would lose all digits.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ class ReconstructionLoss:
     ----------
     function : callable
         ``(output, target, reduction=...) -> Tensor``: a scalar with "mean", one value per entry
-        with "none". Torch's fused losses are used, which matters in small steps.
+        with "none". Torch's fused losses are used, which matters in small steps. A relative loss
+        takes the levels as a third argument.
     response : callable
         Inverse link, from output to reconstruction.
     link : callable or None
         Link, from reconstruction to output. None for losses whose output is the reconstruction.
         These are computed in centred and scaled units, all others in the units of X.
+    is_relative : bool
+        Whether output and target are relative to a level, the mean of each feature. The response is
+        then relative to it, too.
     has_row_total : bool
         Whether the response is each column's share of the row's total, which the model supplies.
     domain : tuple of (lowest, highest) or None
@@ -41,6 +47,7 @@ class ReconstructionLoss:
     function: Callable[..., Tensor]
     response: Callable[[Tensor], Tensor] = torch.positive
     link: Callable[[Tensor], Tensor] | None = None
+    is_relative: bool = False
     has_row_total: bool = False
     domain: tuple[float, float] | None = None
     draw: Callable[[Tensor, torch.Generator], Tensor] | None = None
@@ -51,44 +58,80 @@ def huber(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return 2.0 * F.huber_loss(output, target, reduction=reduction)
 
 
-def poisson(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """Return half the Poisson deviance.
+def _wide(x: Tensor) -> Tensor:
+    """Return x in float64, in which differences of entries keep the digits of float32."""
+    return x if x.device.type == "mps" else x.double()
 
-    This is ``rate - target + target log(target / rate)`` with ``rate = exp(output)``.
+
+def _reduced(losses: Tensor, reduction: str, dtype: torch.dtype) -> Tensor:
+    losses = losses.clamp_min(0)  # rounding of the last digit
+    return (losses.mean() if reduction == "mean" else losses).to(dtype)
+
+
+def log_loss(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Return half the Bernoulli deviance: the cross-entropy minus the entropy of the target."""
+    logit, x = _wide(output), _wide(target)
+    loss = F.binary_cross_entropy_with_logits(logit, x, reduction="none")
+    # Clamped, because 0 times the logarithm of 0 is 0.
+    loss = loss + x * x.log().clamp_min(_LOG_0) + (1 - x) * torch.log1p(-x).clamp_min(_LOG_0)
+    return _reduced(loss, reduction, output.dtype)
+
+
+def poisson(output: Tensor, target: Tensor, level: Tensor, reduction: str = "mean") -> Tensor:
+    """Return half the Poisson deviance: ``rate - x + x log(x / rate)``.
+
+    It is ``x (exp(d) - 1 - d)`` with ``d = log(rate / x)``, which is never negative and has no
+    difference of large numbers. A count of 0 is taken to be the rounding error of the level.
     """
-    target = target.clamp_min(0)  # scaling back may turn a count of 0 into -1e-9
-    loss = F.poisson_nll_loss(output, target, reduction="none")
-    loss = loss + torch.xlogy(target, target) - target
-    return loss.mean() if reduction == "mean" else loss
+    smallest = torch.finfo(target.dtype).eps
+    log_ratio, deviation = _wide(output), _wide(target).clamp_min(smallest - 1)
+    distance = log_ratio - torch.log1p(deviation)
+    loss = level * (1 + deviation) * (torch.expm1(distance) - distance)
+    return _reduced(loss, reduction, output.dtype)
 
 
-def multinomial(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """Return half the multinomial deviance.
+def multinomial(output: Tensor, target: Tensor, level: Tensor, reduction: str = "mean") -> Tensor:
+    """Return half the multinomial deviance: ``sum(x log(x / total / share))`` over a row.
 
-    This is ``target log(target / total / share)`` with ``share = softmax(output)``. The
-    loss of an entry may be negative; that of a row is not.
+    As the shares add up to 1, it equals the Poisson deviance at rates ``total * share``.
     """
-    target = target.clamp_min(0)
-    # Two logarithms, because the ratio of the two is undefined for an empty row.
-    loss = torch.xlogy(target, target) - torch.xlogy(target, target.sum(-1, keepdim=True))
-    loss = loss - target * torch.log_softmax(output, -1)
-    return loss.mean() if reduction == "mean" else loss
+    return poisson(log_rate(output, target, level), target, level, reduction)
 
 
-def _softmax(output: Tensor) -> Tensor:
-    return torch.softmax(output, -1)
+def log_rate(output: Tensor, target: Tensor, level: Tensor) -> Tensor:
+    """Return the log of ``total * share``, relative to the level.
+
+    The total is that of the row of the target.
+    """
+    shares = level / level.sum()
+    # Centred: by Jensen's inequality, the mean of the exponentials is then at least 1.
+    centred = (output - (shares * output).sum(-1, keepdim=True)).clamp_max(_MAX_LOG_RATIO)
+    log_sum = torch.log1p((shares * torch.expm1(centred)).sum(-1, keepdim=True).clamp_min(0))
+    excess = (shares * target).sum(-1, keepdim=True)
+    return centred - log_sum + torch.log1p(excess.clamp_min(torch.finfo(excess.dtype).eps - 1))
 
 
-# A feature that is always 0 (or always 1) would need an infinite output.
-_SMALLEST_PROBABILITY = 1e-4
+# Logarithm that stands for that of 0.
+_LOG_0 = -800.0
+# Largest log of the ratio of two shares; its exponential is finite in float32.
+_MAX_LOG_RATIO = 60.0
+
+
+# A feature that is always 0 would need an output of minus infinity. Its mean is taken to be this
+# share of the smallest other one.
+_SMALLEST_SHARE = 1e-4
+
+
+def count_level(mean: Tensor) -> Tensor:
+    """Return the level of each feature of counts: its mean, or a small number if that is 0."""
+    positive = mean[mean > 0]
+    smallest = positive.min() if len(positive) else mean.new_ones(())
+    return torch.where(mean > 0, mean, _SMALLEST_SHARE * smallest)
 
 
 def _logit(mean: Tensor) -> Tensor:
-    return torch.logit(mean, eps=_SMALLEST_PROBABILITY)
-
-
-def _log(mean: Tensor) -> Tensor:
-    return mean.clamp_min(_SMALLEST_PROBABILITY * mean.max().clamp_min(1e-30)).log()
+    # The same for a feature that is always 1.
+    return count_level(mean).log() - count_level(1 - mean).log()
 
 
 def _draw_bernoulli(mean: Tensor, generator: torch.Generator) -> Tensor:
@@ -104,15 +147,18 @@ LOSSES: dict[str, ReconstructionLoss] = {
     "absolute_error": ReconstructionLoss(F.l1_loss),
     "huber": ReconstructionLoss(huber),
     "log_loss": ReconstructionLoss(
-        F.binary_cross_entropy_with_logits,
-        torch.sigmoid,
-        _logit,
-        domain=(0.0, 1.0),
-        draw=_draw_bernoulli,
+        log_loss, torch.sigmoid, _logit, domain=(0.0, 1.0), draw=_draw_bernoulli
     ),
-    "poisson": ReconstructionLoss(poisson, torch.exp, _log, draw=_draw_poisson),
+    "poisson": ReconstructionLoss(
+        poisson, torch.exp, torch.log, is_relative=True, draw=_draw_poisson
+    ),
     # Draws are counts whose total is Poisson too.
     "multinomial": ReconstructionLoss(
-        multinomial, _softmax, _log, has_row_total=True, draw=_draw_poisson
+        multinomial,
+        torch.exp,
+        torch.log,
+        is_relative=True,
+        has_row_total=True,
+        draw=_draw_poisson,
     ),
 }

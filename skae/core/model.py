@@ -21,7 +21,7 @@ _MAX_ROWS = 8192
 # With a thousand codes, the data of a refinement step stay in the cache.
 _MAX_REFINED_ROWS = 1024
 # Loss below which a code is not refined further, as a share of the loss of predicting the mean.
-_LOSS_TOL = 1e-3
+_LOSS_TOL = 1e-6
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
@@ -52,12 +52,12 @@ class NetworkInUnits(Generic[AnyNetwork]):
         # Unlike a pickle, a copy stays on its device.
         copied = object.__new__(type(self))
         memo[id(self)] = copied
-        state = {**self.__dict__, "_networks": {}, "_means": {}}
+        state = {**self.__dict__, "_networks": {}, "_means": {}, "_count_units": {}}
         copied.__dict__.update(copy.deepcopy(state, memo))
         return copied
 
     def __getstate__(self) -> dict[str, bytes]:
-        return serialise({**self.__dict__, "_networks": {}, "_means": {}})
+        return serialise({**self.__dict__, "_networks": {}, "_means": {}, "_count_units": {}})
 
     def __setstate__(self, state: dict[str, bytes]) -> None:
         self.__dict__.update(deserialise(state))
@@ -96,6 +96,29 @@ class NetworkInUnits(Generic[AnyNetwork]):
         return z.div_(self.scale)
 
 
+@dataclass(frozen=True)
+class CountUnits:
+    """Constants of the loss of counts, one number per feature.
+
+    Attributes
+    ----------
+    level : Tensor
+        Level that output and target are relative to.
+    weight : Tensor
+        Level as a share of the baseline.
+    slope, excess : Tensor
+        ``excess + slope * z`` is the deviation of a count from the level, divided by the level.
+    log_share : Tensor
+        Log of the level's share of the sum of all levels.
+    """
+
+    level: Tensor
+    weight: Tensor
+    slope: Tensor
+    excess: Tensor
+    log_share: Tensor
+
+
 @dataclass
 class Model(NetworkInUnits[AutoencoderNetwork]):
     """An autoencoder: network, loss and units.
@@ -107,6 +130,8 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         Loss of predicting the mean; losses are reported relative to it.
     code_unit : float
         `scale` if the code scales with X, so that codes have the units of X; otherwise 1.
+    level : Tensor of shape (n_features,), float64, or None
+        Level that output and target of a relative loss refer to. None for other losses.
     row_total : float
         Mean total of a row, which a loss with `has_row_total` distributes over the columns.
     preconditioner : Tensor of shape (n_components, n_components), float64, or None
@@ -116,40 +141,81 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     loss: ReconstructionLoss
     baseline: float = 1.0
     code_unit: float = 1.0
+    level: Tensor | None = None
     row_total: float = 1.0
     preconditioner: Tensor | None = None
+    _count_units: dict[tuple[torch.device, torch.dtype], CountUnits] = field(
+        init=False, repr=False, default_factory=dict
+    )
 
     # -- losses, of a batch in training units ----------------------------------------------------
 
+    @property
+    def loss_unit(self) -> float:
+        """Unit of the losses of entries; that of counts is the baseline already."""
+        return self.baseline if self.level is None else 1.0
+
+    def counts(self, z: Tensor) -> CountUnits:
+        """Return the units of counts on the device and in the precision of z."""
+        assert self.level is not None
+        key = (z.device, z.dtype)
+        if key not in self._count_units:
+            level, total = self.level, self.level.sum()
+            parts = (
+                level,
+                level / self.baseline,
+                self.scale / level,
+                self.mean / level - 1,
+                (level / total).log(),
+            )
+            self._count_units[key] = CountUnits(*(part.to(z.dtype).to(z.device) for part in parts))
+        return self._count_units[key]
+
+    def level_of(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Return the further argument of the loss of counts: their levels, per baseline."""
+        return () if self.level is None else (self.counts(z).weight,)
+
     def response(self, output: Tensor) -> Tensor:
-        """Convert output to reconstruction, in the units of the loss."""
-        response = self.loss.response(output)
-        return response * self.row_total if self.loss.has_row_total else response
+        """Convert output to reconstruction, in the units of X."""
+        if self.level is None:
+            return self.loss.response(output)
+        units = self.counts(output)
+        if self.loss.has_row_total:
+            return torch.softmax(output + units.log_share, -1) * self.row_total
+        return self.loss.response(output) * units.level
 
     def target(self, z: Tensor, output: Tensor) -> Tensor:
         """Return the target of the loss; for a missing entry, it is the reconstruction."""
-        x = z if self.loss.link is None else torch.add(self.mean_like(z), z, alpha=self.scale)
+        if self.level is not None:
+            units = self.counts(z)
+            x = torch.addcmul(units.excess, z, units.slope)
+        elif self.loss.link is not None:
+            x = torch.add(self.mean_like(z), z, alpha=self.scale)
+        else:
+            x = z
         if not self.network.imputes_missing:
             return x
         # At this target, every loss has its minimum and no gradient.
-        return torch.where(x.isnan(), self.response(output.detach()), x)
+        perfect = self.loss.response(output.detach())
+        return torch.where(x.isnan(), perfect if self.level is None else perfect - 1, x)
 
     def entry_losses(self, output: Tensor, z: Tensor) -> Tensor:
-        """Return the loss of each entry; 0 for a missing one."""
-        losses = self.loss.function(output, self.target(z, output), reduction="none")
+        """Return the loss of each entry, in the `loss_unit`; 0 for a missing one."""
+        target = self.target(z, output)
+        losses = self.loss.function(output, target, *self.level_of(z), reduction="none")
         return losses.masked_fill(z.isnan(), 0.0) if self.network.imputes_missing else losses
 
     def row_losses(self, output: Tensor, z: Tensor) -> Tensor:
         """Return the loss of each row, relative to that of predicting the mean."""
-        return self.entry_losses(output, z).flatten(z.ndim - 1).mean(-1) / self.baseline
+        return self.entry_losses(output, z).flatten(z.ndim - 1).mean(-1) / self.loss_unit
 
     def reconstruction(self, output: Tensor, z: Tensor) -> Tensor:
         """Return the mean loss, relative to that of predicting the mean."""
         if self.network.imputes_missing:
             loss = self.entry_losses(output, z).mean()
         else:
-            loss = self.loss.function(output, self.target(z, output))
-        return loss if self.baseline == 1.0 else loss / self.baseline
+            loss = self.loss.function(output, self.target(z, output), *self.level_of(z))
+        return loss if self.loss_unit == 1.0 else loss / self.loss_unit
 
     # -- codes and reconstructions, in training units --------------------------------------------
 
@@ -169,7 +235,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         def losses(part: Tensor, codes: Tensor, rows: Tensor) -> Tensor:
             # Half the squared distance, or its counterpart for another loss.
             entries = self.entry_losses(network.decode(codes), part[rows])
-            return entries.sum(1) * (0.5 / self.baseline)
+            return entries.sum(1) * (0.5 / self.loss_unit)
 
         size = chunk_size(_MAX_REFINED_ROWS, 4 * network.max_width)
         parts = zip(target.split(size), codes.split(size), strict=True)
@@ -193,6 +259,15 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         if self.loss.link is None:
             return output
         return (self.response(output) - self.mean_like(output)) / self.scale
+
+    def decode_for_curvature(self, codes: Tensor) -> Tensor:
+        """Decode to a space in which the refined loss is about half the squared distance.
+
+        For counts, that is the variance-stabilising square root of the rates.
+        """
+        if self.level is None:
+            return self.decode(codes)
+        return torch.sqrt(self.response(self.network.decode(codes)) * (2.0 / self.baseline))
 
     def encoder_codes(self, z: Tensor) -> Iterator[Tensor]:
         """Yield the encoder's codes in chunks.

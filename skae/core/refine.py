@@ -15,6 +15,8 @@ from torch import Tensor
 # A step size of 1 is Newton's where the curvature equals its mean; half of that rarely overshoots.
 _FIRST_SIZE = 0.5
 _LARGEST_CHANGE = 10.0
+# A step far beyond the minimum of an exponential overestimates the curvature by orders of magnitude.
+_SMALLEST_CHANGE = 1e-3
 # A row has converged when a step lowers its loss by no more than the share `_MIN_GAIN`, unless the
 # next step size would be more than `_SIMILAR_SIZE` times as large. Most rows converge within three
 # or four steps.
@@ -73,6 +75,7 @@ def refine(
         newton = -sizes * (steps * gradients).sum(1, keepdim=True) / curvature
         longest = torch.where(taken, sizes * _LARGEST_CHANGE, sizes / _LARGEST_CHANGE)
         # No Newton step where the curvature is negative or has overflowed.
+        newton = torch.maximum(newton, sizes * _SMALLEST_CHANGE * (newton > 0))
         next_sizes = torch.where(newton > 0, torch.minimum(newton, longest), longest)
         is_similar = (next_sizes <= _SIMILAR_SIZE * sizes)[:, 0]
         codes = torch.where(taken, codes + steps, codes)

@@ -224,7 +224,7 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
         activation = model.network.encoder.activation
         for i, network in enumerate(shallow_networks(model.network)):
             if i == 0:
-                phase = Model(network, model.mean, model.scale, model.loss, model.baseline)
+                phase = replace(model, network=network)
                 derivative = DERIVATIVES[model.loss.function]
             else:
                 phase = hidden_model(network, activation, inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -15,12 +15,13 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from skae.core.activations import ACTIVATIONS
-from skae.core.losses import LOSSES
+from skae.core.losses import LOSSES, count_level
 from skae.core.model import Model
 from skae.core.networks.autoencoder import AutoencoderNetwork, build_network, keep_largest
 from skae.fitting.data import feature_means, mean_and_scale, standardise, training_rows
+from skae.fitting.counts import LogOfCounts, init_log_linear_decoder
 from skae.fitting.split import Split
-from skae.utils.csr import Array, values_of
+from skae.utils.csr import Array
 
 _MAX_ROWS = 4096
 # An exact PCA takes about a second up to this many rows or columns.
@@ -80,15 +81,24 @@ def new_model(
     if estimator._allows_missing and bool(z.isnan().any()):
         missing = z.isnan()
         z.nan_to_num_(nan=0.0)
+    # The rows that the encoder takes: `inputs` in float32, and what they are computed from.
+    inputs, source, everything = z, (kept, mean, scale), X
+    if loss.is_relative:
+        logarithm = LogOfCounts(kept, by_total=loss.has_row_total)
+        logs, everything = logarithm(kept), logarithm(X)
+        source = (logs, *mean_and_scale(logs))
+        inputs = training_rows(*source)
+        if missing is not None:
+            inputs.nan_to_num_(nan=0.0)
     n_components, starts = estimator.n_components, []
     if isinstance(n_components, float) and len(split.training[-1]) < X.shape[0]:
         # From all rows: PCA's number of components should not depend on the draw of the held-out
         # rows.
-        everything = np.nan_to_num(standardise(X, mean, scale, X.dtype.type), copy=False)
-        n_components = len(fit_pca(everything, n_components, generator).components)
-        del everything
+        rows = np.nan_to_num(standardise(everything, *source[1:], X.dtype.type), copy=False)
+        n_components = len(fit_pca(rows, n_components, generator).components)
+        del rows
     if starts_at_pca or isinstance(n_components, float):
-        exact = _in_precision_of(kept, z, mean, scale)
+        exact = _in_precision_of(source[0], inputs, *source[1:])
         starts = [fit_pca(exact, n_components, generator)]
         n_components = len(starts[0].components)
     network = build_network(
@@ -106,12 +116,16 @@ def new_model(
         model.row_total = float(feature_means(X).sum())
     if starts_at_pca:
         folds = split.training[:-1]
-        pairs = [(fit_pca(exact[own.numpy()], n_components, generator), z[own]) for own in folds]
-        set_skips_to_pca(network, [*pairs, (starts[0], z)])
-    if loss.link is not None:
-        init_output_bias(model, float(np.fmax.reduce(values_of(kept), axis=None)))
+        pairs = [(fit_pca(exact[own.numpy()], n_components, generator), inputs[own]) for own in folds]
+        set_skips_to_pca(network, [*pairs, (starts[0], inputs)])
+    if loss.is_relative:
+        network.encoder.input_map = logarithm.input_map(mean, scale, *source[1:])
+        model.level = count_level(model.mean)
+        init_log_linear_decoder(model, z, split.training, logarithm.unit, generator)
+    elif loss.link is not None:
+        init_output_bias(model)
     if estimator.loss != "squared_error" or missing is not None:
-        model.baseline = loss_of_mean(model, z, missing) or 1.0
+        model = replace(model, baseline=loss_of_mean(model, z, missing) or 1.0)
     network.float()
     is_pca = starts_at_pca and network.is_code_linear and estimator.loss == "squared_error"
     return model, starts[0].residual if is_pca else 1.0
@@ -235,23 +249,14 @@ def _skip_of(
 
 
 @torch.no_grad()
-def init_output_bias(model: Model, largest: float) -> None:
-    """Set the decoder's bias to the link of the mean, with PCA as a first-order step from there.
-
-    Parameters
-    ----------
-    model : Model
-        Model whose loss has a link.
-    largest : float
-        Largest entry of X.
-    """
+def init_output_bias(model: Model) -> None:
+    """Set the decoder's bias to the logit of the mean, with PCA as a first-order step from there."""
     loss, decoder = model.loss, model.network.decoder
     assert loss.link is not None
     bias = loss.link(model.mean).expand(len(decoder.layers[-1].bias), 1, -1)
     skip, skip_bias = decoder.exact_skip
     if skip is not None:
-        # The slope of the logit is at least 4; that of the logarithm is at least 1 / largest.
-        slope = 4.0 if loss.response is torch.sigmoid else 1.0 / max(largest, 1e-30)
+        slope = 4.0  # the slope of the logit is at least that
         skip = skip * (slope * model.scale)
         if skip_bias is not None:  # from a code whose mean is not 0
             bias = bias + skip_bias * (slope * model.scale)
@@ -276,12 +281,16 @@ def loss_of_mean(model: Model, z: Tensor, missing: Tensor | None) -> float:
     """
     loss, total = model.loss, 0.0
     output = torch.zeros(z.shape[1:], dtype=torch.float32)
-    if loss.link is not None:
-        output = loss.link(model.mean).float()
+    levels: tuple[Tensor, ...] = ()
+    if model.level is not None:
+        output, levels = output.double(), (model.level,)
+    elif loss.link is not None:
+        output = loss.link(model.mean)
     start = 0
     for chunk in z.split(_MAX_ROWS):  # fewer rows if CSR rows are wide
+        chunk = chunk.to(output.dtype)
         target = model.target(chunk, chunk)
-        losses = loss.function(output.expand_as(target), target, reduction="none")
+        losses = loss.function(output.expand_as(target), target, *levels, reduction="none")
         if missing is not None:
             losses = losses.masked_fill(missing[start : start + len(chunk)], 0.0)
         start += len(chunk)

@@ -31,6 +31,9 @@ from skae.fitting.split import Split
 from skae.utils.validation import StrOptions, fraction, integer, real
 from skae.utils.warnings import warn
 
+# How often a fit goes on at a tenth of the learning rate after it diverged.
+_MAX_RESTARTS = 2
+
 TRAINING_CONSTRAINTS: dict[str, Any] = {
     "weight_decay": [real(0)],
     "solver": [StrOptions(set(OPTIMIZERS))],
@@ -166,6 +169,8 @@ class Trainer:
             patience=None if split.held_out is None else self.n_iter_no_change,
             tol=self.tol,
             reference_loss=reference_loss,
+            # A line search chooses its own steps.
+            max_restarts=0 if full_batch or constant_learning_rate else _MAX_RESTARTS,
         )
         if full_batch:
             return settings, self.weight_decay
@@ -211,7 +216,7 @@ class Trainer:
                 validate=validate,
                 callbacks=callbacks,
             )
-        if history.stopped_by in ("interrupt", "divergence"):
+        if history.restart_rate or history.stopped_by in ("interrupt", "divergence"):
             self._warn_of_failure(history, state.settings.learning_rate, has_penalty=has_penalty)
         return history
 
@@ -222,6 +227,13 @@ class Trainer:
         if history.stopped_by == "interrupt":
             warn(
                 f"Training was interrupted by the user; the state of {kept} is kept.",
+                ConvergenceWarning,
+            )
+            return
+        if history.stopped_by != "divergence":
+            warn(
+                f"Training diverged at learning_rate_init={learning_rate:g} and went on from its "
+                f"best state at {history.restart_rate:g}. Pass that as learning_rate_init.",
                 ConvergenceWarning,
             )
             return

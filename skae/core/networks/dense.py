@@ -51,6 +51,8 @@ class Dense(nn.Module):
 class MLP(nn.Module):
     """``scale * mlp(x) + x skip + skip_bias``: an encoder or a decoder.
 
+    The encoder of counts first maps x to its logarithm, its `input_map`.
+
     Parameters
     ----------
     layers : sequence of Dense
@@ -70,6 +72,7 @@ class MLP(nn.Module):
         self.activation = activation
         self.dropout = dropout
         self.generator: torch.Generator | None = None
+        self.input_map: nn.Module | None = None
         self.scale = 1.0
         # The skip connection is fixed, not trained. Weight decay then pulls the network towards PCA
         # rather than 0, and the start stays exactly PCA. A trained skip connection reached the same
@@ -91,6 +94,8 @@ class MLP(nn.Module):
         self.skip_bias = None if bias is None else bias.to(device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.input_map is not None:
+            x = self.input_map(x)
         return self.output(self.hidden(x), x)
 
     def hidden(self, x: Tensor) -> Tensor:

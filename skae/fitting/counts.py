@@ -1,0 +1,133 @@
+"""The start of models of counts: the encoder sees logarithms, the decoder is a Poisson regression.
+
+With a linear code, the start is one half-step of generalised PCA (Collins et al. 2001; Townes et
+al. 2019): the code is PCA's of the log counts, and the rates are log-linear in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from torch import Tensor
+
+from skae.core.model import Model
+from skae.core.networks.log_inputs import LogInputs
+from skae.core.poisson_regression import poisson_regression
+from skae.fitting.data import mean_and_scale
+from skae.utils.csr import Array, values_of
+
+# Largest ratio of the mean of the positive counts to the unit of their logarithm.
+_MAX_RATIO = 1e3
+# A Poisson regression on at most this many rows, or fewer if it would need more multiply-adds.
+_MAX_ROWS = 4096
+_MAX_MULTIPLY_ADDS = 2**33
+_MIN_ROWS_PER_COEFFICIENT = 10
+
+
+class LogOfCounts:
+    """The logarithm of counts, ``log(1 + x / unit)``.
+
+    The unit is the smallest positive value, which is 1 for counts, but not so small that the
+    logarithm would be governed by it.
+
+    Parameters
+    ----------
+    X : array or CSR matrix
+        Rows that determine the unit.
+    by_total : bool
+        Whether each row is first divided by its total, relative to the mean total.
+    """
+
+    def __init__(self, X: Array, *, by_total: bool) -> None:
+        values = values_of(X)
+        positive = values[values > 0]
+        self.by_total, self.unit = by_total, 1.0
+        if len(positive):
+            mean = float(positive.mean(dtype=np.float64))
+            self.unit = max(float(positive.min()), mean / _MAX_RATIO)
+        self.mean_total = float(_totals(X).mean()) or 1.0
+
+    def __call__(self, X: Array) -> Array:
+        """Return the logarithms."""
+        unit: Any = self.unit
+        if self.by_total:
+            totals = _totals(X) / self.mean_total
+            unit = unit * np.where(totals > 0, totals, 1.0)[:, None]
+        if not issparse(X):
+            return np.log1p(X / unit).astype(X.dtype, copy=False)
+        logarithms = X.copy()
+        if self.by_total:
+            unit = np.repeat(unit[:, 0], np.diff(X.indptr))
+        logarithms.data = np.log1p(X.data / unit).astype(X.dtype, copy=False)
+        return logarithms
+
+    def input_map(
+        self, mean: NDArray[np.float64], scale: float, log_mean: NDArray[np.float64], log_scale: float
+    ) -> LogInputs:
+        """Return the map from counts in training units to standardised logarithms."""
+        return LogInputs(
+            torch.from_numpy(mean),
+            self.unit,
+            scale,
+            torch.from_numpy(log_mean),
+            log_scale,
+            divides_by_total=self.by_total,
+        )
+
+
+def _totals(X: Array) -> NDArray[np.float64]:
+    return np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
+
+
+@torch.no_grad()
+def init_log_linear_decoder(
+    model: Model, z: Tensor, training: Sequence[Tensor], unit: float, generator: torch.Generator
+) -> None:
+    """Set the decoder's skip connection to a Poisson regression on the code.
+
+    The coefficients have a normal prior with variance 1 for a code of variance 1. For features of
+    few counts, it keeps them near 0.
+
+    Parameters
+    ----------
+    model : Model
+        Model of counts; with a skip connection of the encoder, if the code starts at PCA.
+    z : Tensor of shape (n_samples, n_features)
+        Rows in training units.
+    training : sequence of Tensor
+        Rows of each model.
+    unit : float
+        Unit of a count.
+    generator : torch.Generator
+    """
+    network, level = model.network, model.level
+    assert level is not None
+    if network.encoder.skip is None:
+        # Random outputs are far worse than the mean, so start at the mean.
+        network.decoder.zero_output()
+        network.decoder.set_skip(None, None)
+        return
+    n_components = network.encoder.layers[-1].bias.shape[-1]
+    cost = len(level) * (n_components + 1) ** 2
+    n_rows = max(_MIN_ROWS_PER_COEFFICIENT * (n_components + 1), _MAX_MULTIPLY_ADDS // cost)
+    n_rows = min(_MAX_ROWS, n_rows, *map(len, training))
+    drawn = [own[torch.randperm(len(own), generator=generator)[:n_rows]] for own in training]
+    rows = torch.stack([z[numbers] for numbers in drawn])
+    codes = network.float().eval().encode(rows.float()).double()
+    network.train()
+    weights, biases = [], []
+    for own, code in zip(rows.double(), codes, strict=True):
+        mean, deviation = code.mean(0), code.std(0)
+        deviation = torch.where(deviation > 0, deviation, 1.0)
+        relative = own * (model.scale / level) + (model.mean / level - 1)
+        weight, bias = poisson_regression((code - mean) / deviation, relative, unit / level)
+        weight = weight / deviation[:, None]
+        weights.append(weight)
+        biases.append((bias - mean @ weight)[None])
+    network.decoder.scale = 1.0
+    network.decoder.set_skip(torch.stack(weights), torch.stack(biases))
