@@ -102,17 +102,19 @@ class Backpropagation:
     def __call__(self, inputs: Tensor, target: Tensor) -> Terms:
         inputs = self.model.network.impute(inputs)
         output = self.decoder.forward(self.encoder.forward(inputs))
-        factor = self.n_models / (self.model.loss_unit * output.numel())
+        factor = self.n_models / (self.model.baseline * output.numel())
         if self.uses_residual:
             residual = output - target
             value = residual.square().mean()
-            if self.model.loss_unit != 1.0:
-                value = value / self.model.loss_unit
+            if self.model.baseline != 1.0:
+                value = value / self.model.baseline
             gradient = residual.mul_(2.0 * factor)
         else:
             value = self.model.reconstruction(output, target)
-            clean = self.model.target(target, output)
-            gradient = self.derivative(output, clean, *self.model.level_of(output)).mul_(factor)
+            arguments = [output, self.model.target(target, output)]
+            if self.model.level is not None:
+                arguments.append(self.model.counts(output).weight)
+            gradient = self.derivative(*arguments).mul_(factor)
         gradient = self.decoder.backward(gradient, into_input=True)
         self.encoder.backward(gradient, into_input=False)
         return {"reconstruction": value}

@@ -181,7 +181,8 @@ def canonicalise(
     r2 = encoder_r2
     _make_exact(network)
     if n_steps is not None:
-        metric = _metric(model, codes, z, _PRECONDITIONER_ROWS, decode=model.decode_for_curvature)
+        decode = model.decode if model.level is None else model.decode_stabilised
+        metric = _metric(model, codes, z, _PRECONDITIONER_ROWS, decode)
         if metric.diagonal().max() >= _NO_SENSITIVITY:
             model.preconditioner = _inverse(metric)
     if model.preconditioner is not None and n_steps:

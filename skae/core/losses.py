@@ -70,7 +70,8 @@ def _reduced(losses: Tensor, reduction: str, dtype: torch.dtype) -> Tensor:
 
 def log_loss(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Return half the Bernoulli deviance: the cross-entropy minus the entropy of the target."""
-    logit, x = _wide(output), _wide(target)
+    # Scaling back to X may turn a 0 into -1e-9.
+    logit, x = _wide(output), _wide(target).clamp(0, 1)
     loss = F.binary_cross_entropy_with_logits(logit, x, reduction="none")
     # Clamped, because 0 times the logarithm of 0 is 0.
     loss = loss + x * x.log().clamp_min(_LOG_0) + (1 - x) * torch.log1p(-x).clamp_min(_LOG_0)

@@ -21,7 +21,8 @@ _MAX_ROWS = 8192
 # With a thousand codes, the data of a refinement step stay in the cache.
 _MAX_REFINED_ROWS = 1024
 # Loss below which a code is not refined further, as a share of the loss of predicting the mean.
-_LOSS_TOL = 1e-6
+_LOSS_TOL = 1e-3
+_DEVIANCE_TOL = 1e-6  # counts spread over decades
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
@@ -105,7 +106,7 @@ class CountUnits:
     level : Tensor
         Level that output and target are relative to.
     weight : Tensor
-        Level as a share of the baseline.
+        Level per deviance of the mean.
     slope, excess : Tensor
         ``excess + slope * z`` is the deviation of a count from the level, divided by the level.
     log_share : Tensor
@@ -132,6 +133,9 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         `scale` if the code scales with X, so that codes have the units of X; otherwise 1.
     level : Tensor of shape (n_features,), float64, or None
         Level that output and target of a relative loss refer to. None for other losses.
+    deviance_of_mean : float
+        The `baseline` of a relative loss, whose levels are divided by it instead. Sums of float32
+        would overflow or vanish in the units of X.
     row_total : float
         Mean total of a row, which a loss with `has_row_total` distributes over the columns.
     preconditioner : Tensor of shape (n_components, n_components), float64, or None
@@ -142,6 +146,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     baseline: float = 1.0
     code_unit: float = 1.0
     level: Tensor | None = None
+    deviance_of_mean: float = 1.0
     row_total: float = 1.0
     preconditioner: Tensor | None = None
     _count_units: dict[tuple[torch.device, torch.dtype], CountUnits] = field(
@@ -149,11 +154,6 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     )
 
     # -- losses, of a batch in training units ----------------------------------------------------
-
-    @property
-    def loss_unit(self) -> float:
-        """Unit of the losses of entries; that of counts is the baseline already."""
-        return self.baseline if self.level is None else 1.0
 
     def counts(self, z: Tensor) -> CountUnits:
         """Return the units of counts on the device and in the precision of z."""
@@ -163,17 +163,13 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
             level, total = self.level, self.level.sum()
             parts = (
                 level,
-                level / self.baseline,
+                level / self.deviance_of_mean,
                 self.scale / level,
                 self.mean / level - 1,
                 (level / total).log(),
             )
             self._count_units[key] = CountUnits(*(part.to(z.dtype).to(z.device) for part in parts))
         return self._count_units[key]
-
-    def level_of(self, z: Tensor) -> tuple[Tensor, ...]:
-        """Return the further argument of the loss of counts: their levels, per baseline."""
-        return () if self.level is None else (self.counts(z).weight,)
 
     def response(self, output: Tensor) -> Tensor:
         """Convert output to reconstruction, in the units of X."""
@@ -200,22 +196,24 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         return torch.where(x.isnan(), perfect if self.level is None else perfect - 1, x)
 
     def entry_losses(self, output: Tensor, z: Tensor) -> Tensor:
-        """Return the loss of each entry, in the `loss_unit`; 0 for a missing one."""
-        target = self.target(z, output)
-        losses = self.loss.function(output, target, *self.level_of(z), reduction="none")
+        """Return the loss of each entry; 0 for a missing one."""
+        arguments = [output, self.target(z, output)]
+        if self.level is not None:
+            arguments.append(self.counts(z).weight)
+        losses = self.loss.function(*arguments, reduction="none")
         return losses.masked_fill(z.isnan(), 0.0) if self.network.imputes_missing else losses
 
     def row_losses(self, output: Tensor, z: Tensor) -> Tensor:
         """Return the loss of each row, relative to that of predicting the mean."""
-        return self.entry_losses(output, z).flatten(z.ndim - 1).mean(-1) / self.loss_unit
+        return self.entry_losses(output, z).flatten(z.ndim - 1).mean(-1) / self.baseline
 
     def reconstruction(self, output: Tensor, z: Tensor) -> Tensor:
         """Return the mean loss, relative to that of predicting the mean."""
-        if self.network.imputes_missing:
+        if self.network.imputes_missing or self.level is not None:
             loss = self.entry_losses(output, z).mean()
         else:
-            loss = self.loss.function(output, self.target(z, output), *self.level_of(z))
-        return loss if self.loss_unit == 1.0 else loss / self.loss_unit
+            loss = self.loss.function(output, self.target(z, output))
+        return loss if self.baseline == 1.0 else loss / self.baseline
 
     # -- codes and reconstructions, in training units --------------------------------------------
 
@@ -230,12 +228,14 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         preconditioner = self.preconditioner.to(codes.dtype).to(codes.device)
         target = self._refinement_target(z, network)
         # A loss with a link may keep falling as the code goes to infinity.
-        loss_tol = 0.0 if self.loss.link is None else _LOSS_TOL * 0.5 * z.shape[1]
+        loss_tol = 0.0
+        if self.loss.link is not None:
+            loss_tol = (_LOSS_TOL if self.level is None else _DEVIANCE_TOL) * 0.5 * z.shape[1]
 
         def losses(part: Tensor, codes: Tensor, rows: Tensor) -> Tensor:
             # Half the squared distance, or its counterpart for another loss.
             entries = self.entry_losses(network.decode(codes), part[rows])
-            return entries.sum(1) * (0.5 / self.loss_unit)
+            return entries.sum(1) * (0.5 / self.baseline)
 
         size = chunk_size(_MAX_REFINED_ROWS, 4 * network.max_width)
         parts = zip(target.split(size), codes.split(size), strict=True)
@@ -260,14 +260,12 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
             return output
         return (self.response(output) - self.mean_like(output)) / self.scale
 
-    def decode_for_curvature(self, codes: Tensor) -> Tensor:
-        """Decode to a space in which the refined loss is about half the squared distance.
+    def decode_stabilised(self, codes: Tensor) -> Tensor:
+        """Decode counts to the variance-stabilising square root of their rates.
 
-        For counts, that is the variance-stabilising square root of the rates.
+        The refined loss is about half the squared distance there.
         """
-        if self.level is None:
-            return self.decode(codes)
-        return torch.sqrt(self.response(self.network.decode(codes)) * (2.0 / self.baseline))
+        return torch.sqrt(self.response(self.network.decode(codes)) * (2.0 / self.deviance_of_mean))
 
     def encoder_codes(self, z: Tensor) -> Iterator[Tensor]:
         """Yield the encoder's codes in chunks.

@@ -125,7 +125,8 @@ def new_model(
     elif loss.link is not None:
         init_output_bias(model)
     if estimator.loss != "squared_error" or missing is not None:
-        model = replace(model, baseline=loss_of_mean(model, z, missing) or 1.0)
+        name = "deviance_of_mean" if loss.is_relative else "baseline"
+        model = replace(model, **{name: loss_of_mean(model, z, missing) or 1.0})
     network.float()
     is_pca = starts_at_pca and network.is_code_linear and estimator.loss == "squared_error"
     return model, starts[0].residual if is_pca else 1.0
