@@ -69,13 +69,25 @@ def _reduced(losses: Tensor, reduction: str, dtype: torch.dtype) -> Tensor:
 
 
 def log_loss(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """Return half the Bernoulli deviance: the cross-entropy minus the entropy of the target."""
+    """Return half the Bernoulli deviance: the cross-entropy minus the entropy of the target.
+
+    The mean, which training reports, uses torch's fused cross-entropy.
+    """
     # Scaling back to X may turn a 0 into -1e-9.
-    logit, x = _wide(output), _wide(target).clamp(0, 1)
-    loss = F.binary_cross_entropy_with_logits(logit, x, reduction="none")
-    # Clamped, because 0 times the logarithm of 0 is 0.
-    loss = loss + x * x.log().clamp_min(_LOG_0) + (1 - x) * torch.log1p(-x).clamp_min(_LOG_0)
+    x = target.clamp(0, 1)
+    if reduction == "mean":
+        entropy = (x * _log(x) + (1 - x) * _log(1 - x)).mean()
+        return F.binary_cross_entropy_with_logits(output, x) + entropy
+    logit, x = _wide(output), _wide(x)
+    # The cross-entropy as a sum of positive terms, which is exact for small probabilities.
+    loss = x * (-logit).relu() + (1 - x) * logit.relu() + torch.log1p(torch.exp(-logit.abs()))
+    loss = loss + x * _log(x) + (1 - x) * torch.log1p(-x).clamp_min(_LOG_0)
     return _reduced(loss, reduction, output.dtype)
+
+
+def _log(x: Tensor) -> Tensor:
+    """Return a logarithm that is finite at 0, where it is slow otherwise."""
+    return x.clamp_min(torch.finfo(x.dtype).tiny).log()
 
 
 def poisson(output: Tensor, target: Tensor, level: Tensor, reduction: str = "mean") -> Tensor:

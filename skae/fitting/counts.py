@@ -27,6 +27,9 @@ _MAX_RATIO = 1e3
 _MAX_ROWS = 4096
 _MAX_MULTIPLY_ADDS = 2**33
 _MIN_ROWS_PER_COEFFICIENT = 10
+# Precision of the prior of the coefficients, for a code of variance 1. It hardly matters: on word
+# counts and single cells, 0.1, 1 and 10 gave the same deviance within 2 %.
+_PRECISION = 0.1
 
 
 class LogOfCounts:
@@ -90,8 +93,7 @@ def init_log_linear_decoder(
 ) -> None:
     """Set the decoder's skip connection to a Poisson regression on the code.
 
-    The coefficients have a normal prior with variance 1 for a code of variance 1. For features of
-    few counts, it keeps them near 0.
+    The coefficients have a normal prior, which keeps those of features with few counts near 0.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ def init_log_linear_decoder(
         mean, deviation = code.mean(0), code.std(0)
         deviation = torch.where(deviation > 0, deviation, 1.0)
         relative = own * (model.scale / level) + (model.mean / level - 1)
-        weight, bias = poisson_regression((code - mean) / deviation, relative, unit / level)
+        weight, bias = poisson_regression((code - mean) / deviation, relative, _PRECISION * unit / level)
         weight = weight / deviation[:, None]
         weights.append(weight)
         biases.append((bias - mean @ weight)[None])

@@ -21,7 +21,7 @@ from skae.core.networks.autoencoder import AutoencoderNetwork, build_network, ke
 from skae.fitting.data import feature_means, mean_and_scale, standardise, training_rows
 from skae.fitting.counts import LogOfCounts, init_log_linear_decoder
 from skae.fitting.split import Split
-from skae.utils.csr import Array
+from skae.utils.csr import Array, values_of
 
 _MAX_ROWS = 4096
 # An exact PCA takes about a second up to this many rows or columns.
@@ -123,7 +123,7 @@ def new_model(
         model.level = count_level(model.mean)
         init_log_linear_decoder(model, z, split.training, logarithm.unit, generator)
     elif loss.link is not None:
-        init_output_bias(model)
+        init_output_bias(model, float(np.fmax.reduce(values_of(kept), axis=None)))
     if estimator.loss != "squared_error" or missing is not None:
         name = "deviance_of_mean" if loss.is_relative else "baseline"
         model = replace(model, **{name: loss_of_mean(model, z, missing) or 1.0})
@@ -250,14 +250,24 @@ def _skip_of(
 
 
 @torch.no_grad()
-def init_output_bias(model: Model) -> None:
-    """Set the decoder's bias to the logit of the mean, with PCA as a first-order step from there."""
+def init_output_bias(model: Model, largest: float) -> None:
+    """Set the decoder's bias to the logit of the mean, with PCA as a first-order step from there.
+
+    Parameters
+    ----------
+    model : Model
+        Model with probabilities.
+    largest : float
+        Largest entry of X.
+    """
     loss, decoder = model.loss, model.network.decoder
     assert loss.link is not None
     bias = loss.link(model.mean).expand(len(decoder.layers[-1].bias), 1, -1)
     skip, skip_bias = decoder.exact_skip
     if skip is not None:
-        slope = 4.0  # the slope of the logit is at least that
+        # The smallest slope of the logit in the range of X: 4, or more if all entries are small.
+        highest = min(max(largest, 1e-30), 0.5)
+        slope = 1.0 / (highest * (1.0 - highest))
         skip = skip * (slope * model.scale)
         if skip_bias is not None:  # from a code whose mean is not 0
             bias = bias + skip_bias * (slope * model.scale)

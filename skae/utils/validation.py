@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 
+# Largest value of X that is not taken for 0 by "log_loss", as training is in float32.
+_SMALLEST_PROBABILITY = 1e-30
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -135,6 +138,11 @@ def check_loss_domain(loss: str, X: NDArray[Any]) -> None:
     if loss == "log_loss":
         remedy = "Scale X with MinMaxScaler(clip=True), or use another loss."
         check_probabilities(X, "loss='log_loss'", remedy)
+        if 0 < (high := np.fmax.reduce(X, axis=None)) < _SMALLEST_PROBABILITY:
+            raise ValueError(
+                f"loss='log_loss' needs probabilities, but the largest value of X is {high:g}, "
+                f"which is 0 in float32. {remedy}"
+            )
     if loss in ("poisson", "multinomial"):
         if (low := np.fmin.reduce(X, axis=None)) < 0:
             raise ValueError(
