@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from skae.core.losses import ReconstructionLoss
+from skae.core.losses import LOSSES, ReconstructionLoss
 from skae.core.networks.autoencoder import AutoencoderNetwork, Network
+from skae.core.networks.storage import restore_network, store_network
 from skae.core.numerics import chunk_size, torch_defaults
 from skae.core.refine import refine
-from skae.core.serialise import deserialise, serialise
+from skae.core.serialise import StoredState, to_plain
 
 _MAX_ROWS = 8192
 # With a thousand codes, the data of a refinement step stay in the cache.
@@ -56,11 +58,27 @@ class NetworkInUnits(Generic[AnyNetwork]):
         copied.__dict__.update(copy.deepcopy(state, memo))
         return copied
 
-    def __getstate__(self) -> dict[str, bytes]:
-        return serialise({**self.__dict__, "_networks": {}, "_means": {}})
+    def __getstate__(self) -> dict[str, Any]:
+        state = {part.name: getattr(self, part.name) for part in fields(self) if part.init}
+        return to_plain(state | self._stored_parts())
 
-    def __setstate__(self, state: dict[str, bytes]) -> None:
-        self.__dict__.update(deserialise(state))
+    @torch_defaults()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        stored = StoredState(state, type(self).__name__)
+        values = self._restored_parts(stored)
+        n_features = values["network"].architecture.n_features
+        values["mean"] = stored.read_tensor("mean", (n_features,), (torch.float64,))
+        values |= {p.name: stored.read(p.name, float) for p in fields(self) if p.type == "float"}
+        stored.end()
+        self.__dict__.update(vars(type(self)(**values)))
+
+    @abstractmethod
+    def _stored_parts(self) -> dict[str, Any]:
+        """Return plain values and tensors for the network and the other objects."""
+
+    @abstractmethod
+    def _restored_parts(self, stored: StoredState) -> dict[str, Any]:
+        """Return the network and all fields that are neither the mean nor floats."""
 
     @property
     def device(self) -> torch.device:
@@ -118,6 +136,25 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     code_unit: float = 1.0
     row_total: float = 1.0
     preconditioner: Tensor | None = None
+
+    def _stored_parts(self) -> dict[str, Any]:
+        names = [name for name, loss in LOSSES.items() if loss == self.loss]
+        if not names:
+            raise TypeError("A model whose loss is not in skae.core.losses.LOSSES cannot be saved.")
+        return {"network": store_network(self.network), "loss": names[0]}
+
+    def _restored_parts(self, stored: StoredState) -> dict[str, Any]:
+        network = restore_network(stored.read_state("network"))
+        n_components = network.architecture.n_components
+        shape, dtypes = (n_components, n_components), (torch.float64,)
+        has_preconditioner = stored.has("preconditioner")
+        return {
+            "network": network,
+            "loss": LOSSES[stored.read_choice("loss", LOSSES)],
+            "preconditioner": (
+                stored.read_tensor("preconditioner", shape, dtypes) if has_preconditioner else None
+            ),
+        }
 
     # -- losses, of a batch in training units ----------------------------------------------------
 
