@@ -32,6 +32,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.utils import check_array, check_random_state
 
 from skae.core.corruption import gaussian, masking, salt_and_pepper
+from skae.utils.arrays import plain_array
 from skae.utils.scoring import (
     check_share,
     check_table,
@@ -286,7 +287,7 @@ def interpolation_score(
         Euclidean, which is not informative if most features are noise.
     """
     check_count("n_pairs", n_pairs)
-    rows = check_array(X, dtype=np.float64, ensure_min_samples=3, input_name="X")
+    rows = check_array(plain_array(X), dtype=np.float64, ensure_min_samples=3, input_name="X")
     random = check_random_state(random_state)
     first = random.randint(len(rows), size=n_pairs)
     second = (first + random.randint(1, len(rows), size=n_pairs)) % len(rows)

@@ -112,7 +112,7 @@ class Backpropagation:
         else:
             value = self.model.reconstruction(output, target)
             arguments = [output, self.model.target(target, output)]
-            if self.model.level is not None:
+            if self.model.loss.is_relative:
                 arguments.append(self.model.counts(output).weight)
             gradient = self.derivative(*arguments).mul_(factor)
         gradient = self.decoder.backward(gradient, into_input=True)

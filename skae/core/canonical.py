@@ -181,7 +181,7 @@ def canonicalise(
     r2 = encoder_r2
     _make_exact(network)
     if n_steps is not None:
-        decode = model.decode if model.level is None else model.decode_stabilised
+        decode = model.decode_stabilised if model.loss.is_relative else model.decode
         metric = _metric(model, codes, z, _PRECONDITIONER_ROWS, decode)
         if metric.diagonal().max() >= _NO_SENSITIVITY:
             model.preconditioner = _inverse(metric)

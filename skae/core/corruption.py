@@ -6,6 +6,8 @@ feature.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -28,3 +30,9 @@ def salt_and_pepper(
     draws = torch.empty_like(x).uniform_(generator=generator)
     extremes = torch.where(draws < share / 2, low.to(x), high.to(x))
     return torch.where(draws < share, extremes, x)
+
+
+# Corruptions that a file may name.
+CORRUPTIONS: dict[str, Callable[..., Tensor]] = {
+    corruption.__name__: corruption for corruption in (gaussian, masking, salt_and_pepper)
+}

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skae.core.activations import ACTIVATIONS
 from skae.core.autograd import Terms
 from skae.core.criterion import Criterion
 from skae.core.model import Model, NetworkInUnits
-from skae.core.networks.autoencoder import AutoencoderNetwork, Network
+from skae.core.networks.autoencoder import Architecture, AutoencoderNetwork, Network
 from skae.core.networks.dense import MLP, WeightInit
+from skae.core.networks.storage import restore_module, restore_network, store_module, store_network
 from skae.core.numerics import inference_device, torch_defaults
+from skae.core.serialise import StoredState
 
 # Factors on the learning rate for random weights. Fine-tuning should keep what was learned without
 # labels. A head trained alone starts at 0, far from its optimum, and can take large steps.
@@ -60,6 +65,10 @@ class EncoderWithHead(Network):
         self.register_buffer("spread", torch.where(varies, deviations, torch.inf))
         self.head_alone = False
 
+    @property
+    def architecture(self) -> Architecture:
+        return self.network.architecture
+
     def freeze(self, n_layers: int) -> None:
         """Exclude the first `n_layers` layers of the encoder from training."""
         layers = self.network.encoder.stages()
@@ -93,7 +102,7 @@ class EncoderWithHead(Network):
         self.network.generator = generator
 
 
-def build_head(sizes: Sequence[int], activation: str, generator: torch.Generator) -> MLP:
+def build_head(sizes: Sequence[int], activation: str, generator: torch.Generator | None) -> MLP:
     """Return an MLP with a model axis, whose outputs start at 0."""
     return MLP(WeightInit(generator, zero_output=True).layers(sizes, activation), activation)
 
@@ -163,6 +172,43 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
         network.to(inference_device(next(network.parameters()).device))
         network.network.restore_skips()
         return cls(network.eval(), model.mean, model.scale)
+
+    def _stored_parts(self) -> dict[str, Any]:
+        whole, head = self.network, self.network.head
+        return {
+            "network": {
+                "encoder_and_decoder": store_network(whole.network),
+                "head_sizes": [len(head.layers[0].weight), *(len(x.bias) for x in head.layers)],
+                "head_activation": head.activation,
+                "head": store_module(head),
+                "centre": whole.centre,
+                "spread": whole.spread,
+                "has_bounded_gradient": whole.has_bounded_gradient,
+            }
+        }
+
+    def _restored_parts(self, stored: StoredState) -> dict[str, Any]:
+        stored = stored.read_state("network")
+        network = restore_network(stored.read_state("encoder_and_decoder"))
+        n_components = network.architecture.n_components
+        sizes, arrays = stored.read_sizes("head_sizes"), stored.read_state("head")
+        if len(sizes) < 2 or sizes[0] != n_components:
+            wanted = f"sizes that begin with {n_components}"
+            raise stored.error("head_sizes", wanted, list(sizes))
+        arrays.check_size(sum(n_in * n_out for n_in, n_out in pairwise(sizes)))
+        activation = stored.read_choice("head_activation", ACTIVATIONS)
+        head = restore_module(build_head(sizes, activation, None), arrays, {})
+        arrays.end()
+        whole = EncoderWithHead(
+            network,
+            head,
+            torch.zeros(1, n_components, dtype=torch.float32),
+            has_bounded_gradient=stored.read("has_bounded_gradient", bool),
+        )
+        whole.centre = stored.read_tensor("centre", (n_components,))
+        whole.spread = stored.read_tensor("spread", (n_components,))
+        stored.end()
+        return {"network": whole.eval()}
 
     @torch_defaults()
     @torch.no_grad()

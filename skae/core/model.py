@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from skae.core.losses import ReconstructionLoss
+from skae.core.losses import LOSSES, ReconstructionLoss, count_level
 from skae.core.networks.autoencoder import AutoencoderNetwork, Network
+from skae.core.networks.storage import restore_network, store_network
 from skae.core.numerics import chunk_size, torch_defaults
 from skae.core.refine import refine
-from skae.core.serialise import deserialise, serialise
+from skae.core.serialise import StoredState, to_plain
 
 _MAX_ROWS = 8192
 # With a thousand codes, the data of a refinement step stay in the cache.
@@ -23,6 +25,8 @@ _MAX_REFINED_ROWS = 1024
 # Loss below which a code is not refined further, as a share of the loss of predicting the mean.
 _LOSS_TOL = 1e-3
 _DEVIANCE_TOL = 1e-6  # counts spread over decades
+
+_CACHES = frozenset({"_networks", "_means", "_count_units"})
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
@@ -53,15 +57,31 @@ class NetworkInUnits(Generic[AnyNetwork]):
         # Unlike a pickle, a copy stays on its device.
         copied = object.__new__(type(self))
         memo[id(self)] = copied
-        state = {**self.__dict__, "_networks": {}, "_means": {}, "_count_units": {}}
+        state = {name: {} if name in _CACHES else v for name, v in self.__dict__.items()}
         copied.__dict__.update(copy.deepcopy(state, memo))
         return copied
 
-    def __getstate__(self) -> dict[str, bytes]:
-        return serialise({**self.__dict__, "_networks": {}, "_means": {}, "_count_units": {}})
+    def __getstate__(self) -> dict[str, Any]:
+        state = {part.name: getattr(self, part.name) for part in fields(self) if part.init}
+        return to_plain(state | self._stored_parts())
 
-    def __setstate__(self, state: dict[str, bytes]) -> None:
-        self.__dict__.update(deserialise(state))
+    @torch_defaults()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        stored = StoredState(state, type(self).__name__)
+        values = self._restored_parts(stored)
+        n_features = values["network"].architecture.n_features
+        values["mean"] = stored.read_tensor("mean", (n_features,), (torch.float64,))
+        values |= {p.name: stored.read(p.name, float) for p in fields(self) if p.type == "float"}
+        stored.end()
+        self.__dict__.update(vars(type(self)(**values)))
+
+    @abstractmethod
+    def _stored_parts(self) -> dict[str, Any]:
+        """Return plain values and tensors for the network and the other objects."""
+
+    @abstractmethod
+    def _restored_parts(self, stored: StoredState) -> dict[str, Any]:
+        """Return the network and all fields that are neither the mean nor floats."""
 
     @property
     def device(self) -> torch.device:
@@ -131,8 +151,6 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         Loss of predicting the mean; losses are reported relative to it.
     code_unit : float
         `scale` if the code scales with X, so that codes have the units of X; otherwise 1.
-    level : Tensor of shape (n_features,), float64, or None
-        Level that output and target of a relative loss refer to. None for other losses.
     deviance_of_mean : float
         The `baseline` of a relative loss, whose levels are divided by it instead. Sums of float32
         would overflow or vanish in the units of X.
@@ -145,7 +163,6 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     loss: ReconstructionLoss
     baseline: float = 1.0
     code_unit: float = 1.0
-    level: Tensor | None = None
     deviance_of_mean: float = 1.0
     row_total: float = 1.0
     preconditioner: Tensor | None = None
@@ -153,27 +170,45 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         init=False, repr=False, default_factory=dict
     )
 
+    def _stored_parts(self) -> dict[str, Any]:
+        names = [name for name, loss in LOSSES.items() if loss == self.loss]
+        if not names:
+            raise TypeError("A model whose loss is not in skae.core.losses.LOSSES cannot be saved.")
+        return {"network": store_network(self.network), "loss": names[0]}
+
+    def _restored_parts(self, stored: StoredState) -> dict[str, Any]:
+        network = restore_network(stored.read_state("network"))
+        n_components = network.architecture.n_components
+        shape, dtypes = (n_components, n_components), (torch.float64,)
+        has_preconditioner = stored.has("preconditioner")
+        return {
+            "network": network,
+            "loss": LOSSES[stored.read_choice("loss", LOSSES)],
+            "preconditioner": (
+                stored.read_tensor("preconditioner", shape, dtypes) if has_preconditioner else None
+            ),
+        }
+
     # -- losses, of a batch in training units ----------------------------------------------------
 
     def counts(self, z: Tensor) -> CountUnits:
         """Return the units of counts on the device and in the precision of z."""
-        assert self.level is not None
         key = (z.device, z.dtype)
         if key not in self._count_units:
-            level, total = self.level, self.level.sum()
+            level = count_level(self.mean)
             parts = (
                 level,
                 level / self.deviance_of_mean,
                 self.scale / level,
                 self.mean / level - 1,
-                (level / total).log(),
+                (level / level.sum()).log(),
             )
             self._count_units[key] = CountUnits(*(part.to(z.dtype).to(z.device) for part in parts))
         return self._count_units[key]
 
     def response(self, output: Tensor) -> Tensor:
         """Convert output to reconstruction, in the units of X."""
-        if self.level is None:
+        if not self.loss.is_relative:
             return self.loss.response(output)
         units = self.counts(output)
         if self.loss.has_row_total:
@@ -182,7 +217,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
 
     def target(self, z: Tensor, output: Tensor) -> Tensor:
         """Return the target of the loss; for a missing entry, it is the reconstruction."""
-        if self.level is not None:
+        if self.loss.is_relative:
             units = self.counts(z)
             x = torch.addcmul(units.excess, z, units.slope)
         elif self.loss.link is not None:
@@ -193,12 +228,12 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
             return x
         # At this target, every loss has its minimum and no gradient.
         perfect = self.loss.response(output.detach())
-        return torch.where(x.isnan(), perfect if self.level is None else perfect - 1, x)
+        return torch.where(x.isnan(), perfect - 1 if self.loss.is_relative else perfect, x)
 
     def entry_losses(self, output: Tensor, z: Tensor) -> Tensor:
         """Return the loss of each entry; 0 for a missing one."""
         arguments = [output, self.target(z, output)]
-        if self.level is not None:
+        if self.loss.is_relative:
             arguments.append(self.counts(z).weight)
         losses = self.loss.function(*arguments, reduction="none")
         return losses.masked_fill(z.isnan(), 0.0) if self.network.imputes_missing else losses
@@ -209,7 +244,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
 
     def reconstruction(self, output: Tensor, z: Tensor) -> Tensor:
         """Return the mean loss, relative to that of predicting the mean."""
-        if self.network.imputes_missing or self.level is not None:
+        if self.network.imputes_missing or self.loss.is_relative:
             loss = self.entry_losses(output, z).mean()
         else:
             loss = self.loss.function(output, self.target(z, output))
@@ -230,7 +265,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         # A loss with a link may keep falling as the code goes to infinity.
         loss_tol = 0.0
         if self.loss.link is not None:
-            loss_tol = (_LOSS_TOL if self.level is None else _DEVIANCE_TOL) * 0.5 * z.shape[1]
+            loss_tol = (_DEVIANCE_TOL if self.loss.is_relative else _LOSS_TOL) * 0.5 * z.shape[1]
 
         def losses(part: Tensor, codes: Tensor, rows: Tensor) -> Tensor:
             # Half the squared distance, or its counterpart for another loss.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from skae.core.corruption import CORRUPTIONS
 from skae.core.loop import Corruption
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
-from skae.core.serialise import deserialise, serialise
+from skae.core.serialise import StoredState, to_plain
 
 _DIVERGED = 1e6  # in standard deviations
 _MIN_ROWS = 2048
@@ -34,11 +38,43 @@ class Walkback:
     corruption_is_visible: bool
     residual_deviations: Tensor
 
-    def __getstate__(self) -> dict[str, bytes]:
-        return serialise(self.__dict__)
+    def __getstate__(self) -> dict[str, Any]:
+        corruption = self.corruption
+        if not isinstance(corruption, partial) or corruption.func not in CORRUPTIONS.values():
+            raise TypeError(
+                "A model with a custom corruption cannot be saved. Make the corruption a "
+                "functools.partial of a function, and add the function to "
+                "skae.core.corruption.CORRUPTIONS before saving and before opening."
+            )
+        stored = {"name": corruption.func.__name__, **corruption.keywords}
+        return to_plain(
+            {
+                "corruption": stored,
+                "corruption_is_visible": self.corruption_is_visible,
+                "residual_deviations": self.residual_deviations,
+            }
+        )
 
-    def __setstate__(self, state: dict[str, bytes]) -> None:
-        self.__dict__.update(deserialise(state))
+    @torch_defaults()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        stored = StoredState(state, type(self).__name__)
+        self.corruption_is_visible = stored.read("corruption_is_visible", bool)
+        self.residual_deviations = stored.read_tensor("residual_deviations", (None,))
+        shape = self.residual_deviations.shape
+        corruption = stored.read_state("corruption")
+        stored.end()
+        function = CORRUPTIONS[corruption.read_choice("name", CORRUPTIONS)]
+        options = {
+            name: (
+                corruption.read_tensor(name, shape)
+                if parameter.annotation == "Tensor"
+                else corruption.read(name, float, int)
+            )
+            # After the batch and the generator.
+            for name, parameter in list(signature(function).parameters.items())[2:]
+        }
+        corruption.end()
+        self.corruption = partial(function, **options)
 
     @classmethod
     @torch.no_grad()

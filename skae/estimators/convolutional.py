@@ -28,8 +28,12 @@ class ConvolutionalAutoencoder(IterativeInference, MixtureSampling, BaseAutoenco
     since their kernels overlap unevenly [2]_.
 
     Rows of X are flattened images, so scalers, pipelines and the PCA start work as for
-    `Autoencoder`. X of shape (n_samples, height, width) or (n_samples, channels, height, width) is
-    flattened. Reconstructions are rows.
+    `Autoencoder`. Images of shape (n_samples, height, width), (n_samples, channels, height, width)
+    or (n_samples, height, width, channels) are flattened. Channels are last if there are one to
+    four on the last axis and both other axes are longer. A shape for which this is in doubt is
+    refused unless `image_shape` is set. Reconstructions are rows in the order of the axes in `fit`:
+    ``reconstruct(X).reshape(X.shape)`` has the images of X. Images may be passed with their
+    channels in the other place later; rows must be flattened as in `fit`.
 
     `transform` works in the dtype of X; convolutions are several times slower in float64 than in
     float32. Most of its time goes into the refinement steps (`transform_max_iter`): with them,
@@ -41,7 +45,8 @@ class ConvolutionalAutoencoder(IterativeInference, MixtureSampling, BaseAutoenco
 
     image_shape : tuple of (height, width) or (channels, height, width), or None, default=None
         Shape of an image, of any size. None takes the shape of X if it has three or four axes. If X
-        has two axes, its rows are then images of height 1.
+        has two axes, its rows are then images of height 1. If X has two axes in `fit`, its rows
+        have their channels first.
 
     channels : sequence of int, default=(32, 64)
         Number of channels after each convolution.
@@ -110,4 +115,5 @@ class ConvolutionalAutoencoder(IterativeInference, MixtureSampling, BaseAutoenco
             **vars(super()._network(n_features, n_components)),
             image_shape=image_shape,
             channels=channels,
+            channels_last=self._has_channels_last,
         )

@@ -41,8 +41,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     :math:`(g(f(x)) - x) / \sigma^2` estimates the score :math:`\nabla \log p(x)` [2]_.
 
     Held-out rows are corrupted, too, with the same noise in each epoch. All methods accept missing
-    entries (NaN) in X: the network replaces them by the mean of the feature, and losses, errors and
-    scores ignore them.
+    entries in X, which are NaN or masked in a masked array: the network replaces them by the mean
+    of the feature, and losses, errors and scores ignore them.
 
     Parameters
     ----------

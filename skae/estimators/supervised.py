@@ -33,6 +33,7 @@ from skae.fitting.split import Split, no_split, split_rows
 from skae.fitting.trainer import TRAINING_CONSTRAINTS, Trainer
 from skae.inference.predictor import HeadPredictor
 from skae.inference.transformer import DTYPES
+from skae.utils.arrays import plain_arrays
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.validation import (
     StrOptions,
@@ -203,6 +204,7 @@ class BaseSupervised(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y "
                 "is None."
             )
+        X, y, sample_weight = plain_arrays(X, y, sample_weight, ensure_all_finite is not True)
         rows, labels = validate_data(
             self,
             X,

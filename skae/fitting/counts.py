@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from torch import Tensor
 
+from skae.core.losses import count_level
 from skae.core.model import Model
 from skae.core.networks.log_inputs import LogInputs
 from skae.core.poisson_regression import poisson_regression
@@ -74,12 +75,11 @@ class LogOfCounts:
     ) -> LogInputs:
         """Return the map from counts in training units to standardised logarithms."""
         return LogInputs(
-            torch.from_numpy(mean),
-            self.unit,
-            scale,
-            torch.from_numpy(log_mean),
+            torch.from_numpy(scale / (self.unit + mean)),
+            torch.from_numpy(-mean / (self.unit + mean)),
+            torch.from_numpy(log_mean - np.log1p(mean / self.unit)),
             log_scale,
-            divides_by_total=self.by_total,
+            scale / float(mean.sum()) if self.by_total and mean.any() else 0.0,
         )
 
 
@@ -107,8 +107,7 @@ def init_log_linear_decoder(
         Unit of a count.
     generator : torch.Generator
     """
-    network, level = model.network, model.level
-    assert level is not None
+    network, level = model.network, count_level(model.mean)
     if network.encoder.skip is None:
         # Random outputs are far worse than the mean, so start at the mean.
         network.decoder.zero_output()

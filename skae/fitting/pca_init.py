@@ -120,7 +120,6 @@ def new_model(
         set_skips_to_pca(network, [*pairs, (starts[0], inputs)])
     if loss.is_relative:
         network.encoder.input_map = logarithm.input_map(mean, scale, *source[1:])
-        model.level = count_level(model.mean)
         init_log_linear_decoder(model, z, split.training, logarithm.unit, generator)
     elif loss.link is not None:
         init_output_bias(model, float(np.fmax.reduce(values_of(kept), axis=None)))
@@ -293,8 +292,8 @@ def loss_of_mean(model: Model, z: Tensor, missing: Tensor | None) -> float:
     loss, total = model.loss, 0.0
     output = torch.zeros(z.shape[1:], dtype=torch.float32)
     levels: tuple[Tensor, ...] = ()
-    if model.level is not None:
-        output, levels = output.double(), (model.level,)
+    if loss.is_relative:
+        output, levels = output.double(), (count_level(model.mean),)
     elif loss.link is not None:
         output = loss.link(model.mean)
     start = 0

@@ -15,6 +15,7 @@ from skae.core.model import Model
 from skae.core.networks.variational import VariationalNetwork
 from skae.core.numerics import torch_defaults
 from skae.inference.transformer import DTYPES, AutoencoderTransformer, as_tensor
+from skae.utils.arrays import plain_array
 from skae.utils.csr import Array
 from skae.utils.validation import check_count, check_probabilities
 
@@ -233,7 +234,7 @@ class LatentDensity(AutoencoderTransformer):
         check_count("steps", steps, lowest=2)
         if path not in ("linear", "spherical"):
             raise ValueError(f"path={path!r} must be 'linear' or 'spherical'.")
-        ends = [np.asarray(end) for end in (a, b)]
+        ends = [np.asarray(plain_array(end, name)) for name, end in zip("ab", (a, b), strict=True)]
         for name, end in zip("ab", ends, strict=True):
             if end.shape != (self.n_features_in_,):
                 raise ValueError(

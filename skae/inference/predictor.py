@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skae.core.head import Predictor
 from skae.inference.transformer import DTYPES, AutoencoderTransformer, as_tensor
+from skae.utils.arrays import UNUSUAL, plain_array
 from skae.utils.csr import Array
 
 
@@ -25,11 +26,14 @@ class HeadPredictor:
 
     def _outputs(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
+        finite = self._finite(self.autoencoder_)
+        if isinstance(X, UNUSUAL):
+            X = plain_array(X, allows_missing=finite is not True)
         rows: Array = validate_data(
             self,
             X,
             dtype=DTYPES,
             reset=False,
-            ensure_all_finite=self._finite(self.autoencoder_),
+            ensure_all_finite=finite,
         )
         return self._predictor.outputs(as_tensor(rows)).numpy()

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from skae.core.model import Model
+from skae.utils.arrays import UNUSUAL, plain_array
 from skae.utils.csr import Array, csr_rows, dense_parts
 from skae.utils.images import fitted_image_shape, flatten_images
 from skae.utils.validation import check_count, integer
@@ -67,9 +68,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self._validate_input(X, reset=False)
 
     def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
-        image_shape = None
+        if isinstance(X, UNUSUAL):
+            X = plain_array(X, allows_missing=self._allows_missing)
         if self._allows_images:
-            X, image_shape = flatten_images(X)
+            X, image_shape, channels_last = flatten_images(X, self, reset=reset)
         rows: Any = validate_data(
             self,
             X,
@@ -85,6 +87,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             rows.eliminate_zeros()  # so that equal rows store the same entries
         if self._allows_images:
             self.image_shape_ = fitted_image_shape(self, image_shape, rows.shape[1], reset=reset)
+            self._has_channels_last = channels_last
         return rows
 
     def _encode(self, rows: Array) -> Array:
@@ -102,7 +105,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _validate_codes(self, code: ArrayLike, accept_sparse: str | bool = False) -> Array:
         check_is_fitted(self)
         codes: Array = check_array(
-            code, dtype=DTYPES, input_name="code", accept_sparse=accept_sparse
+            plain_array(code, "code") if isinstance(code, UNUSUAL) else code,
+            dtype=DTYPES,
+            input_name="code",
+            accept_sparse=accept_sparse,
         )
         if codes.shape[1] != self.n_components_:
             raise ValueError(

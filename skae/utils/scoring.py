@@ -11,6 +11,8 @@ from scipy.sparse import issparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
+from skae.utils.arrays import plain_array
+
 
 def drawn_code(estimator: Any, X: Any, random: np.random.RandomState) -> NDArray[np.float64]:
     """Return one code per row, drawn from the posterior if the estimator has one."""
@@ -37,7 +39,8 @@ def check_share(name: str, share: float) -> None:
 
 
 def check_table(X: ArrayLike) -> NDArray[np.float64]:
-    """Return X as float64; missing entries (NaN) are allowed."""
+    """Return X as float64; missing entries (NaN, or masked) are allowed."""
+    X = plain_array(X, allows_missing=True)
     return check_array(
         X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2, input_name="X"
     )

@@ -80,7 +80,12 @@ def without(constraints: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 # Attributes set by the validation of X.
-SET_BY_VALIDATION = ("n_features_in_", "feature_names_in_", "image_shape_")
+SET_BY_VALIDATION = (
+    "n_features_in_",
+    "feature_names_in_",
+    "image_shape_",
+    "_has_channels_last",
+)
 
 
 @contextmanager

@@ -46,9 +46,8 @@ def build(
         )
         network.decoder.scale = 0.3
     mean = torch.full((N_FEATURES,), 0.5, dtype=torch.float64)
-    level = mean if LOSSES[loss].is_relative else None
-    baseline = {"baseline": 0.7} if level is None else {"deviance_of_mean": 0.7}
-    model = Model(network, mean, 0.25, LOSSES[loss], level=level, **baseline)
+    name = "deviance_of_mean" if LOSSES[loss].is_relative else "baseline"
+    model = Model(network, mean, 0.25, LOSSES[loss], **{name: 0.7})
     batch = randn(n_models, N_ROWS, N_FEATURES, seed=60)
     return model, FlatParameters(network.parameters()), batch.clamp(-1.9, 1.9)
 

@@ -249,3 +249,87 @@ def test_images_of_another_shape(digits, model):
 def test_five_axes(digits):
     with pytest.raises(ValueError, match=r"X has 5 axes\. Images have three"):
         fast().fit(digits[:100].reshape(-1, 1, 1, 8, 8))
+
+
+def colours(n: int) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return rng.normal(size=(n, 7, 6, 3)) + rng.normal(size=(n, 1, 1, 3))
+
+
+@pytest.mark.parametrize("axes", [(7, 6, 3), (6, 7, 4), (8, 9, 1), (5, 9, 2)])
+def test_channels_last_and_channels_first_are_the_same_images(axes):
+    last = np.random.default_rng(0).normal(size=(40, *axes))
+    first = np.moveaxis(last, -1, 1)
+    height, width, channels = axes
+    models = [fast(image_shape=None, shortcut=None).fit(images) for images in (first, last)]
+    for model in models:
+        assert model.image_shape_ == (channels, height, width)
+        # Images may have their channels in the other place after the fit.
+        assert np.array_equal(model.transform(first), model.transform(last))
+        assert np.array_equal(model.reconstruct(first), model.reconstruct(last))
+        assert model.score(first) == model.score(last)
+    # The same network: a convolution sees the same neighbours and channels.
+    np.testing.assert_allclose(models[0].transform(last), models[1].transform(last), atol=1e-4)
+
+
+def test_reconstructions_of_channels_last_have_the_order_of_x():
+    images = colours(40)
+    model = fast(4, image_shape=None).fit(images)
+    rows = images.reshape(40, -1)
+    assert np.array_equal(model.transform(rows), model.transform(images))
+    np.testing.assert_allclose(model.mean_.reshape(7, 6, 3), images.mean(0))
+    residuals = images - model.reconstruct(images).reshape(images.shape)
+    errors = np.square(residuals).sum((1, 2, 3))
+    np.testing.assert_allclose(model.reconstruction_error(images), errors)
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.reconstruct(images), model.reconstruct(images))
+    by_parts = fast(4, image_shape=None).partial_fit(images)
+    before = by_parts.transform(images)
+    by_parts.partial_fit(np.moveaxis(images, -1, 1))  # read in the order of the first part
+    assert by_parts.image_shape_ == (3, 7, 6)
+    assert not np.array_equal(by_parts.transform(images), before)
+    assert np.array_equal(by_parts.transform(images), by_parts.transform(rows))
+
+
+def test_channels_last_are_learned_as_well_as_channels_first():
+    images = colours(60)
+    last, first = (fast(4, image_shape=None).fit(x) for x in (images, np.moveaxis(images, -1, 1)))
+    assert last.score(images) == pytest.approx(first.score(images), abs=1e-3)
+    assert last.score(images) > 0.3
+
+
+@pytest.mark.parametrize(
+    "axes", [(3, 3, 3), (16, 16, 16), (8, 32, 8), (20, 15, 7), (3, 9, 2), (4, 4, 3)]
+)
+def test_images_whose_channels_are_in_doubt(axes):
+    images = np.random.default_rng(0).normal(size=(20, *axes))
+    with pytest.raises(ValueError, match=r"channels may be first or last.*image_shape="):
+        fast(image_shape=None).fit(images)
+    assert fast(image_shape=axes).fit(images).image_shape_ == axes
+    last = axes[2], axes[0], axes[1]
+    assert fast(image_shape=last).fit(images).image_shape_ == last
+
+
+@pytest.mark.parametrize("axes", [(64, 8, 8), (3, 4, 4), (1, 1, 28), (13, 20, 15), (3, 9, 4)])
+def test_images_whose_channels_are_first(axes):
+    images = np.random.default_rng(0).normal(size=(20, *axes))
+    assert fast(image_shape=None).fit(images).image_shape_ == axes
+
+
+def test_an_image_shape_with_channels_last_is_refused():
+    with pytest.raises(ValueError, match=r"means 7 channels of 6 x 3.*set \(3, 7, 6\)"):
+        fast(image_shape=(7, 6, 3)).fit(colours(20).reshape(20, -1))
+
+
+def test_a_list_of_pictures_is_an_array_of_images():
+    class Picture:
+        """Has what NumPy asks of the pictures of Pillow."""
+
+        def __init__(self, pixels):
+            self.__array_interface__ = pixels.__array_interface__
+            self.pixels = pixels
+
+    pixels = np.random.default_rng(0).integers(0, 256, size=(20, 7, 6, 3), dtype=np.uint8)
+    model = fast(image_shape=None).fit([Picture(image) for image in pixels])
+    assert model.image_shape_ == (3, 7, 6)
+    assert np.array_equal(model.transform(pixels), model.transform(pixels.reshape(20, -1)))

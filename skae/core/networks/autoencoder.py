@@ -235,7 +235,7 @@ class Architecture:
 def build_network(
     architecture: Architecture,
     *,
-    generator: torch.Generator,
+    generator: torch.Generator | None,
     n_models: int = 1,
     zero_output: bool = False,
 ) -> AutoencoderNetwork:
@@ -244,8 +244,8 @@ def build_network(
     Parameters
     ----------
     architecture : Architecture
-    generator : torch.Generator
-        Source of the weights.
+    generator : torch.Generator or None
+        Source of the weights; None leaves them at 0, to be filled.
     n_models : int
         Length of the model axis; all models start from the same weights.
     zero_output : bool

@@ -1,10 +1,10 @@
 """Convolutional encoder and decoder for images.
 
-Rows are flattened images, channels first. Each convolution of the decoder follows a
-nearest-neighbour resize to twice the size, because transposed convolutions with free kernels
-overlap unevenly and draw checkerboards (Odena et al. 2016). Resize and convolution together equal a
-transposed convolution with a kernel derived from the 3 x 3 kernel. They are computed in this form,
-at a third of the cost and with the same result.
+Rows are flattened images, channels first unless `channels_last` is set. Each convolution of the
+decoder follows a nearest-neighbour resize to twice the size, because transposed convolutions with
+free kernels overlap unevenly and draw checkerboards (Odena et al. 2016). Resize and convolution
+together equal a transposed convolution with a kernel derived from the 3 x 3 kernel. They are
+computed in this form, at a third of the cost and with the same result.
 """
 
 from __future__ import annotations
@@ -70,19 +70,27 @@ class ResizeConvolution(Convolution):
         return larger[..., : self.size[0], : self.size[1]]
 
 
-def _as_images(rows: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Return images ``(rows, channels, h, w)``, with the channels of all models concatenated."""
-    images = rows.unflatten(-1, shape)
+def _as_images(rows: Tensor, shape: tuple[int, int, int], *, channels_last: bool = False) -> Tensor:
+    """Return images ``(rows, channels, h, w)``, with the channels of all models concatenated.
+
+    `shape` is (channels, h, w); `channels_last` says whether they are last in the rows.
+    """
+    if channels_last:
+        images = rows.unflatten(-1, (*shape[1:], shape[0])).movedim(-1, -3)
+    else:
+        images = rows.unflatten(-1, shape)
     if images.ndim == 5:
         images = images.transpose(0, 1).flatten(1, 2)
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def _as_rows(images: Tensor, like: Tensor) -> Tensor:
+def _as_rows(images: Tensor, like: Tensor, *, channels_last: bool = False) -> Tensor:
     """Flatten images, with a model axis if `like` has one."""
-    if like.ndim == 2:
-        return images.flatten(1)
-    return images.unflatten(1, (len(like), -1)).transpose(0, 1).flatten(2)
+    if like.ndim == 3:
+        images = images.unflatten(1, (len(like), -1)).transpose(0, 1)
+    if channels_last:
+        images = images.movedim(-3, -1)
+    return images.flatten(-3)
 
 
 class ConvolutionalMLP(MLP):
@@ -90,6 +98,7 @@ class ConvolutionalMLP(MLP):
 
     convolutions: Sequence[Convolution]
     masked: Tensor | None  # inputs that are treated as 0
+    channels_last: bool = False  # in the rows of X
 
     def __init__(
         self,
@@ -115,7 +124,7 @@ class ConvolutionalEncoder(ConvolutionalMLP):
     def hidden(self, x: Tensor) -> Tensor:
         activation = ACTIVATIONS[self.activation].function
         images = x if self.masked is None else x.masked_fill(self.masked, 0.0)
-        images = _as_images(images, self.shape)
+        images = _as_images(images, self.shape, channels_last=self.channels_last)
         for convolution in self.convolutions:
             images = activation(convolution(images))
             if self.dropout and self.training:
@@ -151,7 +160,7 @@ class ConvolutionalDecoder(ConvolutionalMLP):
             if self.dropout and self.training:
                 images = self.drop(images)
             images = convolution(images)
-        return self.add_skip(_as_rows(images, x), x)
+        return self.add_skip(_as_rows(images, x, channels_last=self.channels_last), x)
 
     @torch.no_grad()
     def zero_output(self) -> None:
@@ -190,10 +199,13 @@ class ConvolutionalArchitecture(Architecture):
     image_shape : (channels, height, width)
     channels : tuple of int
         Channels of each convolution of the encoder; the decoder mirrors them.
+    channels_last : bool
+        Whether a row of X is ``(height, width, channels)`` flattened.
     """
 
     image_shape: tuple[int, int, int] = (1, 1, 1)
     channels: tuple[int, ...] = ()
+    channels_last: bool = False
 
     def image_sizes(self) -> list[Size]:
         """Return the height and width of the image, and those after each convolution."""
@@ -235,6 +247,7 @@ class ConvolutionalArchitecture(Architecture):
             encoder_layers, down, self.image_shape, self.activation, self.dropout
         )
         decoder = ConvolutionalDecoder(decoder_layers, up, smallest, self.activation, self.dropout)
+        encoder.channels_last = decoder.channels_last = self.channels_last
         if init.zero_output:
             decoder.zero_output()
         return encoder, decoder

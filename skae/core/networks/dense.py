@@ -168,14 +168,15 @@ class WeightInit:
 
     Attributes
     ----------
-    generator : torch.Generator
+    generator : torch.Generator or None
+        None leaves the weights at 0, to be filled.
     n_models : int
         Length of the model axis; all models start from the same weights.
     zero_output : bool
         Whether the last layer of an MLP starts at 0.
     """
 
-    generator: torch.Generator
+    generator: torch.Generator | None
     n_models: int = 1
     zero_output: bool = False
 
@@ -184,7 +185,7 @@ class WeightInit:
     ) -> Dense:
         """Return a layer that, together with its activation, preserves the signal's variance."""
         weight = torch.zeros(n_in, n_out, dtype=torch.float32)
-        if not is_zero:
+        if not is_zero and self.generator is not None:
             deviation = math.sqrt(ACTIVATIONS[activation].gain / n_in)
             weight.normal_(0.0, deviation, generator=self.generator)
         return Dense(weight.repeat(self.n_models, 1, 1))

@@ -10,27 +10,25 @@ _SMALLEST_TOTAL = 1e-6
 
 
 class LogInputs(nn.Module):
-    """Maps counts in training units to ``(log(1 + x / unit) - offset) / scale``.
+    """Maps counts x in training units to ``(log(1 + x / unit) - log_mean) / log_scale``.
 
-    Counts spread over decades: a linear encoder would see the largest rows alone. The map is
-    computed from the deviation of x from its mean, so that it has no rounding error for counts that
-    vary little about a large mean.
+    Counts spread over decades: a linear encoder would see the largest rows alone. With the mean m
+    of x, the logarithm is ``log(1 + m / unit) + log(1 + (x - m) / (unit + m))``. The second term
+    has no rounding error for counts that vary little about a large mean.
 
     Parameters
     ----------
-    mean : Tensor of shape (n_features,), float64
-        Means of the counts.
-    unit : float
-        Count that separates the linear from the logarithmic range.
-    count_scale : float
-        Scale of the training units.
-    log_mean : Tensor of shape (n_features,), float64
-        Means of ``log(1 + x / unit)``.
+    ratio : Tensor of shape (n_features,)
+        Scale of the training units, divided by ``unit + m``.
+    floor : Tensor of shape (n_features,)
+        ``-m / (unit + m)``: a count of 0.
+    offset : Tensor of shape (n_features,)
+        ``log_mean - log(1 + m / unit)``.
     log_scale : float
-        Their scale.
-    divides_by_total : bool
-        Whether x is first divided by the total of its row, relative to the mean total, because the
-        loss compares shares.
+    total_slope : float
+        If not 0, x is first divided by the total of its row, relative to the mean total, because
+        the loss compares shares. The sum of a row in training units times `total_slope` is the
+        relative excess of its total.
     """
 
     ratio: Tensor
@@ -38,21 +36,13 @@ class LogInputs(nn.Module):
     offset: Tensor
 
     def __init__(
-        self,
-        mean: Tensor,
-        unit: float,
-        count_scale: float,
-        log_mean: Tensor,
-        log_scale: float,
-        *,
-        divides_by_total: bool,
+        self, ratio: Tensor, floor: Tensor, offset: Tensor, log_scale: float, total_slope: float
     ) -> None:
         super().__init__()
-        self.register_buffer("ratio", count_scale / (unit + mean))
-        self.register_buffer("floor", -mean / (unit + mean))
-        self.register_buffer("offset", log_mean - torch.log1p(mean / unit))
-        self.log_scale = log_scale
-        self.total_slope = count_scale / float(mean.sum()) if divides_by_total else 0.0
+        self.register_buffer("ratio", ratio)
+        self.register_buffer("floor", floor)
+        self.register_buffer("offset", offset)
+        self.log_scale, self.total_slope = log_scale, total_slope
 
     def forward(self, z: Tensor) -> Tensor:
         relative = z * self.ratio
