@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from skae.core.activations import ACTIVATIONS
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.networks.autoencoder import AutoencoderNetwork, build_network, keep_largest
+from skae.core.numerics import chunk_size
 from skae.fitting.data import feature_means, mean_and_scale, standardise, training_rows
 from skae.fitting.split import Split
 from skae.utils.csr import Array, values_of
@@ -71,26 +73,29 @@ def new_model(
     generator : torch.Generator
     """
     starts_at_pca, loss = estimator.shortcut == "pca", LOSSES[estimator.loss]
-    kept = _rows_of_last_model(
+    rows = _rows_of_last_model(
         X, split, estimator._allows_missing
     )  # that is the final model: its rows set the units
-    mean, scale = mean_and_scale(kept)
-    z = training_rows(kept, mean, scale)
+    mean, scale = mean_and_scale(X, rows)
+    n_components, starts = estimator.n_components, []
+    # Each PCA overwrites its rows, and none is left when z is made: the memory of one at a time.
+    if isinstance(n_components, float) and len(split.training[-1]) < X.shape[0]:
+        # From all rows: PCA's number of components should not depend on the draw of the held-out
+        # rows.
+        everything = fit_pca(pca_rows(X, mean, scale, None), n_components, generator)
+        n_components = len(everything.components)
+    if starts_at_pca or isinstance(n_components, float):
+        starts = [fit_pca(pca_rows(X, mean, scale, rows), n_components, generator)]
+        n_components = len(starts[0].components)
+    if starts_at_pca:
+        for own in split.training[:-1]:
+            fold = fit_pca(pca_rows(X, mean, scale, own.numpy()), n_components, generator)
+            starts.insert(-1, fold)
+    z = training_rows(X, mean, scale, rows)
     missing = None
     if estimator._allows_missing and bool(z.isnan().any()):
         missing = z.isnan()
         z.nan_to_num_(nan=0.0)
-    n_components, starts = estimator.n_components, []
-    if isinstance(n_components, float) and len(split.training[-1]) < X.shape[0]:
-        # From all rows: PCA's number of components should not depend on the draw of the held-out
-        # rows.
-        everything = np.nan_to_num(standardise(X, mean, scale, X.dtype.type), copy=False)
-        n_components = len(fit_pca(everything, n_components, generator).components)
-        del everything
-    if starts_at_pca or isinstance(n_components, float):
-        exact = _in_precision_of(kept, z, mean, scale)
-        starts = [fit_pca(exact, n_components, generator)]
-        n_components = len(starts[0].components)
     network = build_network(
         estimator._network(X.shape[1], int(n_components)),
         generator=generator,
@@ -105,33 +110,39 @@ def new_model(
     if loss.has_row_total:
         model.row_total = float(feature_means(X).sum())
     if starts_at_pca:
-        folds = split.training[:-1]
-        pairs = [(fit_pca(exact[own.numpy()], n_components, generator), z[own]) for own in folds]
-        set_skips_to_pca(network, [*pairs, (starts[0], z)])
+        set_skips_to_pca(network, starts, z, split.training[:-1])
     if loss.link is not None:
-        init_output_bias(model, float(np.fmax.reduce(values_of(kept), axis=None)))
+        values = values_of(X if rows is None else X[rows])
+        init_output_bias(model, float(np.fmax.reduce(values, axis=None)))
     if estimator.loss != "squared_error" or missing is not None:
         model.baseline = loss_of_mean(model, z, missing) or 1.0
     network.float()
     is_pca = starts_at_pca and network.is_code_linear and estimator.loss == "squared_error"
-    return model, starts[0].residual if is_pca else 1.0
+    return model, starts[-1].residual if is_pca else 1.0
 
 
-def _rows_of_last_model(X: Array, split: Split, allows_missing: bool) -> Array:
-    rows = split.training[-1]
+def _rows_of_last_model(X: Array, split: Split, allows_missing: bool) -> NDArray[np.int64] | None:
+    """Return the rows that the last model trains on; None is all."""
+    rows: NDArray[np.int64] = split.training[-1].numpy()
     if len(rows) == X.shape[0]:
-        return X
-    kept = X[rows.numpy()]
-    if allows_missing and np.isnan(np.fmax.reduce(kept, axis=0)).any():
-        return X  # every value of a feature with few values may be held out
-    return kept
+        return None
+    if allows_missing:
+        has_value = np.zeros(X.shape[1], dtype=bool)
+        for part in gen_batches(len(rows), chunk_size(_MAX_ROWS, X.shape[1])):
+            has_value |= ~np.isnan(X[rows[part]]).all(axis=0)
+        if not has_value.all():
+            return None  # every value of a feature with few values may be held out
+    return rows
 
 
-def _in_precision_of(X: Array, z: Tensor, mean: NDArray[np.float64], scale: float) -> NDArray[Any]:
-    """Return z in the precision of X, which PCA then uses."""
-    if X.dtype == np.float32:
-        return z.numpy()
-    return np.nan_to_num(standardise(X, mean, scale, np.float64), copy=False)
+def pca_rows(
+    X: Array, mean: NDArray[np.float64], scale: float, rows: NDArray[np.int64] | None
+) -> NDArray[Any]:
+    """Return rows for PCA: in training units and the precision of X, missing ones at the mean."""
+    z = standardise(X, mean, scale, X.dtype.type, rows)
+    for part in gen_batches(len(z), chunk_size(_MAX_ROWS, X.shape[1])):
+        np.nan_to_num(z[part], copy=False)
+    return z
 
 
 def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> PCAStart:
@@ -140,7 +151,8 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
     Parameters
     ----------
     z : ndarray of shape (n_samples, n_features)
-        Rows in training units. The covariance of X itself, far from 0, would lose all digits.
+        Rows in training units, which are overwritten. The covariance of X itself, far from 0, would
+        lose all digits.
     n_components : int or float
         A float in (0, 1) selects the fewest components that explain this share of the variance.
     generator : torch.Generator
@@ -156,7 +168,7 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
     few_rows = len(z) < 10 * z.shape[1]
     solver = "full" if few_rows and min(z.shape) <= _EXACT_UP_TO else "auto"
     wanted = n_components if is_share else min(int(n_components), *z.shape)
-    pca = PCA(wanted, svd_solver=solver, random_state=generator.initial_seed()).fit(z)
+    pca = PCA(wanted, copy=False, svd_solver=solver, random_state=generator.initial_seed()).fit(z)
     n_kept = int(pca.n_components_) if is_share else int(n_components)
     components = np.zeros((n_kept, z.shape[1]))
     deviations = np.zeros(n_kept)
@@ -169,7 +181,7 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
 
 @torch.no_grad()
 def set_skips_to_pca(
-    network: AutoencoderNetwork, starts: Sequence[tuple[PCAStart, Tensor]]
+    network: AutoencoderNetwork, starts: Sequence[PCAStart], z: Tensor, folds: Sequence[Tensor]
 ) -> None:
     """Set the skip connections to PCA.
 
@@ -182,14 +194,20 @@ def set_skips_to_pca(
     ----------
     network : AutoencoderNetwork
         Network whose MLPs output 0.
-    starts : sequence of (PCAStart, Tensor)
-        PCA of each model and the rows it was fitted to, in training units.
+    starts : sequence of PCAStart
+        PCA of each model. That of the last one was fitted to all rows z.
+    z : Tensor of shape (n_samples, n_features)
+        Rows in training units.
+    folds : sequence of Tensor
+        Rows that PCA of each of the other models was fitted to.
     """
-    skips = [_skip_of(network, start, z) for start, z in starts]
+    skips = [
+        _skip_of(network, start, z, own) for start, own in zip(starts, [*folds, None], strict=True)
+    ]
     encode, decode, bias = (torch.stack(parts) for parts in list(zip(*skips, strict=True))[:3])
     bias = bias[:, None]
-    deviations = np.stack([start.standard_deviations for start, _ in starts])
-    noise = np.array([[start.noise_variance] for start, _ in starts])
+    deviations = np.stack([start.standard_deviations for start in starts])
+    noise = np.array([[start.noise_variance] for start in starts])
     # The MLP corrects the residual of PCA, so it is scaled by the residual's standard deviation.
     network.decoder.scale = max(1e-3, skips[-1][3] ** 0.5)
     network.init_from_pca(
@@ -202,7 +220,7 @@ def set_skips_to_pca(
 
 
 def _skip_of(
-    network: AutoencoderNetwork, start: PCAStart, z: Tensor
+    network: AutoencoderNetwork, start: PCAStart, z: Tensor, rows: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, float]:
     """Return the skip connections of encoder and decoder, the decoder's bias and the residual.
 
@@ -213,6 +231,7 @@ def _skip_of(
     centre = torch.from_numpy(start.centre)
     if network.is_code_linear:
         return encode, decode, centre - centre @ encode @ decode, start.residual
+    z = z if rows is None else z[rows]
     deviations = torch.from_numpy(start.standard_deviations)
     # Directions without variance are left out: scaling would raise their rounding noise to unit
     # variance.
