@@ -167,9 +167,8 @@ def resident(name: str) -> float:
 SECTION = [
     "Peak resident memory of a call above that before it, as a multiple of the size of X. Tall X "
     "has {settings[columns][tall]} columns, wide X {settings[columns][wide]}; the network has one "
-    "hidden layer of 32. The data have no structure, so that the fit returns to PCA after training, "
-    "the path with the most copies. fit and transform of the frame include what scikit-learn's "
-    "conversion takes.",
+    "hidden layer of 32. The data have no structure, so that the fit returns to PCA after "
+    "training, the path with the most copies.",
     Table(
         "= method | = shape | = layout | = dtype | X, MiB = x_mib:.0f | = call | "
         "above X, MiB = mib:.0f | times X = multiple:.2f | aim: at most = aim | = met"

@@ -251,10 +251,9 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             final = copy_model(previous, device)
         else:
             validate = None
-            del data  # or there would be two of them
+            del data  # its memory is that of the new data
             # PCA of all rows, including the held-out ones.
-            everything = no_split(rows.shape[0])
-            model, data, _ = self._start(rows, everything, generator, device, None)
+            model, data, _ = self._start(rows, no_split(rows.shape[0]), generator, device, None)
             final = model.select_model(0)
 
         # Canonicalise and describe.

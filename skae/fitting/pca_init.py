@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import qr
 from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 from torch import Tensor
 
 from skae.core.activations import ACTIVATIONS
+from skae.core.canonical import largest_loading_signs
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.networks.autoencoder import AutoencoderNetwork, build_network, keep_largest
@@ -27,6 +29,8 @@ from skae.utils.csr import Array, values_of
 _MAX_ROWS = 4096
 # An exact PCA takes about a second up to this many rows or columns.
 _EXACT_UP_TO = 1000
+# Entries of rows that are wide and large: the memory of copies then matters.
+_LARGE = 2**22
 # Standard deviations below this share of the largest are rounding noise of float32.
 _NO_DEVIATION = 1e-5
 
@@ -168,14 +172,27 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
     few_rows = len(z) < 10 * z.shape[1]
     solver = "full" if few_rows and min(z.shape) <= _EXACT_UP_TO else "auto"
     wanted = n_components if is_share else min(int(n_components), *z.shape)
+    n_features, basis = z.shape[1], None
+    if solver == "full" and len(z) < z.shape[1] and z.size > _LARGE:
+        # In coordinates along a basis of its rows, z is small. An SVD of z itself takes several
+        # times the memory of z; the basis takes the place of z.
+        row_mean = z.mean(axis=0)
+        z -= row_mean
+        basis, coordinates = qr(z.T, overwrite_a=True, mode="economic", check_finite=False)
+        z = coordinates.T
     pca = PCA(wanted, copy=False, svd_solver=solver, random_state=generator.initial_seed()).fit(z)
     n_kept = int(pca.n_components_) if is_share else int(n_components)
-    components = np.zeros((n_kept, z.shape[1]))
+    components = np.zeros((n_kept, n_features))
     deviations = np.zeros(n_kept)
-    components[: pca.n_components_] = pca.components_
+    components[: pca.n_components_] = (
+        pca.components_ if basis is None else pca.components_ @ basis.T
+    )
     deviations[: pca.n_components_] = np.sqrt(pca.explained_variance_)
     residual = max(0.0, 1.0 - float(pca.explained_variance_ratio_.sum(dtype=np.float64)))
     centre, noise_variance = pca.mean_.astype(np.float64), float(pca.noise_variance_)
+    if basis is not None:
+        centre = (row_mean + basis @ pca.mean_).astype(np.float64)
+        components *= largest_loading_signs(torch.from_numpy(components)).numpy()[:, None]
     return PCAStart(components, deviations, centre, residual, noise_variance)
 
 
