@@ -182,7 +182,14 @@ BENCHMARK = Benchmark(
     measure=measure,
     settings=lambda options: {"columns": COLUMNS, "network": NETWORK, "mib": options.mib},
     section=SECTION,
-    runs=[Run("memory", "Peak memory", quick="--mib 50 --methods Autoencoder")],
+    runs=[
+        Run(
+            "memory",
+            "Peak memory",
+            "--mib 100 --methods Autoencoder --shapes tall",
+            quick="--mib 50",
+        )
+    ],
     options={
         "--mib": 300,
         "--methods": several(METHODS),
