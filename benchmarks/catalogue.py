@@ -10,6 +10,7 @@ MODULES = (
     "pca",
     "hard_rows",
     "default_fit",
+    "memory",
     "tsne",
     "tsne_whole",
     "pipeline",

@@ -244,11 +244,17 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         if must_beat_start and keeps_start(history, criterion.reference_loss):
             history.best_epoch = 0
         held_out = None
-        if history.best_epoch == 0 and (previous is not None or must_beat_start):
-            final, data = self._untrained(rows, data, generator, previous)
-        else:
+        if history.best_epoch or not (previous is not None or must_beat_start):
             final = model.select_model(-1)
             held_out = None if validate is None else validate.measure()
+        elif previous is not None:
+            final = copy_model(previous, device)
+        else:
+            validate = None
+            del data  # its memory is that of the new data
+            # PCA of all rows, including the held-out ones.
+            model, data, _ = self._start(rows, no_split(rows.shape[0]), generator, device, None)
+            final = model.select_model(0)
 
         # Canonicalise and describe.
         fitted = summarise(final, history, data, held_out) | pretrained
@@ -280,17 +286,6 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         if previous is not None:
             adapt_model(model, data, self.dropout)
         return model, data, unexplained
-
-    def _untrained(
-        self, rows: Array, data: Tensor, generator: torch.Generator, previous: Model | None
-    ) -> tuple[Model, Tensor]:
-        """Return the model to keep if training did not help, and all rows in its units."""
-        if previous is not None:
-            return copy_model(previous, data.device), data
-        # PCA of all rows, including the held-out ones.
-        split = no_split(rows.shape[0])
-        model, data, _ = self._start(rows, split, generator, data.device, None)
-        return model.select_model(0), data
 
     def _split(self, rows: Array, generator: torch.Generator, *, may_cross_fit: bool) -> Split:
         """Return the split of the rows; some are held out if `early_stopping` is set."""

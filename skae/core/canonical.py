@@ -252,7 +252,11 @@ def _encode_and_score(model: Model, z: Tensor, n_steps: int | None = None) -> tu
     # A linear code is rotated later, in float64. Other codes may be wide, so they stay in float32.
     linear = model.network.is_code_linear
     codes, error, total = [], 0.0, 0.0
-    centre = z.nanmean(0).to(model.device)
+    n_values: int | Tensor = len(z)
+    if model.network.imputes_missing:
+        n_values = len(z) - sum(part.isnan().sum(0) for part in z.split(model.chunk_size))
+    # Not z.nanmean(0), whose count of the values takes twice the memory of z.
+    centre = (z.nansum(0) / n_values).to(z.dtype).to(model.device)
     dtype = next(model.network.parameters()).dtype
     for part in z.split(model.chunk_size):
         chunk = part.to(model.device).to(dtype)  # in this order: not every device has float64

@@ -79,12 +79,11 @@ class CSRRows:
         stored[self.columns[self.values != 0]] = True
         return stored | ((self.default != 0) & (self._n_entries() < len(self)))
 
-    def nanmean(self, dim: int) -> Tensor:
-        """Return the mean of each column."""
+    def nansum(self, dim: int) -> Tensor:
+        """Return the sum of each column, in float64."""
         assert dim == 0
         # On the CPU, because not every device has float64.
         columns, values, default = (t.cpu() for t in (self.columns, self.values, self.default))
         # Without entries, torch.bincount returns integers.
         sums = torch.bincount(columns, values.double(), minlength=len(default)).double()
-        sums += (len(self) - self._n_entries().cpu()) * default
-        return (sums / len(self)).to(self.default)
+        return sums + (len(self) - self._n_entries().cpu()) * default

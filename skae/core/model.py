@@ -272,7 +272,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
             entries = self.entry_losses(network.decode(codes), part[rows])
             return entries.sum(1) * (0.5 / self.baseline)
 
-        size = chunk_size(_MAX_REFINED_ROWS, 4 * network.max_width)
+        size = chunk_size(_MAX_REFINED_ROWS, network.max_width)
         parts = zip(target.split(size), codes.split(size), strict=True)
         return torch.cat(
             [

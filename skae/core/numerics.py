@@ -15,7 +15,7 @@ _lock = threading.Lock()
 # A step with fewer floating-point operations gains nothing from multithreading, and loses much if
 # another process keeps a core busy: OpenMP threads spin at every barrier.
 _SMALL_STEP = 8e7
-_CHUNK_ENTRIES = 2**24
+_CHUNK_ENTRIES = 2**22
 
 
 def chunk_size(most: int, n_columns: int) -> int:

@@ -18,9 +18,10 @@ from skae.core.criterion import CodeSymmetry, Criterion, ForwardPass, Penalty
 from skae.core.jacobians import encoder_jacobians, relative_contraction
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
+from skae.fitting.data import torch_dtype
 from skae.inference.sampling import MixtureSampling
 from skae.inference.transformer import as_tensor
-from skae.utils.csr import Array
+from skae.utils.csr import Array, dense_parts
 from skae.utils.docs import document
 from skae.utils.validation import integer, real
 
@@ -170,11 +171,11 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         )
 
     def _jacobians(self, X: ArrayLike) -> Iterator[Tensor]:
-        rows, model = as_tensor(self._validate_rows(X)), self._model
-        network = model.network_in(rows.dtype)
+        rows, model = self._validate_rows(X), self._model
+        network = model.network_in(torch_dtype(rows))
         # Per row, a factor of the Jacobian has up to max_width * n_components_ entries.
         n_rows = max(1, _MAX_ENTRIES // (network.max_width * self.n_components_))
-        for chunk in rows.split(n_rows):
+        for part in dense_parts(rows, n_rows):
             with torch_defaults(), torch.no_grad():
-                jacobians = encoder_jacobians(network, model.standardise(chunk))
+                jacobians = encoder_jacobians(network, model.standardise(as_tensor(part)))
             yield jacobians.mul_(model.code_unit / model.scale).cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,70 +13,97 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from skae.core.model import Model
+from skae.core.numerics import chunk_size
 from skae.utils.csr import Array, csr_means, csr_rows, csr_scale
 
 _MAX_ROWS = 4096
 
 
-def feature_means(X: Any) -> NDArray[np.float64]:
-    """Return the mean of each feature, ignoring missing entries (NaN)."""
-    return csr_means(X) if issparse(X) else _means_and_extremes(X)[0]
+def _parts(X: Array, rows: NDArray[np.int64] | None) -> Iterator[tuple[slice, Array]]:
+    """Yield the rows (None is all) in float64, as copies of a part at a time."""
+    n_rows = len(X) if rows is None else len(rows)
+    for part in gen_batches(n_rows, chunk_size(_MAX_ROWS, X.shape[1])):
+        values = X[part] if rows is None else X[rows[part]]
+        yield part, values.astype(np.float64, copy=rows is None)
 
 
-def _means_and_extremes(
-    X: Array,
-) -> tuple[NDArray[np.float64], NDArray[np.floating], NDArray[np.floating]]:
-    high, low = np.fmax.reduce(X, axis=0), np.fmin.reduce(X, axis=0)
-    means: NDArray[np.float64] = X.mean(axis=0, dtype=np.float64)
-    if np.isnan(means).any():
-        empty = np.flatnonzero(np.isnan(high))
-        if len(empty):
-            raise ValueError(
-                f"Features {empty.tolist()} have no value in any training row, so nothing can be "
-                "learned about them. Drop them from X."
-            )
-        means = np.nanmean(X, axis=0, dtype=np.float64)
+def feature_means(X: Any, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Return the mean of each feature over the rows (None is all), ignoring missing entries."""
+    if issparse(X):
+        return csr_means(X if rows is None else X[rows])
+    sums, n_values = np.zeros(X.shape[1]), np.zeros(X.shape[1], dtype=np.int64)
+    high, low = np.full((2, X.shape[1]), np.nan)
+    for _, values in _parts(X, rows):
+        high = np.fmax(high, np.fmax.reduce(values, axis=0))
+        low = np.fmin(low, np.fmin.reduce(values, axis=0))
+        n_values += len(values)
+        if (missing := np.isnan(values)).any():
+            n_values -= np.count_nonzero(missing, axis=0)
+            values[missing] = 0.0
+        values[0] += sums  # the order of the sum, and so its rounding, is that of a single part
+        sums = values.sum(axis=0)
+    if not n_values.all():
+        raise ValueError(
+            f"Features {np.flatnonzero(n_values == 0).tolist()} have no value in any training row, "
+            "so nothing can be learned about them. Drop them from X."
+        )
     # The mean of a constant feature, without rounding.
-    return np.where(high == low, high, means), high, low
+    return np.where(high == low, high, sums / n_values)
 
 
-def mean_and_scale(X: Any) -> tuple[NDArray[np.float64], float]:
+def mean_and_scale(
+    X: Any, rows: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float64], float]:
     """Return the feature means and the root mean square of ``X - mean`` over all entries.
 
-    Missing entries (NaN) are ignored.
+    Missing entries (NaN) are ignored. With `rows`, both are those of ``X[rows]``, without a copy.
     """
     if issparse(X):
+        X = X if rows is None else X[rows]
         mean = csr_means(X)
         return mean, csr_scale(X, mean)
-    mean, high, low = _means_and_extremes(X)
-    # Squared deviations may overflow; relative to the largest one they do not.
-    largest = float(np.maximum(high - mean, mean - low).max())
+    mean, largest = feature_means(X, rows), 0.0
+    for _, values in _parts(X, rows):
+        values -= mean
+        largest = max(largest, float(np.fmax.reduce(np.abs(values, out=values), axis=None)))
     # If all features are constant, deviations are rounding error and no scale.
     if largest <= 4 * np.finfo(X.dtype).eps * float(np.abs(mean).max()):
         return mean, 1.0
     total, n_entries = 0.0, 0
-    for rows in gen_batches(len(X), _MAX_ROWS):
-        squares = np.square((X[rows] - mean) / largest)
-        total += float(np.nansum(squares))
-        n_entries += squares.size - int(np.count_nonzero(np.isnan(squares)))
+    for _, values in _parts(X, rows):
+        values -= mean
+        values /= largest  # or the square might overflow
+        n_entries += values.size
+        if (missing := np.isnan(values)).any():
+            n_entries -= int(np.count_nonzero(missing))
+            values[missing] = 0.0
+        total += float(np.square(values, out=values).sum())
     return mean, largest * float(np.sqrt(total / n_entries))
 
 
-def training_rows(X: Any, mean: NDArray[np.float64], scale: float) -> Tensor:
-    """Return (X - mean) / scale in float32, the rows in training units."""
+def training_rows(
+    X: Any, mean: NDArray[np.float64], scale: float, rows: NDArray[np.int64] | None = None
+) -> Tensor:
+    """Return (X - mean) / scale in float32, the rows (None is all) in training units."""
     if not issparse(X):
-        return torch.from_numpy(standardise(X, mean, scale))
+        return torch.from_numpy(standardise(X, mean, scale, rows=rows))
+    X = X if rows is None else X[rows]
     values = ((X.data - mean[X.indices]) / scale).astype(np.float32)
     return csr_rows(X, values, (-mean / scale).astype(np.float32))
 
 
 def standardise(
-    X: Array, mean: NDArray[np.float64], scale: float, dtype: type[np.floating] = np.float32
+    X: Array,
+    mean: NDArray[np.float64],
+    scale: float,
+    dtype: type[np.floating] = np.float32,
+    rows: NDArray[np.int64] | None = None,
 ) -> NDArray[Any]:
     """Return (X - mean) / scale. The subtraction is in float64, for X far from 0."""
-    z = np.empty(X.shape, dtype=dtype)
-    for rows in gen_batches(len(X), _MAX_ROWS):
-        z[rows] = (X[rows] - mean) / scale
+    z = np.empty((len(X) if rows is None else len(rows), X.shape[1]), dtype=dtype)
+    for part, values in _parts(X, rows):
+        values -= mean
+        np.divide(values, scale, out=z[part], casting="same_kind")
     return z
 
 

@@ -1,33 +1,44 @@
-"""Initialisation of a new model: units, PCA, initial network and baseline loss."""
+"""Initialisation of a new model: units, PCA and initial network."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
+from sklearn.utils import gen_batches
+from sklearn.utils.extmath import randomized_svd, svd_flip
 from torch import Tensor
 
 from skae.core.activations import ACTIVATIONS
-from skae.core.losses import LOSSES, count_level
+from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.networks.autoencoder import AutoencoderNetwork, build_network, keep_largest
+from skae.core.numerics import MAX_WEIGHTS, chunk_size, too_many_weights
 from skae.fitting.data import feature_means, mean_and_scale, standardise, training_rows
-from skae.fitting.counts import LogOfCounts, init_log_linear_decoder
+from skae.fitting.loss_init import (
+    LogOfCounts,
+    init_log_linear_decoder,
+    init_output_bias,
+    loss_of_mean,
+)
 from skae.fitting.split import Split
 from skae.utils.csr import Array, values_of
 
 _MAX_ROWS = 4096
 # An exact PCA takes about a second up to this many rows or columns.
 _EXACT_UP_TO = 1000
+# Entries of rows that are wide and large: the memory of copies then matters.
+_LARGE = 2**22
 # Standard deviations below this share of the largest are rounding noise of float32.
 _NO_DEVIATION = 1e-5
+# Parameters that set the size of a network.
+_SIZE_PARAMETERS = ("n_components", "hidden_layer_sizes", "channels")
 
 
 @dataclass(frozen=True)
@@ -72,35 +83,40 @@ def new_model(
     generator : torch.Generator
     """
     starts_at_pca, loss = estimator.shortcut == "pca", LOSSES[estimator.loss]
-    kept = _rows_of_last_model(
+    if isinstance(estimator.n_components, Integral):
+        sizes = estimator._network(X.shape[1], int(estimator.n_components))
+        if (n_weights := split.n_models * sizes.n_weights()) > MAX_WEIGHTS:
+            names = [n for n in _SIZE_PARAMETERS if hasattr(estimator, n)]
+            values = ", ".join(f"{name}={getattr(estimator, name)!r}" for name in names)
+            raise too_many_weights(n_weights, values)
+    rows = _rows_of_last_model(
         X, split, estimator._allows_missing
     )  # that is the final model: its rows set the units
-    mean, scale = mean_and_scale(kept)
-    z = training_rows(kept, mean, scale)
+    mean, scale = mean_and_scale(X, rows)
+    inputs, units = X, (mean, scale)  # of the encoder
+    if loss.is_relative:
+        logarithm = LogOfCounts(X, rows, by_total=loss.has_row_total)
+        inputs = logarithm(X)
+        units = mean_and_scale(inputs, rows)
+    n_components, starts = estimator.n_components, []
+    # Each PCA overwrites its rows, and none is left when z is made: the memory of one at a time.
+    if isinstance(n_components, float) and len(split.training[-1]) < X.shape[0]:
+        # From all rows: PCA's number of components should not depend on the draw of the held-out
+        # rows.
+        everything = fit_pca(pca_rows(inputs, *units, None), n_components, generator)
+        n_components = len(everything.components)
+    if starts_at_pca or isinstance(n_components, float):
+        starts = [fit_pca(pca_rows(inputs, *units, rows), n_components, generator)]
+        n_components = len(starts[0].components)
+    if starts_at_pca:
+        for own in split.training[:-1]:
+            fold = fit_pca(pca_rows(inputs, *units, own.numpy()), n_components, generator)
+            starts.insert(-1, fold)
+    z = training_rows(X, mean, scale, rows)
     missing = None
     if estimator._allows_missing and bool(z.isnan().any()):
         missing = z.isnan()
         z.nan_to_num_(nan=0.0)
-    # The rows that the encoder takes: `inputs` in float32, and what they are computed from.
-    inputs, source, everything = z, (kept, mean, scale), X
-    if loss.is_relative:
-        logarithm = LogOfCounts(kept, by_total=loss.has_row_total)
-        logs, everything = logarithm(kept), logarithm(X)
-        source = (logs, *mean_and_scale(logs))
-        inputs = training_rows(*source)
-        if missing is not None:
-            inputs.nan_to_num_(nan=0.0)
-    n_components, starts = estimator.n_components, []
-    if isinstance(n_components, float) and len(split.training[-1]) < X.shape[0]:
-        # From all rows: PCA's number of components should not depend on the draw of the held-out
-        # rows.
-        rows = np.nan_to_num(standardise(everything, *source[1:], X.dtype.type), copy=False)
-        n_components = len(fit_pca(rows, n_components, generator).components)
-        del rows
-    if starts_at_pca or isinstance(n_components, float):
-        exact = _in_precision_of(source[0], inputs, *source[1:])
-        starts = [fit_pca(exact, n_components, generator)]
-        n_components = len(starts[0].components)
     network = build_network(
         estimator._network(X.shape[1], int(n_components)),
         generator=generator,
@@ -114,47 +130,58 @@ def new_model(
     model = Model(network, torch.from_numpy(mean), scale, loss, code_unit=code_unit)
     if loss.has_row_total:
         model.row_total = float(feature_means(X).sum())
-    if starts_at_pca:
-        folds = split.training[:-1]
-        pairs = [(fit_pca(exact[own.numpy()], n_components, generator), inputs[own]) for own in folds]
-        set_skips_to_pca(network, [*pairs, (starts[0], inputs)])
     if loss.is_relative:
-        network.encoder.input_map = logarithm.input_map(mean, scale, *source[1:])
+        network.encoder.input_map = logarithm.input_map(mean, scale, *units)
+    if starts_at_pca:
+        set_skips_to_pca(network, starts, z, split.training[:-1])
+    if loss.is_relative:
         init_log_linear_decoder(model, z, split.training, logarithm.unit, generator)
     elif loss.link is not None:
-        init_output_bias(model, float(np.fmax.reduce(values_of(kept), axis=None)))
+        values = values_of(X if rows is None else X[rows])
+        init_output_bias(model, float(np.fmax.reduce(values, axis=None)))
     if estimator.loss != "squared_error" or missing is not None:
         name = "deviance_of_mean" if loss.is_relative else "baseline"
         model = replace(model, **{name: loss_of_mean(model, z, missing) or 1.0})
     network.float()
     is_pca = starts_at_pca and network.is_code_linear and estimator.loss == "squared_error"
-    return model, starts[0].residual if is_pca else 1.0
+    return model, starts[-1].residual if is_pca else 1.0
 
 
-def _rows_of_last_model(X: Array, split: Split, allows_missing: bool) -> Array:
-    rows = split.training[-1]
+def _rows_of_last_model(X: Array, split: Split, allows_missing: bool) -> NDArray[np.int64] | None:
+    """Return the rows that the last model trains on; None is all."""
+    rows: NDArray[np.int64] = split.training[-1].numpy()
     if len(rows) == X.shape[0]:
-        return X
-    kept = X[rows.numpy()]
-    if allows_missing and np.isnan(np.fmax.reduce(kept, axis=0)).any():
-        return X  # every value of a feature with few values may be held out
-    return kept
+        return None
+    if allows_missing:
+        has_value = np.zeros(X.shape[1], dtype=bool)
+        for part in gen_batches(len(rows), chunk_size(_MAX_ROWS, X.shape[1])):
+            has_value |= ~np.isnan(X[rows[part]]).all(axis=0)
+        if not has_value.all():
+            return None  # every value of a feature with few values may be held out
+    return rows
 
 
-def _in_precision_of(X: Array, z: Tensor, mean: NDArray[np.float64], scale: float) -> NDArray[Any]:
-    """Return z in the precision of X, which PCA then uses."""
-    if X.dtype == np.float32:
-        return z.numpy()
-    return np.nan_to_num(standardise(X, mean, scale, np.float64), copy=False)
+def pca_rows(
+    X: Array, mean: NDArray[np.float64], scale: float, rows: NDArray[np.int64] | None
+) -> NDArray[Any]:
+    """Return rows for PCA: in training units and the precision of X, missing ones at the mean."""
+    z = standardise(X, mean, scale, X.dtype.type, rows)
+    for part in gen_batches(len(z), chunk_size(_MAX_ROWS, X.shape[1])):
+        np.nan_to_num(z[part], copy=False)
+    return z
 
 
 def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> PCAStart:
-    """Fit scikit-learn's PCA.
+    """Compute the PCA of scikit-learn.
+
+    From decompositions, since tools that log every `fit` of scikit-learn's estimators (mlflow's
+    autologging) would otherwise record a run of PCA for each call.
 
     Parameters
     ----------
     z : ndarray of shape (n_samples, n_features)
-        Rows in training units. The covariance of X itself, far from 0, would lose all digits.
+        Rows in training units, which are overwritten. The covariance of X itself, far from 0, would
+        lose all digits.
     n_components : int or float
         A float in (0, 1) selects the fewest components that explain this share of the variance.
     generator : torch.Generator
@@ -165,25 +192,55 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
         n_kept = 1 if is_share else int(n_components)
         axes, centre = np.eye(n_kept, z.shape[1]), z[0].astype(float)
         return PCAStart(axes, np.zeros(n_kept), centre, residual=0.0, noise_variance=0.0)
+    (n_rows, n_features), rank = z.shape, min(z.shape)
+    n_found = rank if is_share else min(int(n_components), rank)
+    centre, degrees_of_freedom, basis = z.mean(axis=0), n_rows - 1, None
     # scikit-learn's choice, but exact where that takes about a second: above 500 rows or columns it
     # may use the randomised solver, whose error is up to 1 % higher for a flat spectrum.
-    few_rows = len(z) < 10 * z.shape[1]
-    solver = "full" if few_rows and min(z.shape) <= _EXACT_UP_TO else "auto"
-    wanted = n_components if is_share else min(int(n_components), *z.shape)
-    pca = PCA(wanted, svd_solver=solver, random_state=generator.initial_seed()).fit(z)
-    n_kept = int(pca.n_components_) if is_share else int(n_components)
-    components = np.zeros((n_kept, z.shape[1]))
-    deviations = np.zeros(n_kept)
-    components[: pca.n_components_] = pca.components_
-    deviations[: pca.n_components_] = np.sqrt(pca.explained_variance_)
-    residual = max(0.0, 1.0 - float(pca.explained_variance_ratio_.sum(dtype=np.float64)))
-    centre, noise_variance = pca.mean_.astype(np.float64), float(pca.noise_variance_)
-    return PCAStart(components, deviations, centre, residual, noise_variance)
+    if n_rows >= 10 * n_features and n_features <= _EXACT_UP_TO:
+        covariance = z.T @ z
+        covariance -= n_rows * centre[:, None] * centre
+        covariance /= degrees_of_freedom
+        variances, vectors = np.linalg.eigh(covariance)
+        variances, axes = np.maximum(variances[::-1], 0.0), vectors[:, ::-1].T
+        total = variances.sum()
+    else:
+        z -= centre
+        if rank <= _EXACT_UP_TO and n_rows < n_features and z.size > _LARGE:
+            # In coordinates along a basis of its rows, z is small. An SVD of z itself takes several
+            # times the memory of z; the basis takes the place of z.
+            basis, z = scipy.linalg.qr(z.T, overwrite_a=True, mode="economic", check_finite=False)
+            z = z.T
+        if rank <= _EXACT_UP_TO or n_found >= 0.8 * rank:
+            _, values, axes = scipy.linalg.svd(z, full_matrices=False)
+            variances = values**2 / degrees_of_freedom
+            total = variances.sum()
+        else:
+            seed = generator.initial_seed()
+            _, values, axes = randomized_svd(z, n_found, flip_sign=False, random_state=seed)
+            variances = values**2 / degrees_of_freedom
+            total = np.square(z, out=z).sum() / degrees_of_freedom
+    shares = variances / total
+    if is_share:
+        n_found = min(1 + int(np.searchsorted(np.cumsum(shares), n_components, "right")), rank)
+    axes = axes[:n_found] if basis is None else axes[:n_found] @ basis.T
+    axes = svd_flip(None, axes, u_based_decision=False)[1]
+    n_kept = n_found if is_share else int(n_components)
+    components, deviations = np.zeros((n_kept, n_features)), np.zeros(n_kept)
+    components[:n_found], deviations[:n_found] = axes, np.sqrt(variances[:n_found])
+    residual = max(0.0, 1.0 - float(shares[:n_found].sum(dtype=np.float64)))
+    noise_variance = 0.0
+    if n_found < rank:
+        rest = variances[n_found:]
+        noise_variance = float(
+            rest.mean() if len(rest) else (total - variances.sum()) / (rank - n_found)
+        )
+    return PCAStart(components, deviations, centre.astype(np.float64), residual, noise_variance)
 
 
 @torch.no_grad()
 def set_skips_to_pca(
-    network: AutoencoderNetwork, starts: Sequence[tuple[PCAStart, Tensor]]
+    network: AutoencoderNetwork, starts: Sequence[PCAStart], z: Tensor, folds: Sequence[Tensor]
 ) -> None:
     """Set the skip connections to PCA.
 
@@ -196,14 +253,20 @@ def set_skips_to_pca(
     ----------
     network : AutoencoderNetwork
         Network whose MLPs output 0.
-    starts : sequence of (PCAStart, Tensor)
-        PCA of each model and the rows it was fitted to, in training units.
+    starts : sequence of PCAStart
+        PCA of each model. That of the last one was fitted to all rows z.
+    z : Tensor of shape (n_samples, n_features)
+        Rows in training units.
+    folds : sequence of Tensor
+        Rows that PCA of each of the other models was fitted to.
     """
-    skips = [_skip_of(network, start, z) for start, z in starts]
+    skips = [
+        _skip_of(network, start, z, own) for start, own in zip(starts, [*folds, None], strict=True)
+    ]
     encode, decode, bias = (torch.stack(parts) for parts in list(zip(*skips, strict=True))[:3])
     bias = bias[:, None]
-    deviations = np.stack([start.standard_deviations for start, _ in starts])
-    noise = np.array([[start.noise_variance] for start, _ in starts])
+    deviations = np.stack([start.standard_deviations for start in starts])
+    noise = np.array([[start.noise_variance] for start in starts])
     # The MLP corrects the residual of PCA, so it is scaled by the residual's standard deviation.
     network.decoder.scale = max(1e-3, skips[-1][3] ** 0.5)
     network.init_from_pca(
@@ -216,7 +279,7 @@ def set_skips_to_pca(
 
 
 def _skip_of(
-    network: AutoencoderNetwork, start: PCAStart, z: Tensor
+    network: AutoencoderNetwork, start: PCAStart, z: Tensor, rows: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, float]:
     """Return the skip connections of encoder and decoder, the decoder's bias and the residual.
 
@@ -227,6 +290,9 @@ def _skip_of(
     centre = torch.from_numpy(start.centre)
     if network.is_code_linear:
         return encode, decode, centre - centre @ encode @ decode, start.residual
+    z = z if rows is None else z[rows]
+    if network.encoder.input_map is not None:
+        z = network.encoder.input_map(z).float()
     deviations = torch.from_numpy(start.standard_deviations)
     # Directions without variance are left out: scaling would raise their rounding noise to unit
     # variance.
@@ -246,63 +312,3 @@ def _skip_of(
         decode, bias = solution[:-1], solution[-1]
     rest = z - torch.addmm(bias.float(), codes, decode.float())
     return encode, decode, bias, float(rest.square().sum() / z.square().sum().clamp_min(1e-30))
-
-
-@torch.no_grad()
-def init_output_bias(model: Model, largest: float) -> None:
-    """Set the decoder's bias to the logit of the mean, with PCA as a first-order step from there.
-
-    Parameters
-    ----------
-    model : Model
-        Model with probabilities.
-    largest : float
-        Largest entry of X.
-    """
-    loss, decoder = model.loss, model.network.decoder
-    assert loss.link is not None
-    bias = loss.link(model.mean).expand(len(decoder.layers[-1].bias), 1, -1)
-    skip, skip_bias = decoder.exact_skip
-    if skip is not None:
-        # The smallest slope of the logit in the range of X: 4, or more if all entries are small.
-        highest = min(max(largest, 1e-30), 0.5)
-        slope = 1.0 / (highest * (1.0 - highest))
-        skip = skip * (slope * model.scale)
-        if skip_bias is not None:  # from a code whose mean is not 0
-            bias = bias + skip_bias * (slope * model.scale)
-        decoder.scale = 1.0
-    else:
-        # Through a link, random outputs are far worse than the mean, so start at the mean.
-        decoder.zero_output()
-    decoder.set_skip(skip, bias)
-
-
-@torch.no_grad()
-def loss_of_mean(model: Model, z: Tensor, missing: Tensor | None) -> float:
-    """Return the mean loss of predicting the mean.
-
-    Parameters
-    ----------
-    model : Model
-    z : Tensor of shape (n_samples, n_features)
-        In training units.
-    missing : Tensor of bool, of the shape of z, or None
-        Imputed entries of z, which have no loss.
-    """
-    loss, total = model.loss, 0.0
-    output = torch.zeros(z.shape[1:], dtype=torch.float32)
-    levels: tuple[Tensor, ...] = ()
-    if loss.is_relative:
-        output, levels = output.double(), (count_level(model.mean),)
-    elif loss.link is not None:
-        output = loss.link(model.mean)
-    start = 0
-    for chunk in z.split(_MAX_ROWS):  # fewer rows if CSR rows are wide
-        chunk = chunk.to(output.dtype)
-        target = model.target(chunk, chunk)
-        losses = loss.function(output.expand_as(target), target, *levels, reduction="none")
-        if missing is not None:
-            losses = losses.masked_fill(missing[start : start + len(chunk)], 0.0)
-        start += len(chunk)
-        total += float(losses.sum(dtype=torch.float64))
-    return total / math.prod(z.shape)

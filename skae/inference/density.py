@@ -14,9 +14,10 @@ from skae.core.elbo import bounds, nats_per_unit
 from skae.core.model import Model
 from skae.core.networks.variational import VariationalNetwork
 from skae.core.numerics import torch_defaults
+from skae.fitting.data import torch_dtype
 from skae.inference.transformer import DTYPES, AutoencoderTransformer, as_tensor
 from skae.utils.arrays import plain_array
-from skae.utils.csr import Array
+from skae.utils.csr import Array, dense_parts
 from skae.utils.validation import check_count, check_probabilities
 
 # Arguments of `check_probabilities` for a Bernoulli likelihood.
@@ -64,12 +65,12 @@ class LatentDensity(AutoencoderTransformer):
         deviation : ndarray of shape (n_samples, n_components_)
             Posterior standard deviation. That of the prior is 1.
         """
-        rows, model = as_tensor(self._validate_rows(X)), self._model
-        network = _network_in(model, rows.dtype)
+        rows, model = self._validate_rows(X), self._model
+        network = _network_in(model, torch_dtype(rows))
         parts = []
         with torch.no_grad():
-            for chunk in rows.split(model.chunk_size):
-                mean, log_variance = network.posterior(model.standardise(chunk))
+            for part in dense_parts(rows, model.chunk_size):
+                mean, log_variance = network.posterior(model.standardise(as_tensor(part)))
                 parts.append((mean.cpu(), (0.5 * log_variance).exp().cpu()))
         means, deviations = (torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
         return means, deviations
@@ -156,20 +157,21 @@ class LatentDensity(AutoencoderTransformer):
     def _bounds(
         self, X: ArrayLike, n_importance: int, random_state: int | np.random.RandomState | None
     ) -> tuple[Array, Array]:
-        rows, model = as_tensor(self._validate_rows(X)), self._model
+        rows, model = self._validate_rows(X), self._model
+        dtype = torch_dtype(rows)
         if self._noise is None:
-            check_probabilities(rows.numpy(), *BINARY_X)
+            check_probabilities(rows, *BINARY_X)
         check_count("n_importance", n_importance)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         generator = torch.Generator().manual_seed(seed)
         # Drawn in float64, so that float32 and float64 rows are scored with the same draws.
         noise = torch.empty(n_importance, self.n_components_, dtype=torch.float64)
-        noise = noise.normal_(generator=generator).to(rows.dtype).to(model.device)
+        noise = noise.normal_(generator=generator).to(dtype).to(model.device)
         variance = None if self._noise is None else noise.new_full((1,), self._noise)
         parts = []
-        for chunk in rows.split(model.chunk_size):
-            z = model.standardise(chunk)
-            parts.append(bounds(model, _network_in(model, rows.dtype), z, noise, variance))
+        for part in dense_parts(rows, model.chunk_size):
+            z = model.standardise(as_tensor(part))
+            parts.append(bounds(model, _network_in(model, dtype), z, noise, variance))
         lower, weighted = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
         unit = nats_per_unit(model)
         # If all weights are equal, rounding may put the lower bound above the weighted one.

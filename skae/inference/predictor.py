@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skae.core.head import Predictor
 from skae.inference.transformer import DTYPES, AutoencoderTransformer, as_tensor
 from skae.utils.arrays import UNUSUAL, plain_array
-from skae.utils.csr import Array
+from skae.utils.csr import Array, dense_parts
 
 
 class HeadPredictor:
@@ -36,4 +37,5 @@ class HeadPredictor:
             reset=False,
             ensure_all_finite=finite,
         )
-        return self._predictor.outputs(as_tensor(rows)).numpy()
+        parts = dense_parts(rows, self._predictor.chunk_size)
+        return np.concatenate([self._predictor.outputs(as_tensor(part)).numpy() for part in parts])

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array
+from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -94,10 +94,17 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         n_steps = self.transform_max_iter
         if self._refines_codes:  # the parameter may have been set after the fit
             check_count("transform_max_iter", n_steps, lowest=0)
-        return self._model.transform(as_tensor(rows), n_steps).numpy()
+        # In parts, since torch needs a copy of what it cannot share, such as read-only rows.
+        codes = np.empty((rows.shape[0], self.n_components_), rows.dtype)
+        for part in gen_batches(rows.shape[0], self._model.chunk_size):
+            codes[part] = self._model.transform(as_tensor(rows[part]), n_steps).numpy()
+        return codes
 
     def _decode(self, codes: Array) -> Array:
-        return self._model.inverse_transform(as_tensor(codes)).numpy()
+        rows = np.empty((codes.shape[0], self.n_features_in_), codes.dtype)
+        for part in gen_batches(codes.shape[0], self._model.chunk_size):
+            rows[part] = self._model.inverse_transform(as_tensor(codes[part])).numpy()
+        return rows
 
     def _reconstruct(self, rows: Array) -> Array:
         return self._decode(self._encode(rows))
@@ -177,8 +184,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             `sklearn.metrics.pairwise.nan_euclidean_distances`.
         """
         rows = self._validate_rows(X)
-        parts = [self._errors(part, per_feature) for part in dense_parts(rows)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.concatenate([self._errors(part, per_feature) for part in dense_parts(rows)])
 
     def _errors(self, rows: Array, per_feature: bool) -> Array:
         errors: Array = np.square(rows - self._reconstruct(rows))
@@ -215,7 +221,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             rest = (part - self._reconstruct(part)) / np.float64(scale)
             error += float(np.square(rest).sum(where=~np.isnan(part)))
         if total == 0:
-            if not issparse(rows) and np.isnan(rows).all():
+            if all(np.isnan(part).all() for part in dense_parts(rows)):
                 return np.nan
             return 1.0 if error == 0 else 0.0
         return 1.0 - error / total

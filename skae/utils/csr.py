@@ -27,13 +27,10 @@ def values_of(X: Any) -> Array:
     return np.append(X.data, X.dtype.type(0)) if issparse(X) else X
 
 
-def dense_parts(X: Any) -> Iterator[Array]:
-    """Yield X as dense arrays: a CSR matrix in parts, a dense array as it is."""
-    if not issparse(X):
-        yield X
-        return
-    for part in gen_batches(X.shape[0], chunk_size(_MAX_ROWS, X.shape[1])):
-        yield X[part].toarray()
+def dense_parts(X: Any, n_rows: int = _MAX_ROWS) -> Iterator[Array]:
+    """Yield X as dense arrays of `n_rows` rows, or fewer if they are wide."""
+    for part in gen_batches(X.shape[0], chunk_size(n_rows, X.shape[1])):
+        yield X[part].toarray() if issparse(X) else X[part]
 
 
 def csr_rows(X: Any, values: Array, default: Array) -> Tensor:

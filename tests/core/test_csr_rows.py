@@ -44,14 +44,14 @@ def test_split(size):
 
 def test_wide_rows_are_made_dense_a_few_at_a_time():
     assert chunk_size(4096, 784) == 4096
-    assert chunk_size(4096, 2**23) == 2
+    assert chunk_size(4096, 2**21) == 2
     assert chunk_size(4096, 2**30) == 1
 
 
 @pytest.mark.parametrize("default", [0.0, -0.5])
-def test_means_and_columns_that_are_not_zero(default):
+def test_sums_and_columns_that_are_not_zero(default):
     sparse, dense = example(default)
-    torch.testing.assert_close(sparse.nanmean(0), dense.mean(0))
+    torch.testing.assert_close(sparse.nansum(0), dense.double().sum(0))
     assert torch.equal(sparse.any(0), (dense != 0).any(0))
 
 
@@ -59,4 +59,4 @@ def test_a_column_of_stored_zeros_has_no_value():
     starts, columns = torch.tensor([0, 1, 2]), torch.tensor([0, 0])
     full = CSRRows(starts, columns, torch.zeros(2), torch.tensor([7.0]))
     assert not full.any(0)
-    assert float(full.nanmean(0)) == 0.0
+    assert float(full.nansum(0)) == 0.0

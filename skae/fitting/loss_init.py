@@ -1,11 +1,13 @@
-"""The start of models of counts: the encoder sees logarithms, the decoder is a Poisson regression.
+"""The parts of a new model that depend on its loss: output biases, baselines and models of counts.
 
-With a linear code, the start is one half-step of generalised PCA (Collins et al. 2001; Townes et
+Of counts, the encoder sees the logarithms, and the decoder starts as a Poisson regression. With a
+linear code, this start is one half-step of generalised PCA (Collins et al. 2001; Townes et
 al. 2019): the code is PCA's of the log counts, and the rates are log-linear in it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,12 +44,14 @@ class LogOfCounts:
     Parameters
     ----------
     X : array or CSR matrix
-        Rows that determine the unit.
+    rows : ndarray or None
+        Rows that determine the unit; None is all.
     by_total : bool
         Whether each row is first divided by its total, relative to the mean total.
     """
 
-    def __init__(self, X: Array, *, by_total: bool) -> None:
+    def __init__(self, X: Array, rows: NDArray[np.int64] | None, *, by_total: bool) -> None:
+        X = X if rows is None else X[rows]
         values = values_of(X)
         positive = values[values > 0]
         self.by_total, self.unit = by_total, 1.0
@@ -132,3 +136,63 @@ def init_log_linear_decoder(
         biases.append((bias - mean @ weight)[None])
     network.decoder.scale = 1.0
     network.decoder.set_skip(torch.stack(weights), torch.stack(biases))
+
+
+@torch.no_grad()
+def init_output_bias(model: Model, largest: float) -> None:
+    """Set the decoder's bias to the logit of the mean, with PCA as a first-order step from there.
+
+    Parameters
+    ----------
+    model : Model
+        Model with probabilities.
+    largest : float
+        Largest entry of X.
+    """
+    loss, decoder = model.loss, model.network.decoder
+    assert loss.link is not None
+    bias = loss.link(model.mean).expand(len(decoder.layers[-1].bias), 1, -1)
+    skip, skip_bias = decoder.exact_skip
+    if skip is not None:
+        # The smallest slope of the logit in the range of X: 4, or more if all entries are small.
+        highest = min(max(largest, 1e-30), 0.5)
+        slope = 1.0 / (highest * (1.0 - highest))
+        skip = skip * (slope * model.scale)
+        if skip_bias is not None:  # from a code whose mean is not 0
+            bias = bias + skip_bias * (slope * model.scale)
+        decoder.scale = 1.0
+    else:
+        # Through a link, random outputs are far worse than the mean, so start at the mean.
+        decoder.zero_output()
+    decoder.set_skip(skip, bias)
+
+
+@torch.no_grad()
+def loss_of_mean(model: Model, z: Tensor, missing: Tensor | None) -> float:
+    """Return the mean loss of predicting the mean.
+
+    Parameters
+    ----------
+    model : Model
+    z : Tensor of shape (n_samples, n_features)
+        In training units.
+    missing : Tensor of bool, of the shape of z, or None
+        Imputed entries of z, which have no loss.
+    """
+    loss, total = model.loss, 0.0
+    output = torch.zeros(z.shape[1:], dtype=torch.float32)
+    levels: tuple[Tensor, ...] = ()
+    if loss.is_relative:
+        output, levels = output.double(), (count_level(model.mean),)
+    elif loss.link is not None:
+        output = loss.link(model.mean)
+    start = 0
+    for chunk in z.split(_MAX_ROWS):  # fewer rows if CSR rows are wide
+        chunk = chunk.to(output.dtype)
+        target = model.target(chunk, chunk)
+        losses = loss.function(output.expand_as(target), target, *levels, reduction="none")
+        if missing is not None:
+            losses = losses.masked_fill(missing[start : start + len(chunk)], 0.0)
+        start += len(chunk)
+        total += float(losses.sum(dtype=torch.float64))
+    return total / math.prod(z.shape)
