@@ -9,9 +9,10 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
+from sklearn.utils.extmath import randomized_svd, svd_flip
 from torch import Tensor
 
 from skae.core.activations import ACTIVATIONS
@@ -135,7 +136,10 @@ def _in_precision_of(X: Array, z: Tensor, mean: NDArray[np.float64], scale: floa
 
 
 def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> PCAStart:
-    """Fit scikit-learn's PCA.
+    """Compute the PCA of scikit-learn, bit for bit.
+
+    From decompositions, since tools that log every `fit` of scikit-learn's estimators (mlflow's
+    autologging) would otherwise record a run of PCA for each call.
 
     Parameters
     ----------
@@ -151,20 +155,44 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
         n_kept = 1 if is_share else int(n_components)
         axes, centre = np.eye(n_kept, z.shape[1]), z[0].astype(float)
         return PCAStart(axes, np.zeros(n_kept), centre, residual=0.0, noise_variance=0.0)
+    (n_rows, n_features), rank = z.shape, min(z.shape)
+    n_found = rank if is_share else min(int(n_components), rank)
+    centre, degrees_of_freedom = z.mean(axis=0), n_rows - 1
     # scikit-learn's choice, but exact where that takes about a second: above 500 rows or columns it
     # may use the randomised solver, whose error is up to 1 % higher for a flat spectrum.
-    few_rows = len(z) < 10 * z.shape[1]
-    solver = "full" if few_rows and min(z.shape) <= _EXACT_UP_TO else "auto"
-    wanted = n_components if is_share else min(int(n_components), *z.shape)
-    pca = PCA(wanted, svd_solver=solver, random_state=generator.initial_seed()).fit(z)
-    n_kept = int(pca.n_components_) if is_share else int(n_components)
-    components = np.zeros((n_kept, z.shape[1]))
-    deviations = np.zeros(n_kept)
-    components[: pca.n_components_] = pca.components_
-    deviations[: pca.n_components_] = np.sqrt(pca.explained_variance_)
-    residual = max(0.0, 1.0 - float(pca.explained_variance_ratio_.sum(dtype=np.float64)))
-    centre, noise_variance = pca.mean_.astype(np.float64), float(pca.noise_variance_)
-    return PCAStart(components, deviations, centre, residual, noise_variance)
+    if n_rows >= 10 * n_features and n_features <= _EXACT_UP_TO:
+        covariance = z.T @ z
+        covariance -= n_rows * centre[:, None] * centre
+        covariance /= degrees_of_freedom
+        variances, vectors = np.linalg.eigh(covariance)
+        variances, axes = np.maximum(variances[::-1], 0.0), vectors[:, ::-1].T
+        total = variances.sum()
+    else:
+        centred = z - centre
+        if rank <= _EXACT_UP_TO or n_found >= 0.8 * rank:
+            _, values, axes = scipy.linalg.svd(centred, full_matrices=False)
+            variances = values**2 / degrees_of_freedom
+            total = variances.sum()
+        else:
+            seed = generator.initial_seed()
+            _, values, axes = randomized_svd(centred, n_found, flip_sign=False, random_state=seed)
+            variances = values**2 / degrees_of_freedom
+            total = np.square(centred, out=centred).sum() / degrees_of_freedom
+    axes = svd_flip(None, axes, u_based_decision=False)[1]
+    shares = variances / total
+    if is_share:
+        n_found = min(1 + int(np.searchsorted(np.cumsum(shares), n_components, "right")), rank)
+    n_kept = n_found if is_share else int(n_components)
+    components, deviations = np.zeros((n_kept, n_features)), np.zeros(n_kept)
+    components[:n_found], deviations[:n_found] = axes[:n_found], np.sqrt(variances[:n_found])
+    residual = max(0.0, 1.0 - float(shares[:n_found].sum(dtype=np.float64)))
+    noise_variance = 0.0
+    if n_found < rank:
+        rest = variances[n_found:]
+        noise_variance = float(
+            rest.mean() if len(rest) else (total - variances.sum()) / (rank - n_found)
+        )
+    return PCAStart(components, deviations, centre.astype(np.float64), residual, noise_variance)
 
 
 @torch.no_grad()
