@@ -100,7 +100,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         "loss": [StrOptions(set(LOSSES))],
         "shortcut": [StrOptions({"pca"}), None],
         "tied_weights": ["boolean"],
-        "dropout": [real(0, high=1)],
+        "dropout": [real(0, high=1, closed="left")],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
         "warm_start": ["boolean"],

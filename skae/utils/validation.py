@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import field
@@ -52,11 +53,15 @@ class _Number(Interval):
 
 
 def integer(low: int) -> Interval:
-    """Return the constraint for an int of at least `low`."""
-    return _Number(Integral, low, None, closed="left")
+    """Return the constraint for an int of at least `low` that 64 bits hold."""
+    return _Number(Integral, low, sys.maxsize, closed="both")
 
 
-def real(low: float, *, closed: str = "left", high: float | None = None) -> Interval:
+# Beyond it, products with it overflow in float32, in which training computes.
+_LARGEST = 1e30
+
+
+def real(low: float, *, closed: str = "both", high: float = _LARGEST) -> Interval:
     """Return the constraint for a number between `low` and `high`."""
     return _Number(Real, low, high, closed=closed)
 
@@ -103,7 +108,8 @@ def widths(
     except TypeError:
         checked = (value,)  # type: ignore[assignment]
     for width in checked:
-        if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+        is_size = isinstance(width, Integral) and not isinstance(width, bool)
+        if not (is_size and 1 <= width <= sys.maxsize):
             raise ValueError(
                 f"The {name!r} parameter must be a sequence of ints of 1 or more, such as "
                 f"{examples}. Got {value!r} instead."
@@ -115,6 +121,8 @@ def check_count(name: str, value: Any, *, lowest: int = 1) -> None:
     """Check an int passed to a method."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral) or value < lowest:
         raise ValueError(f"{name}={value!r} must be an int of {lowest} or more.")
+    if value > sys.maxsize:
+        raise ValueError(f"{name}={value!r} must be an int that 64 bits hold. Lower it.")
 
 
 # MinMaxScaler may exceed [0, 1] by this much, which does not affect a loss.
@@ -163,7 +171,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     try:
         resolved = torch.device(device)
         torch.empty(1, device=resolved).add_(1)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    # Which error it is depends on the device: for some, a module of torch is missing.
+    except (RuntimeError, AssertionError, ImportError, AttributeError) as error:
         raise ValueError(
             f"The 'device' parameter is {str(device)!r}, which is not available here. "
             "Use 'auto', 'cpu', or a device that this machine and this build of torch have."
