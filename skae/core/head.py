@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from skae.core.criterion import Criterion
 from skae.core.model import Model, NetworkInUnits
 from skae.core.networks.autoencoder import AutoencoderNetwork, Network
 from skae.core.networks.dense import MLP, WeightInit
-from skae.core.numerics import inference_device, torch_defaults
+from skae.core.numerics import MAX_WEIGHTS, inference_device, too_many_weights, torch_defaults
 
 # Factors on the learning rate for random weights. Fine-tuning should keep what was learned without
 # labels. A head trained alone starts at 0, far from its optimum, and can take large steps.
@@ -95,6 +96,8 @@ class EncoderWithHead(Network):
 
 def build_head(sizes: Sequence[int], activation: str, generator: torch.Generator) -> MLP:
     """Return an MLP with a model axis, whose outputs start at 0."""
+    if (n_weights := sum(n_in * n_out for n_in, n_out in pairwise(sizes))) > MAX_WEIGHTS:
+        raise too_many_weights(n_weights, f"hidden_layer_sizes={tuple(sizes[1:-1])}")
     return MLP(WeightInit(generator, zero_output=True).layers(sizes, activation), activation)
 
 

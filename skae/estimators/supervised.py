@@ -15,7 +15,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae.base import BaseAutoencoder
@@ -36,6 +36,8 @@ from skae.inference.transformer import DTYPES
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.validation import (
     StrOptions,
+    WrappedAutoencoder,
+    check_data,
     check_sample_weight,
     computed,
     fit_context,
@@ -45,8 +47,6 @@ from skae.utils.validation import (
     widths,
 )
 from skae.utils.warnings import warn
-
-_DEFAULT_COMPONENTS = 32
 
 
 @dataclass(eq=False, repr=False)
@@ -77,7 +77,7 @@ class BaseSupervised(
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **TRAINING_CONSTRAINTS,
-        "autoencoder": [BaseAutoencoder, FrozenEstimator, None],
+        "autoencoder": [WrappedAutoencoder(BaseAutoencoder, FrozenEstimator), None],
         "prefit": ["boolean"],
         "freeze": ["boolean", integer(0)],
         "hidden_layer_sizes": ["array-like", tuple],
@@ -149,6 +149,8 @@ class BaseSupervised(
         random = check_random_state(self.random_state)
         if not self._is_prefit():
             given = clone(given)
+            if self.autoencoder is None:
+                given.n_components = min(given.n_components, *rows.X.shape)
             if given.random_state is None:
                 given.set_params(random_state=random.randint(2**31 - 1))
         generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
@@ -200,10 +202,9 @@ class BaseSupervised(
         """Validate the data; return its distinct rows and the attributes that describe y."""
         if y is None:
             raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None."
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        rows, labels = validate_data(
+        rows, labels = check_data(
             self,
             X,
             y,
@@ -229,7 +230,7 @@ class BaseSupervised(
                     "prefit=True needs a fitted autoencoder, but autoencoder is None. Pass one, or "
                     "set prefit=False."
                 )
-            return Autoencoder(_DEFAULT_COMPONENTS)
+            return Autoencoder(32)
         autoencoder: BaseAutoencoder = self.autoencoder
         if isinstance(self.autoencoder, FrozenEstimator):
             autoencoder = self.autoencoder.estimator

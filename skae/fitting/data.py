@@ -12,7 +12,8 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from skae.core.model import Model
-from skae.utils.csr import Array, csr_means, csr_rows, csr_scale
+from skae.utils.csr import MEAN_UNIT, Array, csr_means, csr_rows, csr_scale
+from skae.utils.validation import too_large
 
 _MAX_ROWS = 4096
 
@@ -26,6 +27,12 @@ def _means_and_extremes(
     X: Array,
 ) -> tuple[NDArray[np.float64], NDArray[np.floating], NDArray[np.floating]]:
     high, low = np.fmax.reduce(X, axis=0), np.fmin.reduce(X, axis=0)
+    largest = float(max(np.fmax.reduce(high), -np.fmin.reduce(low)))
+    if largest > np.finfo(X.dtype).max / 4:
+        raise too_large("X", largest, X.dtype)
+    unit = 1.0  # a power of two, so that sums do not overflow
+    if largest > np.finfo(np.float64).max / len(X):
+        unit, X = MEAN_UNIT, X / MEAN_UNIT
     means: NDArray[np.float64] = X.mean(axis=0, dtype=np.float64)
     if np.isnan(means).any():
         empty = np.flatnonzero(np.isnan(high))
@@ -36,7 +43,7 @@ def _means_and_extremes(
             )
         means = np.nanmean(X, axis=0, dtype=np.float64)
     # The mean of a constant feature, without rounding.
-    return np.where(high == low, high, means), high, low
+    return np.where(high == low, high, means * unit), high, low
 
 
 def mean_and_scale(X: Any) -> tuple[NDArray[np.float64], float]:
@@ -74,8 +81,10 @@ def standardise(
 ) -> NDArray[Any]:
     """Return (X - mean) / scale. The subtraction is in float64, for X far from 0."""
     z = np.empty(X.shape, dtype=dtype)
-    for rows in gen_batches(len(X), _MAX_ROWS):
-        z[rows] = (X[rows] - mean) / scale
+    # Held-out rows may lie so far away that they, and their loss, are infinite in float32.
+    with np.errstate(over="ignore"):
+        for rows in gen_batches(len(X), _MAX_ROWS):
+            z[rows] = (X[rows] - mean) / scale
     return z
 
 

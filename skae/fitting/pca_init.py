@@ -19,6 +19,7 @@ from skae.core.activations import ACTIVATIONS
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.networks.autoencoder import AutoencoderNetwork, build_network, keep_largest
+from skae.core.numerics import MAX_WEIGHTS, too_many_weights
 from skae.fitting.data import feature_means, mean_and_scale, standardise, training_rows
 from skae.fitting.split import Split
 from skae.utils.csr import Array, values_of
@@ -28,6 +29,8 @@ _MAX_ROWS = 4096
 _EXACT_UP_TO = 1000
 # Standard deviations below this share of the largest are rounding noise of float32.
 _NO_DEVIATION = 1e-5
+# Parameters that set the size of a network.
+_SIZE_PARAMETERS = ("n_components", "hidden_layer_sizes", "channels")
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,12 @@ def new_model(
     generator : torch.Generator
     """
     starts_at_pca, loss = estimator.shortcut == "pca", LOSSES[estimator.loss]
+    if isinstance(estimator.n_components, Integral):
+        sizes = estimator._network(X.shape[1], int(estimator.n_components))
+        if (n_weights := split.n_models * sizes.n_weights()) > MAX_WEIGHTS:
+            names = [n for n in _SIZE_PARAMETERS if hasattr(estimator, n)]
+            values = ", ".join(f"{name}={getattr(estimator, name)!r}" for name in names)
+            raise too_many_weights(n_weights, values)
     kept = _rows_of_last_model(
         X, split, estimator._allows_missing
     )  # that is the final model: its rows set the units

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skae.core.head import Predictor
 from skae.inference.transformer import DTYPES, AutoencoderTransformer, as_tensor
 from skae.utils.csr import Array
+from skae.utils.validation import check_data, not_finite
 
 
 class HeadPredictor:
@@ -25,11 +27,14 @@ class HeadPredictor:
 
     def _outputs(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
-        rows: Array = validate_data(
+        rows: Array = check_data(
             self,
             X,
             dtype=DTYPES,
             reset=False,
             ensure_all_finite=self._finite(self.autoencoder_),
         )
-        return self._predictor.outputs(as_tensor(rows)).numpy()
+        outputs: Array = self._predictor.outputs(as_tensor(rows)).numpy()
+        if not np.isfinite(outputs).all():
+            raise not_finite("prediction", rows, self._predictor.scale)
+        return outputs

@@ -16,10 +16,13 @@ from torch import Tensor
 
 from skae.core.csr_rows import CSRRows
 from skae.core.numerics import chunk_size
+from skae.utils.validation import too_large
 
 Array = NDArray[Any]
 
 _MAX_ROWS = 4096
+# Values so large that their sum would overflow are divided by this first, which is exact.
+MEAN_UNIT = 2.0**64
 
 
 def values_of(X: Any) -> Array:
@@ -49,10 +52,17 @@ def csr_rows(X: Any, values: Array, default: Array) -> Tensor:
 
 def csr_means(X: Any) -> NDArray[np.float64]:
     """Return the mean of each column."""
-    # bincount sums in float64; X.sum would sum float32 entries in float32.
-    sums = np.bincount(X.indices, weights=X.data, minlength=X.shape[1])
     low, high = min_max_axis(X, axis=0)
-    return np.where(high == low, high, sums / X.shape[0])  # exact for a constant column
+    largest = float(max(high.max(), -low.min()))
+    if largest > np.finfo(X.dtype).max / 4:
+        raise too_large("X", largest, X.dtype)
+    values, unit = X.data, 1.0  # a power of two, so that sums do not overflow
+    if largest > np.finfo(np.float64).max / X.shape[0]:
+        unit = MEAN_UNIT
+        values = values / unit
+    # bincount sums in float64; X.sum would sum float32 entries in float32.
+    means = np.bincount(X.indices, weights=values, minlength=X.shape[1]) / X.shape[0] * unit
+    return np.where(high == low, high, means)  # exact for a constant column
 
 
 def csr_scale(X: Any, mean: NDArray[np.float64]) -> float:

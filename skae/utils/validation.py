@@ -13,22 +13,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 __all__ = [
     "StrOptions",
+    "WrappedAutoencoder",
     "check_count",
+    "check_data",
     "check_loss_domain",
     "check_probabilities",
     "check_sample_weight",
     "computed",
+    "explained",
     "fit_context",
     "fraction",
     "integer",
+    "not_finite",
     "real",
     "resolve_device",
     "restore_on_error",
+    "too_large",
     "widths",
     "without",
 ]
@@ -108,8 +113,7 @@ def widths(
     except TypeError:
         checked = (value,)  # type: ignore[assignment]
     for width in checked:
-        is_size = isinstance(width, Integral) and not isinstance(width, bool)
-        if not (is_size and 1 <= width <= sys.maxsize):
+        if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
             raise ValueError(
                 f"The {name!r} parameter must be a sequence of ints of 1 or more, such as "
                 f"{examples}. Got {value!r} instead."
@@ -121,8 +125,53 @@ def check_count(name: str, value: Any, *, lowest: int = 1) -> None:
     """Check an int passed to a method."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral) or value < lowest:
         raise ValueError(f"{name}={value!r} must be an int of {lowest} or more.")
-    if value > sys.maxsize:
+    if int(value) > sys.maxsize:
         raise ValueError(f"{name}={value!r} must be an int that 64 bits hold. Lower it.")
+
+
+def explained(error: ValueError, estimator: object) -> ValueError:
+    """Return scikit-learn's error about X, with what to do in terms of this package."""
+    text, name = str(error), type(estimator).__name__
+    if "Input X contains NaN" in text:
+        # scikit-learn points to its classifiers and regressors on gradient boosting.
+        takes = "DenoisingAutoencoder, which accepts missing entries and has impute to fill them"
+        if hasattr(estimator, "autoencoder"):
+            takes = "autoencoder=DenoisingAutoencoder(), which accepts missing entries"
+        return ValueError(
+            f"Input X contains NaN, which {name} does not accept. Use {takes}, or fill them "
+            "before, for example with sklearn.impute.SimpleImputer."
+        )
+    if "Found array with dim" in text:
+        return ValueError(
+            f"{text} Flatten each sample to a row, X.reshape(len(X), -1). For images, use "
+            "ConvolutionalAutoencoder."
+        )
+    return error
+
+
+def check_data(estimator: object, X: object, *args: object, **settings: Any) -> Any:
+    """Validate data as scikit-learn does, with errors in terms of this package."""
+    try:
+        # Where huge values cancel, the sum by which scikit-learn looks for NaN overflows.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return validate_data(estimator, X, *args, **settings)
+    except ValueError as error:
+        raise explained(error, estimator) from None
+
+
+class WrappedAutoencoder(HasMethods):
+    """The constraint of an autoencoder in another estimator: an instance of one of the classes."""
+
+    def __init__(self, *classes: type) -> None:
+        super().__init__([])
+        self.classes = classes
+
+    def is_satisfied_by(self, val: object) -> bool:
+        """Return whether a value is an instance."""
+        return isinstance(val, self.classes)
+
+    def __str__(self) -> str:
+        return "an instance of an autoencoder of skae, such as Autoencoder(32), or FrozenEstimator"
 
 
 # MinMaxScaler may exceed [0, 1] by this much, which does not affect a loss.
@@ -162,6 +211,28 @@ def check_sample_weight(weights: Any, X: NDArray[Any]) -> NDArray[np.float64]:
         weights, X, dtype=np.float64, ensure_non_negative=True
     )
     return checked
+
+
+def too_large(name: str, largest: float, dtype: np.dtype[Any]) -> ValueError:
+    """Return the error of data near the largest number of their dtype."""
+    remedy = f"Divide {name} by a constant"
+    if dtype == np.float32:
+        remedy += ", or convert it to float64"
+    return ValueError(
+        f"{name} contains values as large as {largest:.3g}, whose sums and differences overflow in "
+        f"{dtype}. {remedy}. If such a value marks missing entries, replace it by NaN and use "
+        "DenoisingAutoencoder."
+    )
+
+
+def not_finite(result: str, X: NDArray[Any], scale: float) -> ValueError:
+    """Return the error of rows whose result is not finite."""
+    largest = float(max(np.fmax.reduce(X, axis=None), -np.fmin.reduce(X, axis=None)))
+    return ValueError(
+        f"The {result} of X overflows in {X.dtype}: X contains values as large as {largest:.3g}, "
+        f"and the standard deviation of the training data is {scale:.3g}. Clip or remove these "
+        "values."
+    )
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
