@@ -79,6 +79,10 @@ class CSRRows:
         stored[self.columns[self.values != 0]] = True
         return stored | ((self.default != 0) & (self._n_entries() < len(self)))
 
+    def isinf(self) -> Tensor:
+        """Return which values are infinite."""
+        return torch.cat([self.values, self.default]).isinf()
+
     def nanmean(self, dim: int) -> Tensor:
         """Return the mean of each column."""
         assert dim == 0

@@ -172,6 +172,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
                 f"class_weight has weights of {unknown}, which are not among the classes {labels}."
             )
         given = [class_weight.get(label, 1.0) for label in labels]
+        given = [w.item() if isinstance(w, np.generic) else w for w in given]
         are_weights = all(isinstance(w, Real) and 0 <= w <= sys.float_info.max for w in given)
         if not (are_weights and any(class_weight.get(label, 1.0) for label in used.tolist())):
             raise ValueError(

@@ -26,7 +26,7 @@ from skae.core.loop import History
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
 from skae.estimators.autoencoder import Autoencoder
-from skae.fitting.data import standardise
+from skae.fitting.data import check_range, standardise
 from skae.fitting.duplicates import WeightedRows, merge_duplicates
 from skae.fitting.selection import ValidationLoss
 from skae.fitting.split import Split, no_split, split_rows
@@ -162,7 +162,7 @@ class BaseSupervised(
                 given.feature_names_in_ = self.feature_names_in_
         fitted = {"autoencoder_": given, **described}
         model = given._model
-        z = torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale))
+        z = check_range(torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale)))
         codes = torch.cat(list(model.encoder_codes(z)))
         network = self._new_network(model, codes, n_outputs, generator)
         is_labelled = torch.from_numpy(rows.is_labelled)

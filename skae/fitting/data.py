@@ -13,7 +13,6 @@ from torch import Tensor
 
 from skae.core.model import Model
 from skae.utils.csr import MEAN_UNIT, Array, csr_means, csr_rows, csr_scale
-from skae.utils.validation import too_large
 
 _MAX_ROWS = 4096
 
@@ -27,11 +26,8 @@ def _means_and_extremes(
     X: Array,
 ) -> tuple[NDArray[np.float64], NDArray[np.floating], NDArray[np.floating]]:
     high, low = np.fmax.reduce(X, axis=0), np.fmin.reduce(X, axis=0)
-    largest = float(max(np.fmax.reduce(high), -np.fmin.reduce(low)))
-    if largest > np.finfo(X.dtype).max / 4:
-        raise too_large("X", largest, X.dtype)
     unit = 1.0  # a power of two, so that sums do not overflow
-    if largest > np.finfo(np.float64).max / len(X):
+    if max(np.fmax.reduce(high), -np.fmin.reduce(low)) > np.finfo(np.float64).max / len(X):
         unit, X = MEAN_UNIT, X / MEAN_UNIT
     means: NDArray[np.float64] = X.mean(axis=0, dtype=np.float64)
     if np.isnan(means).any():
@@ -85,6 +81,16 @@ def standardise(
     with np.errstate(over="ignore"):
         for rows in gen_batches(len(X), _MAX_ROWS):
             z[rows] = (X[rows] - mean) / scale
+    return z
+
+
+def check_range(z: Tensor) -> Tensor:
+    """Return rows in the training units of an earlier fit, after checking that none is infinite."""
+    if z.isinf().any():
+        raise ValueError(
+            "X has values so far from the data of the earlier fit that they overflow in its units. "
+            "Fit again from the start, or remove these values."
+        )
     return z
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from skae.core.model import Model
 from skae.utils.csr import Array, csr_rows, dense_parts, values_of
 from skae.utils.images import fitted_image_shape, flatten_images
-from skae.utils.validation import check_count, explained, integer, not_finite
+from skae.utils.validation import check_count, explained, integer, not_finite, too_large
 
 DTYPES = [np.float64, np.float32]
 # Deviations of rows up to this size may be squared.
@@ -86,6 +86,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 )
         except ValueError as error:
             raise explained(error, self) from None
+        values = rows.data if issparse(rows) else rows
+        low, high = (ufunc.reduce(values, None, initial=0) for ufunc in (np.fmin, np.fmax))
+        if (largest := max(high, -low)) > np.finfo(rows.dtype).max / 4:
+            raise too_large("X", largest, rows.dtype)
         if issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
             rows = rows.copy()
             rows.sum_duplicates()

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from skae.core.csr_rows import CSRRows
 from skae.core.numerics import chunk_size
-from skae.utils.validation import too_large
 
 Array = NDArray[Any]
 
@@ -53,11 +52,8 @@ def csr_rows(X: Any, values: Array, default: Array) -> Tensor:
 def csr_means(X: Any) -> NDArray[np.float64]:
     """Return the mean of each column."""
     low, high = min_max_axis(X, axis=0)
-    largest = float(max(high.max(), -low.min()))
-    if largest > np.finfo(X.dtype).max / 4:
-        raise too_large("X", largest, X.dtype)
     values, unit = X.data, 1.0  # a power of two, so that sums do not overflow
-    if largest > np.finfo(np.float64).max / X.shape[0]:
+    if max(high.max(), -low.min()) > np.finfo(np.float64).max / X.shape[0]:
         unit = MEAN_UNIT
         values = values / unit
     # bincount sums in float64; X.sum would sum float32 entries in float32.
@@ -84,8 +80,9 @@ def csr_hashes(X: Any) -> Iterator[int]:
         yield hash((X.indices[start:end].tobytes(), X.data[start:end].tobytes()))
 
 
-def csr_squared_distances(X: Any, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the squared distance of each row from the mean."""
-    X = X.astype(np.float64)
+def csr_squared_distances(X: Any, mean: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    """Return the squared distance of each row from the mean, in this unit."""
+    X, mean = X.astype(np.float64), mean / unit
+    X.data /= unit  # X / unit would multiply by 1 / unit, which may overflow
     squares = np.asarray(X.multiply(X).sum(axis=1)).ravel()
     return np.maximum(squares - 2.0 * (X @ mean) + mean @ mean, 0.0)

@@ -54,7 +54,14 @@ class _Number(Interval):
     """An interval that rejects booleans."""
 
     def is_satisfied_by(self, val: Any) -> bool:
-        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
+        if isinstance(val, bool | np.bool_):
+            return False
+        if self.type is Real:
+            if not isinstance(val, Integral | float | np.floating):
+                return False  # such as a fraction, with which torch does not compute
+            if isinstance(val, np.floating):
+                val = float(val)  # half precision has no value for the bounds
+        return super().is_satisfied_by(val)
 
 
 def integer(low: int) -> Interval:
