@@ -33,7 +33,7 @@ VAST = 10**400  # beyond the largest float
 
 
 @pytest.fixture(scope="module")
-def X():
+def X():  # noqa: N802
     return np.random.default_rng(0).uniform(-1, 1, (30, 4))
 
 
@@ -64,7 +64,7 @@ def test_values_near_the_largest_number_are_refused(X, estimator, size, dtype, r
             getattr(fitted, method)(huge)
 
 
-def test_near_values_in_a_csr_matrix_are_refused(X):
+def test_such_values_in_a_csr_matrix_are_refused(X):
     message = r"X contains values as large as 1e\+308"
     with pytest.raises(ValueError, match=message):
         fast(HashingAutoencoder).fit(sparse.csr_array(np.where(X > 0.5, 1e308, 0.0)))
@@ -212,11 +212,10 @@ def test_a_parameter_beyond_its_range(X, cls, name, value):
         {"tol": 1e30},
         {"weight_decay": np.float16(1.0), "learning_rate_init": np.float16(0.01)},
         {"weight_decay": 1e30},
-        {"weight_decay": 1e30, "solver": "lbfgs"},
         {"learning_rate_init": 1e-30},
         {"batch_size": sys.maxsize, "n_iter_no_change": sys.maxsize},
     ],
-    ids=str,
+    ids=lambda changes: "-".join(changes),
 )
 def test_extreme_parameters_that_work(X, changes):
     model = fast(**changes).fit(X)
@@ -238,7 +237,6 @@ def test_extreme_parameters_that_work(X, changes):
         (AutoencoderClassifier, {"hidden_layer_sizes": (10**12,)}),
         (AutoencoderRegressor, {"hidden_layer_sizes": (10**12,)}),
     ],
-    ids=lambda value: getattr(value, "__name__", "-".join(value)),
 )
 def test_a_network_that_does_not_fit_into_memory(X, cls, changes, monkeypatch):
     # Of a machine with 32 GiB.

@@ -58,7 +58,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     noise_level : float, default=0.25
         Share of corrupted entries, in [0, 1); for "gaussian" the standard deviation in the units of
-        X. 0 is equivalent to `Autoencoder` with ``transform_max_iter=0`` and the same other
+        X, which may not be 1e15 times the scale of X or more. 0 is equivalent to `Autoencoder` with ``transform_max_iter=0`` and the same other
         parameters.
 
     Attributes

@@ -68,7 +68,8 @@ def training_rows(X: Any, mean: NDArray[np.float64], scale: float) -> Tensor:
     """Return (X - mean) / scale in float32, the rows in training units."""
     if not issparse(X):
         return torch.from_numpy(standardise(X, mean, scale))
-    values = ((X.data - mean[X.indices]) / scale).astype(np.float32)
+    with np.errstate(over="ignore"):  # as in `standardise`
+        values = ((X.data - mean[X.indices]) / scale).astype(np.float32)
     return csr_rows(X, values, (-mean / scale).astype(np.float32))
 
 

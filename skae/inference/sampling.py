@@ -60,8 +60,8 @@ class MixtureSampling(AutoencoderTransformer):
         check_is_fitted(self)
         if X is None:
             raise ValueError(
-                f"sample of {type(self).__name__} needs X, the rows whose codes a mixture is fitted "
-                "to. Pass the training data, which the model does not store: sample(5, X=X)."
+                f"sample of {type(self).__name__} needs X, the rows whose codes a mixture is "
+                "fitted to. Pass the training data, which the model does not store: sample(5, X=X)."
             )
         rows = self._validate_rows(X)
         check_count("n_samples", n_samples)

@@ -39,8 +39,8 @@ def classifier(autoencoder=None, **parameters) -> AutoencoderClassifier:
         (
             lambda X, y: classifier(LogisticRegression()).fit(X, y),
             ValueError,
-            r"'autoencoder' parameter of AutoencoderClassifier must be an instance of an autoencoder "
-            r"of skae, such as Autoencoder\(32\), or FrozenEstimator or None",
+            r"'autoencoder' parameter of AutoencoderClassifier must be an instance of an "
+            r"autoencoder of skae, such as Autoencoder\(32\), or FrozenEstimator or None",
         ),
         (lambda X, y: classifier().fit(X, np.zeros(150)), ValueError, r"1 class: \[0.0\]\."),
         (
