@@ -91,7 +91,7 @@ def test_missing_entries_point_to_the_method_that_takes_them(iris, estimator):
         if hasattr(fitted, name)
     ]
     for call in calls:
-        with pytest.raises(ValueError, match="contains NaN.*DenoisingAutoencoder") as raised:
+        with pytest.raises(ValueError, match=r"contains NaN.*DenoisingAutoencoder") as raised:
             call()
         assert "Boosting" not in str(raised.value)
 

@@ -168,7 +168,7 @@ def test_the_size_of_equal_class_weights_does_not_matter(X, weight):
 
 def test_a_class_weight_beyond_the_largest_float(X):
     model = make_fast(AutoencoderClassifier, class_weight={0: VAST, 1: 1})
-    with pytest.raises(ValueError, match="class_weight=.*must have finite numbers"):
+    with pytest.raises(ValueError, match=r"class_weight=.*must have finite numbers"):
         model.fit(X, np.arange(30) % 2)
 
 

@@ -58,8 +58,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     noise_level : float, default=0.25
         Share of corrupted entries, in [0, 1); for "gaussian" the standard deviation in the units of
-        X, which may not be 1e15 times the scale of X or more. 0 is equivalent to `Autoencoder` with ``transform_max_iter=0`` and the same other
-        parameters.
+        X, at most 1e15 times their root mean square about the mean. 0 is equivalent to
+        `Autoencoder` with ``transform_max_iter=0`` and the same other parameters.
 
     Attributes
     ----------

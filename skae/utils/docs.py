@@ -164,9 +164,9 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 SUPERVISED_PARAMETERS = """\
 autoencoder : autoencoder of skae or None, default=None
     The autoencoder whose encoder is used, without the refinement steps of its `transform`. None is
-    ``Autoencoder(32)``, of fewer components if X has fewer columns or rows. It is cloned and fitted, unless `prefit` is True. A
-    ``sklearn.frozen.FrozenEstimator(autoencoder)`` is taken as fitted, and stays fitted when a
-    search or a cross-validation clones it.
+    ``Autoencoder(32)``, with fewer components if X has fewer columns or rows. It is cloned and
+    fitted, unless `prefit` is True. A ``sklearn.frozen.FrozenEstimator(autoencoder)`` is taken as
+    fitted, and stays fitted when a search or a cross-validation clones it.
 
 prefit : bool, default=False
     Whether the autoencoder is already fitted. Its encoder is then copied, and the autoencoder
