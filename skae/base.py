@@ -56,7 +56,7 @@ from skae.utils.validation import (
     restore_on_error,
     widths,
 )
-from skae.utils.warnings import warn
+from skae.utils.warnings import warn, warn_of_wide_code
 
 # Unexplained share of the variance that float32 cannot distinguish from 0.
 _MIN_UNEXPLAINED = 1e-10
@@ -100,7 +100,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         "loss": [StrOptions(set(LOSSES))],
         "shortcut": [StrOptions({"pca"}), None],
         "tied_weights": ["boolean"],
-        "dropout": [real(0, high=1)],
+        "dropout": [real(0, high=1, closed="left")],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
         "warm_start": ["boolean"],
@@ -196,6 +196,8 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         # Check the input.
         rows = self._validate_input(X, reset=True, ensure_min_samples=2)
         self._check_values(rows)
+        if self._refines_codes and self.n_components > min(rows.shape):
+            warn_of_wide_code(self.n_components, *rows.shape)
         device, generator = resolve_device(self.device), self._new_generator()
         previous = model_to_continue(self, rows) if self.warm_start else None
         # PCA, or the previous fit, is final unless training is significantly better.

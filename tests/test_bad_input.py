@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from instances import FAST_INSTANCES, make_fast
+from instances import FAST_AUTOENCODERS, FAST_INSTANCES, make_fast
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import skae
 from skae import Autoencoder
 
 CHOICES = ["activation", "code_activation", "loss", "shortcut", "solver", "precision"]
@@ -39,13 +40,25 @@ def counts(rng) -> np.ndarray:
         (np.empty((5, 0)), r"0 feature\(s\)"),
         (np.ones((1, 3)), "minimum of 2 is required"),
         (np.arange(6.0), "Expected 2D array, got 1D array"),
-        (np.ones((3, 2, 2)), "dim 3"),
+        (np.ones((3, 2, 2)), r"dim 3.*X\.reshape\(len\(X\), -1\).*ConvolutionalAutoencoder"),
+        (np.ones((3, 2, 2)).tolist(), r"dim 3.*X\.reshape\(len\(X\), -1\)"),
         (np.ones((5, 2)) * 1j, "Complex data not supported"),
         (np.array([["a", "b"], ["c", "d"]], dtype=object), "could not convert string to float"),
-        (np.array([[1.0, np.nan], [2.0, 3.0]]), "Input X contains NaN"),
+        (np.array([[1.0, np.nan], [2.0, 3.0]]), "Input X contains NaN.*Use DenoisingAutoencoder"),
         (np.array([[1.0, np.inf], [2.0, 3.0]]), "Input X contains infinity"),
     ],
-    ids=["no rows", "no columns", "one row", "1-D", "3-D", "complex", "object", "nan", "infinite"],
+    ids=[
+        "no rows",
+        "no columns",
+        "one row",
+        "1-D",
+        "3-D",
+        "3-D list",
+        "complex",
+        "object",
+        "nan",
+        "infinite",
+    ],
 )
 def test_unusable_data(X, message):
     model = fast()
@@ -62,6 +75,35 @@ def test_missing_values_after_fit(iris, method, bad):
     X[3, 1] = bad
     with pytest.raises(ValueError, match="Input X contains"):
         getattr(fast().fit(iris), method)(X)
+
+
+@pytest.mark.parametrize("estimator", FAST_INSTANCES, ids=lambda e: type(e).__name__)
+def test_missing_entries_point_to_the_method_that_takes_them(iris, estimator):
+    X, y = np.where(iris > 7, np.nan, iris), np.arange(150) % 3
+    if estimator.__sklearn_tags__().input_tags.allow_nan:
+        assert np.isfinite(clone(estimator).fit(X, y).transform(X)).all()
+        return
+    fitted = clone(estimator).fit(iris, y)
+    calls = [lambda: clone(estimator).fit(X, y)]
+    calls += [
+        lambda name=name: getattr(fitted, name)(X)
+        for name in ("predict", "transform", "partial_fit")
+        if hasattr(fitted, name)
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"contains NaN.*DenoisingAutoencoder") as raised:
+            call()
+        assert "Boosting" not in str(raised.value)
+
+
+@pytest.mark.parametrize("estimator", FAST_INSTANCES, ids=lambda e: type(e).__name__)
+def test_images_point_to_the_method_that_takes_them(estimator):
+    X = np.random.default_rng(0).random((20, 1, 4, 4))
+    if getattr(estimator, "_allows_images", False):
+        assert clone(estimator).fit_transform(X).shape == (20, 2)
+        return
+    with pytest.raises(ValueError, match=r"dim 4.*X\.reshape.*use ConvolutionalAutoencoder"):
+        clone(estimator).fit(X, np.arange(20) % 2)
 
 
 def test_sparse_data(iris):
@@ -181,6 +223,46 @@ def test_absent_device(iris):
 def test_unusable_device(iris, device):
     with pytest.raises(ValueError, match="'device' parameter"):
         fast(device=device).fit(iris)
+
+
+# -- wide codes ---------------------------------------------------------------------------------
+
+WIDE = "n_components=5 is above the number of features of X, 4"
+
+
+@pytest.mark.parametrize("estimator", FAST_AUTOENCODERS, ids=lambda e: type(e).__name__)
+def test_a_wide_code_warns_unless_the_method_is_meant_for_it(iris, estimator):
+    """Methods that minimise the reconstruction loss alone may then copy X."""
+    wide = clone(estimator).set_params(n_components=5)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert wide.fit_transform(iris).shape == (150, 5)
+    copies = type(estimator).__name__ in COPY_X
+    assert [str(w.message)[: len(WIDE)] for w in caught] == [WIDE] * copies
+    assert all(w.filename == __file__ for w in caught)
+
+
+COPY_X = {"Autoencoder", "ConvolutionalAutoencoder", "StackedAutoencoder"}
+
+
+def test_more_components_than_rows_warn(digits):
+    with pytest.warns(UserWarning, match="n_components=21 is above the number of rows of X, 20"):
+        fast(21).fit(digits[:20])
+
+
+@pytest.mark.parametrize("n_components", [4, 0.99])
+@pytest.mark.filterwarnings("error")
+def test_as_many_components_as_features_do_not_warn(iris, n_components):
+    fast(n_components).fit(iris)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["AutoencoderClassifier", "AutoencoderRegressor"])
+def test_the_default_autoencoder_in_another_estimator_does_not_warn(iris, name):
+    y = np.arange(150) % 3
+    model = getattr(skae, name)(max_iter=1, random_state=0)
+    assert model.fit(iris, y).autoencoder_.n_components_ == 4
+    assert model.fit(np.repeat(iris, 10, axis=1), y).autoencoder_.n_components_ == 32
 
 
 # -- fits that go wrong -------------------------------------------------------------------------

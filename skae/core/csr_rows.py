@@ -79,6 +79,10 @@ class CSRRows:
         stored[self.columns[self.values != 0]] = True
         return stored | ((self.default != 0) & (self._n_entries() < len(self)))
 
+    def isinf(self) -> Tensor:
+        """Return which values are infinite."""
+        return torch.cat([self.values, self.default]).isinf()
+
     def nansum(self, dim: int) -> Tensor:
         """Return the sum of each column, in float64."""
         assert dim == 0

@@ -139,6 +139,8 @@ class NegativeELBO(Criterion):
         assert isinstance(model.network, VariationalNetwork)
         self.network = model.network
         self.beta = beta
+        # Not in training, where a scale that is denormal counts as 0.
+        self.nats_per_unit = nats_per_unit(model)
         if self.network.noise_variance is not None:
             # A change of 1 % in the squared error changes the loss by 1 % of this.
             self.reference_loss = 0.5 * len(model.mean)
@@ -151,7 +153,7 @@ class NegativeELBO(Criterion):
         nats = negative_log_likelihood(errors.sum(-1), errors.shape[-1], noise)
         divergence = divergence_from_prior(mean, log_variance).mean()
         return {
-            "reconstruction": nats.mean() + nats_per_unit(self.model),
+            "reconstruction": nats.mean() + self.nats_per_unit,
             "divergence": self.beta * divergence,
         }
 
@@ -180,7 +182,7 @@ class NegativeELBO(Criterion):
     def _losses(self, measured: Tensor, noise: Tensor | None) -> Tensor:
         errors, divergence = measured
         nats = negative_log_likelihood(errors, len(self.model.mean), noise)
-        return nats + nats_per_unit(self.model) + self.beta * divergence
+        return nats + self.nats_per_unit + self.beta * divergence
 
     def _held_out_noise(self, measured: Tensor, mask: Tensor) -> Tensor:
         """Return each model's noise variance on held-out rows; it is lower on training rows."""

@@ -17,7 +17,7 @@ from skae.core.model import Model, NetworkInUnits
 from skae.core.networks.autoencoder import Architecture, AutoencoderNetwork, Network
 from skae.core.networks.dense import MLP, WeightInit
 from skae.core.networks.storage import restore_module, restore_network, store_module, store_network
-from skae.core.numerics import inference_device, torch_defaults
+from skae.core.numerics import MAX_WEIGHTS, inference_device, too_many_weights, torch_defaults
 from skae.core.serialise import StoredState
 
 # Factors on the learning rate for random weights. Fine-tuning should keep what was learned without
@@ -104,6 +104,8 @@ class EncoderWithHead(Network):
 
 def build_head(sizes: Sequence[int], activation: str, generator: torch.Generator | None) -> MLP:
     """Return an MLP with a model axis, whose outputs start at 0."""
+    if (n_weights := sum(n_in * n_out for n_in, n_out in pairwise(sizes))) > MAX_WEIGHTS:
+        raise too_many_weights(n_weights, f"hidden_layer_sizes={tuple(sizes[1:-1])}")
     return MLP(WeightInit(generator, zero_output=True).layers(sizes, activation), activation)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from typing import Any
 
 import torch
@@ -16,6 +18,29 @@ _lock = threading.Lock()
 # another process keeps a core busy: OpenMP threads spin at every barrier.
 _SMALL_STEP = 8e7
 _CHUNK_ENTRIES = 2**22
+
+
+def _memory() -> int:
+    """Return the memory of this machine in bytes."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**40  # unknown, as on Windows
+
+
+# Training keeps weights, gradients and two moments in float32. More weights than this do not fit,
+# and to ask for their memory may end the process rather than raise an error.
+MAX_WEIGHTS = _memory() // 16
+
+
+def too_many_weights(n_weights: int, parameters: str) -> ValueError:
+    """Return the error of a network that does not fit into memory."""
+    exact = Decimal(n_weights)  # may be beyond the largest float
+    return ValueError(
+        f"A network with {parameters} has {exact:.3g} weights, and training takes "
+        f"{exact / 2**26:.3g} GiB for them; this machine has {MAX_WEIGHTS / 2**26:.3g} GiB. "
+        "Lower these numbers."
+    )
 
 
 def chunk_size(most: int, n_columns: int) -> int:

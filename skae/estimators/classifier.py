@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
@@ -149,6 +150,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
         if isinstance(self.class_weight, Mapping):
             self._check_class_weight(self.class_weight, classes[np.unique(numbers)], classes)
             factors = compute_class_weight(self.class_weight, classes=classes, y=classes)
+            # Keep their sums finite; dividing by a power of two is exact.
+            factors = np.ldexp(factors, -np.frexp(factors.max())[1])
         elif self.class_weight is not None:
             used = np.unique(numbers)  # a class may have rows of weight 0 alone
             factors[used] = compute_class_weight(
@@ -169,7 +172,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
                 f"class_weight has weights of {unknown}, which are not among the classes {labels}."
             )
         given = [class_weight.get(label, 1.0) for label in labels]
-        are_weights = all(isinstance(w, Real) and 0 <= w < np.inf for w in given)
+        given = [w.item() if isinstance(w, np.generic) else w for w in given]
+        are_weights = all(isinstance(w, Real) and 0 <= w <= sys.float_info.max for w in given)
         if not (are_weights and any(class_weight.get(label, 1.0) for label in used.tolist())):
             raise ValueError(
                 f"class_weight={class_weight!r} must have finite numbers, none below 0 "

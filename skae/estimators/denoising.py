@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -21,6 +22,9 @@ from skae.core.walkback import Walkback
 from skae.utils.csr import Array
 from skae.utils.docs import document
 from skae.utils.validation import StrOptions, check_count, real
+
+# Relative to the scale of X. Squares of larger noise overflow in float32.
+_MAX_DEVIATION = 1e15
 
 
 @document
@@ -54,8 +58,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     noise_level : float, default=0.25
         Share of corrupted entries, in [0, 1); for "gaussian" the standard deviation in the units of
-        X. 0 is equivalent to `Autoencoder` with ``transform_max_iter=0`` and the same other
-        parameters.
+        X, at most 1e15 times their root mean square about the mean. 0 is equivalent to
+        `Autoencoder` with ``transform_max_iter=0`` and the same other parameters.
 
     Attributes
     ----------
@@ -90,7 +94,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseAutoencoder._parameter_constraints,
         "noise": [StrOptions({"masking", "gaussian", "salt_and_pepper"})],
-        "noise_level": [real(0)],
+        "noise_level": [real(0, high=sys.float_info.max)],  # in the units of X
     }
     _allows_missing: ClassVar[bool] = True
 
@@ -109,7 +113,14 @@ class DenoisingAutoencoder(BaseAutoencoder):
         if self.noise_level == 0:
             return None
         if self.noise == "gaussian":
-            return partial(gaussian, standard_deviation=self.noise_level / model.scale)
+            deviation = float(self.noise_level) / model.scale
+            if deviation > _MAX_DEVIATION:
+                raise ValueError(
+                    f"noise_level={self.noise_level!r} is too large for X, whose scale (the root "
+                    f"mean square of X - mean) is {model.scale:.3g}: with noise='gaussian' it is a "
+                    "standard deviation in the units of X. Lower it to a share of that scale."
+                )
+            return partial(gaussian, standard_deviation=deviation)
         if self.noise == "masking":
             return partial(masking, share=self.noise_level)
         low, high = data.nan_to_num(nan=torch.inf).amin(0), data.nan_to_num(nan=-torch.inf).amax(0)

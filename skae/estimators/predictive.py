@@ -121,7 +121,7 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
         ),
         "n_components": [integer(1)],
         "alpha": [real(0)],
-        "prediction_weight": [real(0, closed="neither")],
+        "prediction_weight": [real(0, closed="right")],
     }
 
     def _network(self, n_features: int, n_components: int) -> Architecture:

@@ -70,22 +70,28 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
     _has_bounded_slope: ClassVar[bool] = False
 
     def _read_targets(self, y: ArrayLike) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        # Where huge values cancel, the sum by which scikit-learn looks for NaN overflows.
+        with np.errstate(over="ignore", invalid="ignore"):
+            targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         is_flat = targets.ndim == 1
         return targets.reshape(len(targets), -1), {"_is_flat": is_flat}
 
     def _finish_targets(
         self, rows: WeightedRows, described: dict[str, Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-        mean = np.average(rows.targets, axis=0, weights=rows.weights)
-        deviations = rows.targets - mean
+        # Divided by a power of two, which is exact, so that sums and differences are finite.
+        exponent = np.frexp(np.abs(rows.targets).max(axis=0))[1]
+        targets = np.ldexp(rows.targets, -exponent)
+        mean = np.average(targets, axis=0, weights=rows.weights)
+        deviations = targets - mean
         # Divide by the largest deviation, so that squares neither overflow nor underflow.
         largest = np.abs(deviations).max(axis=0)
         largest = np.where(largest > 0, largest, 1.0)
         variance = np.average(np.square(deviations / largest), axis=0, weights=rows.weights)
         unit = np.where(variance > 0, largest * np.sqrt(variance), 1.0)
-        described |= {"_target_mean": mean, "_target_unit": unit}
-        return (rows.targets - mean) / unit, rows.weights, len(mean)
+        described["_target_mean"] = np.ldexp(mean, exponent)
+        described["_target_unit"] = np.ldexp(unit, exponent)
+        return deviations / unit, rows.weights, len(mean)
 
     def predict(self, X: ArrayLike) -> Array:
         """Predict the targets.
@@ -99,5 +105,6 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             In the shape of y in `fit`.
         """
-        outputs = self._outputs(X) * self._target_unit + self._target_mean
+        with np.errstate(over="ignore"):  # a prediction beyond the largest number is infinite
+            outputs = self._outputs(X) * self._target_unit + self._target_mean
         return outputs[:, 0] if self._is_flat else outputs

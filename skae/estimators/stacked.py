@@ -139,7 +139,7 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
         "activation": [StrOptions({*ACTIVATIONS, "auto"})],
         "pretraining": [StrOptions({"autoencoder", "denoising", "contractive", "rbm"})],
         "pretraining_iter": [integer(1)],
-        "noise_level": [real(0, high=1)],
+        "noise_level": [real(0, high=1, closed="left")],
         "alpha": [real(0)],
         "fine_tune": ["boolean"],
     }

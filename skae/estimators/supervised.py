@@ -15,7 +15,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae.base import BaseAutoencoder
@@ -26,7 +26,7 @@ from skae.core.loop import History
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
 from skae.estimators.autoencoder import Autoencoder
-from skae.fitting.data import standardise
+from skae.fitting.data import check_range, standardise
 from skae.fitting.duplicates import WeightedRows, merge_duplicates
 from skae.fitting.selection import ValidationLoss
 from skae.fitting.split import Split, no_split, split_rows
@@ -37,6 +37,8 @@ from skae.utils.arrays import plain_arrays
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.validation import (
     StrOptions,
+    WrappedAutoencoder,
+    check_data,
     check_sample_weight,
     computed,
     fit_context,
@@ -46,8 +48,6 @@ from skae.utils.validation import (
     widths,
 )
 from skae.utils.warnings import warn
-
-_DEFAULT_COMPONENTS = 32
 
 
 @dataclass(eq=False, repr=False)
@@ -78,7 +78,7 @@ class BaseSupervised(
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **TRAINING_CONSTRAINTS,
-        "autoencoder": [BaseAutoencoder, FrozenEstimator, None],
+        "autoencoder": [WrappedAutoencoder(BaseAutoencoder, FrozenEstimator), None],
         "prefit": ["boolean"],
         "freeze": ["boolean", integer(0)],
         "hidden_layer_sizes": ["array-like", tuple],
@@ -150,6 +150,8 @@ class BaseSupervised(
         random = check_random_state(self.random_state)
         if not self._is_prefit():
             given = clone(given)
+            if self.autoencoder is None:
+                given.n_components = min(given.n_components, *rows.X.shape)
             if given.random_state is None:
                 given.set_params(random_state=random.randint(2**31 - 1))
         generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
@@ -161,7 +163,7 @@ class BaseSupervised(
                 given.feature_names_in_ = self.feature_names_in_
         fitted = {"autoencoder_": given, **described}
         model = given._model
-        z = torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale))
+        z = check_range(torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale)))
         codes = torch.cat(list(model.encoder_codes(z)))
         network = self._new_network(model, codes, n_outputs, generator)
         is_labelled = torch.from_numpy(rows.is_labelled)
@@ -201,11 +203,10 @@ class BaseSupervised(
         """Validate the data; return its distinct rows and the attributes that describe y."""
         if y is None:
             raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None."
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         X, y, sample_weight = plain_arrays(X, y, sample_weight, ensure_all_finite is not True)
-        rows, labels = validate_data(
+        rows, labels = check_data(
             self,
             X,
             y,
@@ -231,7 +232,7 @@ class BaseSupervised(
                     "prefit=True needs a fitted autoencoder, but autoencoder is None. Pass one, or "
                     "set prefit=False."
                 )
-            return Autoencoder(_DEFAULT_COMPONENTS)
+            return Autoencoder(32)
         autoencoder: BaseAutoencoder = self.autoencoder
         if isinstance(self.autoencoder, FrozenEstimator):
             autoencoder = self.autoencoder.estimator

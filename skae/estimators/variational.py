@@ -135,7 +135,7 @@ class VariationalAutoencoder(LatentDensity, BaseAutoencoder):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **without(BaseAutoencoder._parameter_constraints, "loss", "code_activation"),
         "likelihood": [StrOptions(set(_LOSSES))],
-        "beta": [real(0, closed="neither")],
+        "beta": [real(0, closed="right")],
     }
 
     # -- training --------------------------------------------------------------------------------

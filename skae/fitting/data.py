@@ -14,7 +14,7 @@ from torch import Tensor
 
 from skae.core.model import Model
 from skae.core.numerics import chunk_size
-from skae.utils.csr import Array, csr_means, csr_rows, csr_scale
+from skae.utils.csr import MEAN_UNIT, Array, csr_means, csr_rows, csr_scale
 
 _MAX_ROWS = 4096
 
@@ -31,6 +31,10 @@ def feature_means(X: Any, rows: NDArray[np.int64] | None = None) -> NDArray[np.f
     """Return the mean of each feature over the rows (None is all), ignoring missing entries."""
     if issparse(X):
         return csr_means(X if rows is None else X[rows])
+    n_rows = len(X) if rows is None else len(rows)
+    extremes = (np.fmax.reduce(X, axis=None), -np.fmin.reduce(X, axis=None))
+    # A power of two, so that sums of huge numbers do not overflow.
+    unit = MEAN_UNIT if max(extremes) > np.finfo(np.float64).max / n_rows else 1.0
     sums, n_values = np.zeros(X.shape[1]), np.zeros(X.shape[1], dtype=np.int64)
     high, low = np.full((2, X.shape[1]), np.nan)
     for _, values in _parts(X, rows):
@@ -40,6 +44,8 @@ def feature_means(X: Any, rows: NDArray[np.int64] | None = None) -> NDArray[np.f
         if (missing := np.isnan(values)).any():
             n_values -= np.count_nonzero(missing, axis=0)
             values[missing] = 0.0
+        if unit != 1.0:
+            values /= unit
         values[0] += sums  # the order of the sum, and so its rounding, is that of a single part
         sums = values.sum(axis=0)
     if not n_values.all():
@@ -48,7 +54,7 @@ def feature_means(X: Any, rows: NDArray[np.int64] | None = None) -> NDArray[np.f
             "so nothing can be learned about them. Drop them from X."
         )
     # The mean of a constant feature, without rounding.
-    return np.where(high == low, high, sums / n_values)
+    return np.where(high == low, high, sums / n_values * unit)
 
 
 def mean_and_scale(
@@ -88,7 +94,8 @@ def training_rows(
     if not issparse(X):
         return torch.from_numpy(standardise(X, mean, scale, rows=rows))
     X = X if rows is None else X[rows]
-    values = ((X.data - mean[X.indices]) / scale).astype(np.float32)
+    with np.errstate(over="ignore"):  # as in `standardise`
+        values = ((X.data - mean[X.indices]) / scale).astype(np.float32)
     return csr_rows(X, values, (-mean / scale).astype(np.float32))
 
 
@@ -101,9 +108,21 @@ def standardise(
 ) -> NDArray[Any]:
     """Return (X - mean) / scale. The subtraction is in float64, for X far from 0."""
     z = np.empty((len(X) if rows is None else len(rows), X.shape[1]), dtype=dtype)
-    for part, values in _parts(X, rows):
-        values -= mean
-        np.divide(values, scale, out=z[part], casting="same_kind")
+    # Held-out rows may lie so far away that they, and their loss, are infinite in float32.
+    with np.errstate(over="ignore"):
+        for part, values in _parts(X, rows):
+            values -= mean
+            np.divide(values, scale, out=z[part], casting="same_kind")
+    return z
+
+
+def check_range(z: Tensor) -> Tensor:
+    """Return rows in the training units of an earlier fit, after checking that none is infinite."""
+    if z.isinf().any():
+        raise ValueError(
+            "X has values so far from the data of the earlier fit that they overflow in its units. "
+            "Fit again from the start, or remove these values."
+        )
     return z
 
 

@@ -13,7 +13,7 @@ from skae.core.loop import History
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.optimizers import OPTIMIZERS
-from skae.fitting.data import torch_dtype, training_data
+from skae.fitting.data import check_range, torch_dtype, training_data
 from skae.fitting.describe import describe
 from skae.fitting.pca_init import new_model
 from skae.fitting.split import no_split
@@ -51,6 +51,7 @@ def model_to_continue(estimator: Any, X: Array) -> Model | None:
 
 def adapt_model(model: Model, data: Tensor, dropout: float) -> None:
     """Prepare a previously trained model for new rows and a new dropout."""
+    check_range(data)
     for mlp in model.network.mlps:
         mlp.dropout = dropout
     model.network.encoder.unmask_inputs(data.any(0))

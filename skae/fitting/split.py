@@ -227,7 +227,7 @@ def squared_distances(X: Array) -> NDArray[np.float64]:
     mean = feature_means(X)
     if issparse(X):
         largest = float(np.abs(X.data).max(initial=0.0)) or 1.0
-        return csr_squared_distances(X / largest, mean / largest)
+        return csr_squared_distances(X, mean, largest)
     high, low = np.fmax.reduce(X, axis=None), np.fmin.reduce(X, axis=None)
     largest = float(max(abs(high), abs(low))) or 1.0
     result = np.empty(len(X))

@@ -37,7 +37,8 @@ _MAX_RESTARTS = 2
 TRAINING_CONSTRAINTS: dict[str, Any] = {
     "weight_decay": [real(0)],
     "solver": [StrOptions(set(OPTIMIZERS))],
-    "learning_rate_init": [real(0, closed="neither"), StrOptions({"auto"})],
+    # Below 1e-30, the weight decay per step would overflow.
+    "learning_rate_init": [real(1e-30), StrOptions({"auto"})],
     "batch_size": [integer(1), StrOptions({"auto"})],
     "max_iter": [integer(1)],
     "tol": [real(0)],
@@ -167,20 +168,21 @@ class Trainer:
             shuffle=self.shuffle and not full_batch,
             constant_learning_rate=constant_learning_rate,
             patience=None if split.held_out is None else self.n_iter_no_change,
-            tol=self.tol,
+            tol=float(self.tol),  # a NumPy scalar would warn of its overflow
             reference_loss=reference_loss,
             # A line search chooses its own steps.
             max_restarts=0 if full_batch or constant_learning_rate else _MAX_RESTARTS,
         )
         if full_batch:
-            return settings, self.weight_decay
+            return settings, float(self.weight_decay)
         # The mean of a learning rate with warm-up and cosine decay is about half the highest one.
         n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
         n_steps = n_epochs * len(batch_sizes(n_rows, batch_size))
         mean_rate = initial_rate or settings.learning_rate
         mean_rate *= 1.0 if constant_learning_rate else 0.5
         # With very few steps, a single one might shrink the weights past 0.
-        weight_decay = min(self.weight_decay / (mean_rate * n_steps), 1.0 / settings.learning_rate)
+        weight_decay = float(self.weight_decay) / (mean_rate * n_steps)
+        weight_decay = min(weight_decay, 1.0 / settings.learning_rate)
         return settings, weight_decay
 
     def _train(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skae.core.head import Predictor
 from skae.inference.transformer import DTYPES, AutoencoderTransformer, as_tensor
 from skae.utils.arrays import UNUSUAL, plain_array
 from skae.utils.csr import Array, dense_parts
+from skae.utils.validation import check_data, not_finite
 
 
 class HeadPredictor:
@@ -30,7 +31,7 @@ class HeadPredictor:
         finite = self._finite(self.autoencoder_)
         if isinstance(X, UNUSUAL):
             X = plain_array(X, allows_missing=finite is not True)
-        rows: Array = validate_data(
+        rows: Array = check_data(
             self,
             X,
             dtype=DTYPES,
@@ -38,4 +39,9 @@ class HeadPredictor:
             ensure_all_finite=finite,
         )
         parts = dense_parts(rows, self._predictor.chunk_size)
-        return np.concatenate([self._predictor.outputs(as_tensor(part)).numpy() for part in parts])
+        outputs: Array = np.concatenate(
+            [self._predictor.outputs(as_tensor(part)).numpy() for part in parts]
+        )
+        if not np.isfinite(outputs).all():
+            raise not_finite("prediction", rows, self._predictor.scale)
+        return outputs

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from skae.fitting.duplicates import exact_groups
 from skae.inference.transformer import AutoencoderTransformer
@@ -24,7 +25,7 @@ class MixtureSampling(AutoencoderTransformer):
         self,
         n_samples: int = 1,
         *,
-        X: ArrayLike,
+        X: ArrayLike | None = None,
         mixture: Any = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> Array:
@@ -38,8 +39,8 @@ class MixtureSampling(AutoencoderTransformer):
         ----------
         n_samples : int, default=1
         X : array-like of shape (n_rows, n_features)
-            Rows whose codes the mixture is fitted to. Usually the training data, which the fitted
-            model does not store.
+            Rows whose codes the mixture is fitted to; required. Usually the training data, which
+            the fitted model does not store.
         mixture : density estimator of scikit-learn with `fit` and `sample`, default=None
             None is ``GaussianMixture(10)``, with fewer components if there are fewer distinct
             codes. A clone is fitted to the codes, divided by their overall standard deviation.
@@ -56,6 +57,12 @@ class MixtureSampling(AutoencoderTransformer):
         ----------
         .. [G] Ghosh, P., et al. (2020). From variational to deterministic autoencoders. ICLR.
         """
+        check_is_fitted(self)
+        if X is None:
+            raise ValueError(
+                f"sample of {type(self).__name__} needs X, the rows whose codes a mixture is "
+                "fitted to. Pass the training data, which the model does not store: sample(5, X=X)."
+            )
         rows = self._validate_rows(X)
         check_count("n_samples", n_samples)
         if random_state is None:

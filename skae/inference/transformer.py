@@ -16,11 +16,13 @@ from torch import Tensor
 
 from skae.core.model import Model
 from skae.utils.arrays import UNUSUAL, plain_array
-from skae.utils.csr import Array, csr_rows, dense_parts
+from skae.utils.csr import Array, csr_rows, dense_parts, values_of
 from skae.utils.images import fitted_image_shape, flatten_images
-from skae.utils.validation import check_count, integer
+from skae.utils.validation import check_count, explained, integer, not_finite, too_large
 
 DTYPES = [np.float64, np.float32]
+# Deviations of rows up to this size may be squared.
+_LARGEST_DEVIATION = 1e100
 
 
 def as_tensor(X: Any) -> Tensor:
@@ -72,15 +74,24 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             X = plain_array(X, allows_missing=self._allows_missing)
         if self._allows_images:
             X, image_shape, channels_last = flatten_images(X, self, reset=reset)
-        rows: Any = validate_data(
-            self,
-            X,
-            accept_sparse="csr" if self._allows_sparse else False,
-            dtype=DTYPES,
-            reset=reset,
-            ensure_min_samples=ensure_min_samples,
-            ensure_all_finite="allow-nan" if self._allows_missing else True,
-        )
+        try:
+            # Where huge values cancel, the sum by which scikit-learn looks for NaN overflows.
+            with np.errstate(over="ignore", invalid="ignore"):
+                rows: Any = validate_data(
+                    self,
+                    X,
+                    accept_sparse="csr" if self._allows_sparse else False,
+                    dtype=DTYPES,
+                    reset=reset,
+                    ensure_min_samples=ensure_min_samples,
+                    ensure_all_finite="allow-nan" if self._allows_missing else True,
+                )
+        except ValueError as error:
+            raise explained(error, self) from None
+        values = rows.data if issparse(rows) else rows
+        low, high = (ufunc.reduce(values, None, initial=0) for ufunc in (np.fmin, np.fmax))
+        if (largest := max(high, -low)) > np.finfo(rows.dtype).max / 4:
+            raise too_large("X", largest, rows.dtype)
         if issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
             rows = rows.copy()
             rows.sum_duplicates()
@@ -98,6 +109,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         codes = np.empty((rows.shape[0], self.n_components_), rows.dtype)
         for part in gen_batches(rows.shape[0], self._model.chunk_size):
             codes[part] = self._model.transform(as_tensor(rows[part]), n_steps).numpy()
+        if not np.isfinite(codes).all():
+            raise not_finite("code", values_of(rows), self._model.scale)
         return codes
 
     def _decode(self, codes: Array) -> Array:
@@ -187,15 +200,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return np.concatenate([self._errors(part, per_feature) for part in dense_parts(rows)])
 
     def _errors(self, rows: Array, per_feature: bool) -> Array:
-        errors: Array = np.square(rows - self._reconstruct(rows))
-        if per_feature:
-            return errors
-        if not self._allows_missing:
-            return errors.sum(axis=1)
-        n_observed = np.count_nonzero(~np.isnan(rows), axis=1)
-        # The error of a row with all entries missing is NaN.
-        observed = np.where(np.isnan(rows), 0.0, errors)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # Errors beyond the largest number are infinite.
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            errors: Array = np.square(rows - self._reconstruct(rows))
+            if per_feature:
+                return errors
+            if not self._allows_missing:
+                return errors.sum(axis=1)
+            n_observed = np.count_nonzero(~np.isnan(rows), axis=1)
+            # The error of a row with all entries missing is NaN.
+            observed = np.where(np.isnan(rows), 0.0, errors)
             return observed.sum(axis=1) * (rows.shape[1] / n_observed).astype(rows.dtype)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
@@ -213,13 +227,17 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         score : float
         """
         rows = self._validate_rows(X)
-        # In training units, so that no square overflows or underflows.
-        scale = self._model.scale
+        # In training units, so that no square overflows or underflows; in larger ones for rows that
+        # are further away.
+        values = values_of(rows)
+        largest = float(max(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None)))
+        scale = max(self._model.scale, largest / _LARGEST_DEVIATION)
         total = error = 0.0
-        for part in dense_parts(rows):
-            total += float(np.nansum(np.square((part - self.mean_) / scale)))
-            rest = (part - self._reconstruct(part)) / np.float64(scale)
-            error += float(np.square(rest).sum(where=~np.isnan(part)))
+        with np.errstate(over="ignore"):  # of an error that is infinite even so
+            for part in dense_parts(rows):
+                total += float(np.nansum(np.square((part - self.mean_) / scale)))
+                rest = (part - self._reconstruct(part)) / np.float64(scale)
+                error += float(np.square(rest).sum(where=~np.isnan(part)))
         if total == 0:
             if all(np.isnan(part).all() for part in dense_parts(rows)):
                 return np.nan

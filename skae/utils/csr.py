@@ -20,6 +20,8 @@ from skae.core.numerics import chunk_size
 Array = NDArray[Any]
 
 _MAX_ROWS = 4096
+# Values so large that their sum would overflow are divided by this first, which is exact.
+MEAN_UNIT = 2.0**64
 
 
 def values_of(X: Any) -> Array:
@@ -46,10 +48,14 @@ def csr_rows(X: Any, values: Array, default: Array) -> Tensor:
 
 def csr_means(X: Any) -> NDArray[np.float64]:
     """Return the mean of each column."""
-    # bincount sums in float64; X.sum would sum float32 entries in float32.
-    sums = np.bincount(X.indices, weights=X.data, minlength=X.shape[1])
     low, high = min_max_axis(X, axis=0)
-    return np.where(high == low, high, sums / X.shape[0])  # exact for a constant column
+    values, unit = X.data, 1.0  # a power of two, so that sums do not overflow
+    if max(high.max(), -low.min()) > np.finfo(np.float64).max / X.shape[0]:
+        unit = MEAN_UNIT
+        values = values / unit
+    # bincount sums in float64; X.sum would sum float32 entries in float32.
+    means = np.bincount(X.indices, weights=values, minlength=X.shape[1]) / X.shape[0] * unit
+    return np.where(high == low, high, means)  # exact for a constant column
 
 
 def csr_scale(X: Any, mean: NDArray[np.float64]) -> float:
@@ -71,8 +77,9 @@ def csr_hashes(X: Any) -> Iterator[int]:
         yield hash((X.indices[start:end].tobytes(), X.data[start:end].tobytes()))
 
 
-def csr_squared_distances(X: Any, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the squared distance of each row from the mean."""
-    X = X.astype(np.float64)
+def csr_squared_distances(X: Any, mean: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    """Return the squared distance of each row from the mean, in this unit."""
+    X, mean = X.astype(np.float64), mean / unit
+    X.data /= unit  # X / unit would multiply by 1 / unit, which may overflow
     squares = np.asarray(X.multiply(X).sum(axis=1)).ravel()
     return np.maximum(squares - 2.0 * (X @ mean) + mean @ mean, 0.0)

@@ -10,6 +10,8 @@ PARAMETERS = """\
 n_components : int or float, default=2
     Size of the code. A float in (0, 1) selects the smallest number of components with which PCA
     explains that share of the variance. At the PCA start, columns beyond the rank of X are 0.
+    More components than features or rows give a warning where only the reconstruction loss is
+    minimised.
 
 hidden_layer_sizes : sequence of int, default=(256, 128)
     Widths of the encoder's hidden layers; the decoder mirrors them. ``()`` gives one layer.
@@ -162,9 +164,9 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 SUPERVISED_PARAMETERS = """\
 autoencoder : autoencoder of skae or None, default=None
     The autoencoder whose encoder is used, without the refinement steps of its `transform`. None is
-    ``Autoencoder(32)``. It is cloned and fitted, unless `prefit` is True. A
-    ``sklearn.frozen.FrozenEstimator(autoencoder)`` is taken as fitted, and stays fitted when a
-    search or a cross-validation clones it.
+    ``Autoencoder(32)``, with fewer components if X has fewer columns or rows. It is cloned and
+    fitted, unless `prefit` is True. A ``sklearn.frozen.FrozenEstimator(autoencoder)`` is taken as
+    fitted, and stays fitted when a search or a cross-validation clones it.
 
 prefit : bool, default=False
     Whether the autoencoder is already fitted. Its encoder is then copied, and the autoencoder

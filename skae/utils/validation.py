@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import field
@@ -12,22 +13,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 __all__ = [
     "StrOptions",
+    "WrappedAutoencoder",
     "check_count",
+    "check_data",
     "check_loss_domain",
     "check_probabilities",
     "check_sample_weight",
     "computed",
+    "explained",
     "fit_context",
     "fraction",
     "integer",
+    "not_finite",
     "real",
     "resolve_device",
     "restore_on_error",
+    "too_large",
     "widths",
     "without",
 ]
@@ -51,15 +57,26 @@ class _Number(Interval):
     """An interval that rejects booleans."""
 
     def is_satisfied_by(self, val: Any) -> bool:
-        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
+        if isinstance(val, bool | np.bool_):
+            return False
+        if self.type is Real:
+            if not isinstance(val, Integral | float | np.floating):
+                return False  # such as a fraction, with which torch does not compute
+            if isinstance(val, np.floating):
+                val = float(val)  # half precision has no value for the bounds
+        return super().is_satisfied_by(val)
 
 
 def integer(low: int) -> Interval:
-    """Return the constraint for an int of at least `low`."""
-    return _Number(Integral, low, None, closed="left")
+    """Return the constraint for an int of at least `low` that 64 bits hold."""
+    return _Number(Integral, low, sys.maxsize, closed="both")
 
 
-def real(low: float, *, closed: str = "left", high: float | None = None) -> Interval:
+# Beyond it, products with it overflow in float32, in which training computes.
+_LARGEST = 1e30
+
+
+def real(low: float, *, closed: str = "both", high: float = _LARGEST) -> Interval:
     """Return the constraint for a number between `low` and `high`."""
     return _Number(Real, low, high, closed=closed)
 
@@ -123,6 +140,53 @@ def check_count(name: str, value: Any, *, lowest: int = 1) -> None:
     """Check an int passed to a method."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral) or value < lowest:
         raise ValueError(f"{name}={value!r} must be an int of {lowest} or more.")
+    if int(value) > sys.maxsize:
+        raise ValueError(f"{name}={value!r} must be an int that 64 bits hold. Lower it.")
+
+
+def explained(error: ValueError, estimator: object) -> ValueError:
+    """Return scikit-learn's error about X, with what to do in terms of this package."""
+    text, name = str(error), type(estimator).__name__
+    if "Input X contains NaN" in text:
+        # scikit-learn points to its classifiers and regressors on gradient boosting.
+        takes = "DenoisingAutoencoder, which accepts missing entries and has impute to fill them"
+        if hasattr(estimator, "autoencoder"):
+            takes = "autoencoder=DenoisingAutoencoder(), which accepts missing entries"
+        return ValueError(
+            f"Input X contains NaN, which {name} does not accept. Use {takes}, or fill them "
+            "before, for example with sklearn.impute.SimpleImputer."
+        )
+    if "Found array with dim" in text:
+        return ValueError(
+            f"{text} Flatten each sample to a row, X.reshape(len(X), -1). For images, use "
+            "ConvolutionalAutoencoder."
+        )
+    return error
+
+
+def check_data(estimator: object, X: object, *args: object, **settings: Any) -> Any:
+    """Validate data as scikit-learn does, with errors in terms of this package."""
+    try:
+        # Where huge values cancel, the sum by which scikit-learn looks for NaN overflows.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return validate_data(estimator, X, *args, **settings)
+    except ValueError as error:
+        raise explained(error, estimator) from None
+
+
+class WrappedAutoencoder(HasMethods):
+    """The constraint of an autoencoder in another estimator: an instance of one of the classes."""
+
+    def __init__(self, *classes: type) -> None:
+        super().__init__([])
+        self.classes = classes
+
+    def is_satisfied_by(self, val: object) -> bool:
+        """Return whether a value is an instance."""
+        return isinstance(val, self.classes)
+
+    def __str__(self) -> str:
+        return "an instance of an autoencoder of skae, such as Autoencoder(32), or FrozenEstimator"
 
 
 # MinMaxScaler may exceed [0, 1] by this much, which does not affect a loss.
@@ -169,6 +233,28 @@ def check_sample_weight(weights: Any, X: NDArray[Any]) -> NDArray[np.float64]:
     return checked
 
 
+def too_large(name: str, largest: float, dtype: np.dtype[Any]) -> ValueError:
+    """Return the error of data near the largest number of their dtype."""
+    remedy = f"Divide {name} by a constant"
+    if dtype == np.float32:
+        remedy += ", or convert it to float64"
+    return ValueError(
+        f"{name} contains values as large as {largest:.3g}, whose sums and differences overflow in "
+        f"{dtype}. {remedy}. If such a value marks missing entries, replace it by NaN and use "
+        "DenoisingAutoencoder."
+    )
+
+
+def not_finite(result: str, X: NDArray[Any], scale: float) -> ValueError:
+    """Return the error of rows whose result is not finite."""
+    largest = float(max(np.fmax.reduce(X, axis=None), -np.fmin.reduce(X, axis=None)))
+    return ValueError(
+        f"The {result} of X overflows in {X.dtype}: X contains values as large as {largest:.3g}, "
+        f"and the standard deviation of the training data is {scale:.3g}. Clip or remove these "
+        "values."
+    )
+
+
 def resolve_device(device: str | torch.device) -> torch.device:
     """Return the device to train on; "auto" is CUDA if available, else the CPU."""
     if device == "auto":
@@ -176,7 +262,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     try:
         resolved = torch.device(device)
         torch.empty(1, device=resolved).add_(1)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    # Which error it is depends on the device: for some, a module of torch is missing.
+    except (RuntimeError, AssertionError, ImportError, AttributeError) as error:
         raise ValueError(
             f"The 'device' parameter is {str(device)!r}, which is not available here. "
             "Use 'auto', 'cpu', or a device that this machine and this build of torch have."

@@ -36,7 +36,12 @@ def classifier(autoencoder=None, **parameters) -> AutoencoderClassifier:
     ("call", "error", "message"),
     [
         (lambda X, y: classifier(Autoencoder).fit(X, y), ValueError, "an instance of"),
-        (lambda X, y: classifier(LogisticRegression()).fit(X, y), ValueError, "BaseAutoencoder"),
+        (
+            lambda X, y: classifier(LogisticRegression()).fit(X, y),
+            ValueError,
+            r"'autoencoder' parameter of AutoencoderClassifier must be an instance of an "
+            r"autoencoder of skae, such as Autoencoder\(32\), or FrozenEstimator or None",
+        ),
         (lambda X, y: classifier().fit(X, np.zeros(150)), ValueError, r"1 class: \[0.0\]\."),
         (
             lambda X, y: classifier().fit(X, np.where(y == 0, 0, -1)),
@@ -84,7 +89,7 @@ def classifier(autoencoder=None, **parameters) -> AutoencoderClassifier:
             "but autoencoder is None",
         ),
         (
-            lambda X, y: classifier(AUTOENCODER.fit(X[:, :3]), prefit=True).fit(X, y),
+            lambda X, y: classifier(Autoencoder(2).fit(X[:9, :3]), prefit=True).fit(X, y),
             ValueError,
             "X has 4 features, but Autoencoder is expecting 3 features",
         ),

@@ -80,7 +80,8 @@ def test_balanced_classes_have_the_same_weight(iris_data):
     X_few, y_few = X[rows, :2], y[rows]
 
     def recall(class_weight) -> float:
-        model = classifier(class_weight=class_weight, freeze=True).fit(X_few, y_few)
+        autoencoder = Autoencoder(2, **SMALL)
+        model = classifier(autoencoder, class_weight=class_weight, freeze=True).fit(X_few, y_few)
         return (model.predict(X[100:, :2]) == 2).mean()
 
     assert recall("balanced") > recall(None) + 0.2

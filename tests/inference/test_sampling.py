@@ -114,3 +114,12 @@ def test_few_distinct_codes_take_a_smaller_mixture(iris, model):
     assert distances.max() < 0.1
     with pytest.raises(ValueError, match="X has one row, and a mixture"):
         model.sample(X=iris[:1])
+
+
+@pytest.mark.parametrize("cls", [Autoencoder, ContractiveAutoencoder, SparseAutoencoder])
+def test_without_the_rows_of_the_mixture(iris, cls):
+    model = cls(2, hidden_layer_sizes=(16,), max_iter=1, random_state=0)
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        model.sample(3)
+    with pytest.raises(ValueError, match=f"sample of {cls.__name__} needs X, the rows whose codes"):
+        model.fit(iris).sample(3)
