@@ -30,7 +30,7 @@ CASES = [
 def test_equals_pca_of_scikit_learn_bit_for_bit(rng, shape, n_components, solver, dtype):
     z = (rng.normal(size=shape) / np.arange(1, shape[1] + 1) ** 0.3 + 0.1).astype(dtype)
     generator = torch.Generator().manual_seed(5)
-    start = fit_pca(z, n_components, generator)
+    start = fit_pca(z.copy(), n_components, generator)
     wanted = min(n_components, *shape)
     pca = PCA(wanted, svd_solver=solver, random_state=5).fit(z)
     k = pca.n_components_
@@ -45,7 +45,7 @@ def test_equals_pca_of_scikit_learn_bit_for_bit(rng, shape, n_components, solver
 
 def test_a_share_that_rounding_never_reaches_takes_all_components(rng):
     z = rng.normal(size=(60, 5)).astype(np.float32)
-    start = fit_pca(z, 1.0 - 1e-12, torch.Generator())
+    start = fit_pca(z.copy(), 1.0 - 1e-12, torch.Generator())
     assert len(start.components) == 5
 
 
