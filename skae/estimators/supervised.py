@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -25,7 +25,7 @@ from skae.core.head import EncoderWithHead, HeadCriterion, Predictor, build_head
 from skae.core.loop import History
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
-from skae.estimators.autoencoder import Autoencoder
+from skae.estimators.wrapped import WrapsAutoencoder
 from skae.fitting.data import standardise
 from skae.fitting.duplicates import WeightedRows, merge_duplicates
 from skae.fitting.selection import ValidationLoss
@@ -46,13 +46,9 @@ from skae.utils.validation import (
 )
 from skae.utils.warnings import warn
 
-_DEFAULT_COMPONENTS = 32
-
 
 @dataclass(eq=False, repr=False)
-class BaseSupervised(
-    HeadPredictor, Trainer, MetaEstimatorMixin, CallbackSupportMixin, BaseEstimator
-):
+class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMixin, BaseEstimator):
     """Fits an autoencoder to all rows, then its encoder with a head to the labelled rows."""
 
     autoencoder: Any = None
@@ -229,7 +225,7 @@ class BaseSupervised(
                     "prefit=True needs a fitted autoencoder, but autoencoder is None. Pass one, or "
                     "set prefit=False."
                 )
-            return Autoencoder(_DEFAULT_COMPONENTS)
+            return type(self)._default_autoencoder()
         autoencoder: BaseAutoencoder = self.autoencoder
         if isinstance(self.autoencoder, FrozenEstimator):
             autoencoder = self.autoencoder.estimator
