@@ -59,6 +59,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return tags
 
     @property
+    def predict(self) -> Any:
+        """Not available: `reconstruct` returns the reconstruction."""
+        # scikit-learn then finds no method `predict`, but whoever calls it reads this.
+        raise AttributeError(
+            f"{type(self).__name__} has no predict. Call reconstruct(X) for the reconstruction. To "
+            "score it, use scoring=None, which is R2, or a scorer of skae.metrics such as "
+            "reconstruction_score: scikit-learn's named scorers need predict."
+        )
+
+    @property
     def _n_features_out(self) -> int:
         return self.n_components_
 
