@@ -156,13 +156,14 @@ class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMi
                 given.feature_names_in_ = self.feature_names_in_
         fitted = {"autoencoder_": given, **described}
         model = given._model
-        z = torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale))
+        inputs = given._in_unit_rows(rows.X)
+        z = torch.from_numpy(standardise(inputs, model.mean.numpy(), model.scale))
         codes = torch.cat(list(model.encoder_codes(z)))
         network = self._new_network(model, codes, n_outputs, generator)
         is_labelled = torch.from_numpy(rows.is_labelled)
         codes, z = codes[is_labelled], z[is_labelled]
         known = torch.from_numpy(np.column_stack([targets, weights / weights.mean()])).float()
-        del rows  # the unlabelled rows are no longer needed
+        del rows, inputs  # the unlabelled rows are no longer needed
         # Callbacks get the fitted attributes as if the fit had stopped at their epoch.
         callbacks.attributes = lambda history: {
             **fitted,

@@ -32,4 +32,5 @@ class HeadPredictor:
             reset=False,
             ensure_all_finite=self._finite(self.autoencoder_),
         )
+        rows = self.autoencoder_._in_unit_rows(rows)
         return self._predictor.outputs(as_tensor(rows)).numpy()

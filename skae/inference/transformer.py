@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from skae.core.model import Model
-from skae.utils.csr import Array, csr_rows, dense_parts
+from skae.utils.csr import Array, csr_rows, dense_parts, unit_rows
 from skae.utils.images import fitted_image_shape, flatten_images
 from skae.utils.validation import check_count, integer
 
@@ -39,6 +39,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     _allows_sparse: ClassVar[bool] = False
     # Whether X may have three or four axes (images).
     _allows_images: ClassVar[bool] = False
+    # The losses for which rows of X are scaled to length 1 first, see `HashingAutoencoder`.
+    _unit_row_losses: ClassVar[tuple[str, ...]] = ()
     # Whether the encoder's codes are refined, see `IterativeInference`.
     _refines_codes: ClassVar[bool] = False
 
@@ -93,9 +95,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             rows = rows.copy()
             rows.sum_duplicates()
             rows.eliminate_zeros()  # so that equal rows store the same entries
+        rows = self._in_unit_rows(rows) if self._unit_row_losses else rows
         if self._allows_images:
             self.image_shape_ = fitted_image_shape(self, image_shape, rows.shape[1], reset=reset)
         return rows
+
+    def _in_unit_rows(self, rows: Array) -> Array:
+        """Scale rows to length 1, if the loss wants it."""
+        loss = getattr(self, "loss", None)
+        return unit_rows(rows) if loss in self._unit_row_losses else rows
 
     def _encode(self, rows: Array) -> Array:
         n_steps = self.transform_max_iter
