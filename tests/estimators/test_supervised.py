@@ -195,21 +195,21 @@ def test_cross_validation_with_few_labels(iris_data):
     """By default, and with the folds that the README shows for scikit-learn's scorers."""
     X, y = iris_data
     y_few = np.where(np.arange(len(y)) % 2 == 0, y, -1)
-    by_default = cross_val_score(classifier(), X, y_few, cv=3, error_score="raise")
-    assert by_default.mean() > 0.85
+    by_default = cross_val_score(classifier(), X, y_few, cv=2, error_score="raise")
+    assert by_default.mean() > 0.8
     labelled, unlabelled = np.flatnonzero(y_few != -1), np.flatnonzero(y_few == -1)
     folds = [
         (np.r_[labelled[train], unlabelled], labelled[test])
-        for train, test in StratifiedKFold(3).split(labelled, y_few[labelled])
+        for train, test in StratifiedKFold(2).split(labelled, y_few[labelled])
     ]
     accuracy = cross_val_score(classifier(), X, y_few, cv=folds, scoring="accuracy")
     for (train, test), score in zip(folds, accuracy, strict=True):
         model = classifier().fit(X[train], y_few[train])
         assert score == (model.predict(X[test]) == y[test]).mean()
-    assert accuracy.mean() > 0.85
+    assert accuracy.mean() > 0.75
     # Text with None: no string scorer and no stratified split takes it, but `score` does.
     names = np.where(y_few == -1, None, np.array(["a", "b", "c"], dtype=object)[y])
-    cv = KFold(3, shuffle=True, random_state=0)
+    cv = KFold(2, shuffle=True, random_state=0)
     named = cross_val_score(classifier(), X, names, cv=cv, error_score="raise")
     np.testing.assert_array_equal(named, cross_val_score(classifier(), X, y_few, cv=cv))
 
