@@ -18,8 +18,6 @@ accept any estimator or pipeline with `transform` and, if rows are reconstructed
 
 from __future__ import annotations
 
-from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -31,11 +29,12 @@ from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.utils import check_array, check_random_state
 
-from skae.core.corruption import gaussian, masking, salt_and_pepper
 from skae.utils.arrays import plain_array
+from skae.utils.labels import read_labels
 from skae.utils.scoring import (
     check_share,
     check_table,
+    corruption,
     dense_code,
     drawn_code,
     masked_r2,
@@ -48,6 +47,7 @@ __all__ = [
     "interpolation_score",
     "masked_imputation_score",
     "prior_match_score",
+    "reconstruction_score",
     "separability_score",
     "trustworthiness_score",
 ]
@@ -56,6 +56,31 @@ __all__ = [
 _NOTHING = 1e-6
 
 RandomState = int | np.random.RandomState | None
+
+
+def reconstruction_score(estimator: Any, X: ArrayLike, y: object = None) -> float:
+    """Compute how well X is reconstructed: R2 over all entries, in the units of X.
+
+    The `score` of an autoencoder is the same around its own mean. That of a pipeline is in the
+    units of its last step, so it cannot compare scalers; this score can.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with `transform` and `inverse_transform`.
+    X : array-like of shape (n_samples, n_features)
+        Rows that the estimator was not fitted on.
+    y : Ignored
+
+    Returns
+    -------
+    score : float
+        1 is perfect, 0 is predicting the mean of X.
+
+    """
+    clean = check_table(X)
+    restored = reconstruct_table(estimator, X, clean)
+    return masked_r2(clean, restored, np.nanmean(clean, axis=0), ~np.isnan(clean))
 
 
 def masked_imputation_score(
@@ -152,20 +177,7 @@ def denoising_score(
     missing = np.isnan(clean)
     # In C order, so that the noise does not depend on the memory layout of X.
     centred = torch.from_numpy(np.ascontiguousarray(clean - means))
-    if noise == "gaussian":
-        if not isinstance(noise_level, Real) or not noise_level > 0:
-            raise ValueError(f"noise_level={noise_level!r} must be above 0.")
-        corrupt = partial(gaussian, standard_deviation=noise_level)
-    elif noise == "masking":
-        check_share("noise_level", noise_level)
-        corrupt = partial(masking, share=noise_level)
-    elif noise == "salt_and_pepper":
-        check_share("noise_level", noise_level)
-        low = torch.from_numpy(np.fmin.reduce(clean, axis=0) - means)
-        high = torch.from_numpy(np.fmax.reduce(clean, axis=0) - means)
-        corrupt = partial(salt_and_pepper, share=noise_level, low=low, high=high)
-    else:
-        raise ValueError(f"noise={noise!r} must be 'masking', 'gaussian' or 'salt_and_pepper'.")
+    corrupt = corruption(noise, noise_level, clean, means)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     noisy = corrupt(centred, torch.Generator().manual_seed(seed)).numpy() + means
     noisy[missing] = np.nan
@@ -314,7 +326,7 @@ def separability_score(
     X : array-like of shape (n_samples, n_features)
         Rows that the estimator was not fitted on.
     y : array-like of shape (n_samples,)
-        Class labels.
+        Class labels. Rows without one, marked as in `AutoencoderClassifier`, are left out.
     n_neighbors : int, default=5
         Number of neighbours of the classifier.
     cv : int or splitter, default=5
@@ -326,5 +338,6 @@ def separability_score(
         Accuracy, in [0, 1].
     """
     classifier = KNeighborsClassifier(n_neighbors)
-    code = estimator.transform(X)
-    return float(cross_val_score(classifier, code, y, cv=cv, error_score="raise").mean())
+    known, labels = read_labels(y)
+    code = dense_code(estimator.transform(X))[known]
+    return float(cross_val_score(classifier, code, labels, cv=cv, error_score="raise").mean())

@@ -23,15 +23,13 @@ def make_fast(estimator_class: type, *positional: object, **changes: object) -> 
     names = estimator_class().get_params()
     fast = {name: value for name, value in _FAST.items() if name in names}
     if "autoencoder" in names:
-        fast = {
-            "autoencoder": skae.Autoencoder(**_FAST),
-            "learning_rate_init": 0.01,
-            "max_iter": 30,
-            "random_state": 0,
-        }
+        fast["autoencoder"] = type(estimator_class._default_autoencoder())(**_FAST)
+        if "max_iter" in names:
+            fast |= {"learning_rate_init": 0.01, "max_iter": 30}
     return estimator_class(*positional, **(fast | changes))
 
 
 FAST_AUTOENCODERS = [make_fast(estimator_class) for estimator_class in AUTOENCODERS]
+FAST_TRANSFORMERS = [make_fast(cls) for cls in ESTIMATORS if hasattr(cls, "transform")]
 FAST_INSTANCES = [make_fast(estimator_class) for estimator_class in ESTIMATORS]
 DEFAULT_INSTANCES = [estimator_class() for estimator_class in ESTIMATORS]

@@ -298,7 +298,9 @@ def test_losses_that_rise_before_they_diverge_are_not_kept(digits, learning_rate
 @pytest.mark.parametrize("estimator", FAST_INSTANCES, ids=lambda e: type(e).__name__)
 def test_warnings_name_the_line_of_the_caller(estimator):
     X, y = load_digits(return_X_y=True)
-    steep = clone(estimator).set_params(solver="sgd", learning_rate_init=1e6)
+    steep = clone(estimator)
+    prefix = "" if "solver" in steep.get_params(deep=False) else "autoencoder__"
+    steep.set_params(**{f"{prefix}solver": "sgd", f"{prefix}learning_rate_init": 1e6})
     with pytest.warns(ConvergenceWarning, match="diverged") as caught:
         steep.fit(X[:60] / 16, y[:60])
     assert {warning.filename for warning in caught} == {__file__}

@@ -12,6 +12,7 @@ from instances import (
     ESTIMATORS,
     FAST_AUTOENCODERS,
     FAST_INSTANCES,
+    FAST_TRANSFORMERS,
 )
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -65,7 +66,7 @@ def test_check_that_scikit_learn_does_not_yield(estimator, check):
     r"ignore:X has feature names, but \w+ was fitted without feature names:UserWarning",
 )
 @pytest.mark.parametrize("check", NOT_YIELDED_FOR_TRANSFORMERS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("estimator", FAST_AUTOENCODERS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("estimator", FAST_TRANSFORMERS, ids=lambda e: type(e).__name__)
 def test_transformer_check_that_scikit_learn_does_not_yield(estimator, check):
     check(type(estimator).__name__, clone(estimator))
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -20,6 +21,7 @@ from skae.metrics import (
     interpolation_score,
     masked_imputation_score,
     prior_match_score,
+    reconstruction_score,
     separability_score,
     trustworthiness_score,
 )
@@ -229,6 +231,48 @@ def test_separability_is_the_accuracy_of_neighbours(rng):
     X = rng.normal(size=(600, 4)) + 10 * y[:, None]
     assert separability_score(IDENTITY, X, y) == 1.0
     assert separability_score(IDENTITY, X, rng.permutation(y)) == pytest.approx(0.5, abs=0.1)
+
+
+def test_separability_leaves_rows_without_a_label_out(rng):
+    y = np.repeat([0, 1, -1], 100)
+    X = rng.normal(size=(300, 4)) + 10 * y[:, None].clip(0)
+    names = np.where(y == -1, None, np.where(y == 0, "a", "b").astype(object))
+    for labels in (y, names):
+        assert separability_score(IDENTITY, X, labels) == 1.0
+
+
+def test_reconstruction_is_compared_in_the_units_of_x(digits):
+    """The `score` of a pipeline is in the units of its last step."""
+    X, cv = digits[:300, 10:30], KFold(3)
+    pipeline = make_pipeline(StandardScaler(), Autoencoder(3, max_iter=2, random_state=0))
+    by_hand = []
+    for train, test in cv.split(X):
+        fitted = clone(pipeline).fit(X[train])
+        rest = X[test] - fitted.inverse_transform(fitted.transform(X[test]))
+        by_hand.append(1 - np.square(rest).sum() / (X[test].var(axis=0).sum() * len(test)))
+    scores = cross_val_score(pipeline, X, cv=cv, scoring=reconstruction_score)
+    assert scores == pytest.approx(np.array(by_hand))
+    assert reconstruction_score(IDENTITY, X) == 1.0
+    assert reconstruction_score(Mean(), X) == 0.0
+    plain = Autoencoder(3, max_iter=2, random_state=0).fit(X)
+    assert reconstruction_score(plain, X) == pytest.approx(plain.score(X))
+
+
+def test_reconstruction_score_ignores_missing_entries(digits):
+    X = np.where(np.random.default_rng(0).random(digits[:300].shape) < 0.2, np.nan, digits[:300])
+    model = DenoisingAutoencoder(8, max_iter=3, random_state=0).fit(X)
+    assert reconstruction_score(model, X) == pytest.approx(model.score(X))
+
+
+@pytest.mark.parametrize("wrap", [lambda a: a, make_pipeline, lambda a: GridSearchCV(a, {})])
+def test_who_asks_for_predict_is_told_of_the_scorers(wrap):
+    model = wrap(Autoencoder())
+    assert not hasattr(model, "predict")
+    with pytest.raises(AttributeError) as caught:
+        _ = model.predict
+    error = caught.value.__cause__ or caught.value
+    assert "Call reconstruct(X)" in str(error)
+    assert all(name in str(error) for name in ("scoring=None", "skae.metrics"))
 
 
 def test_scores_of_a_code_take_sparse_codes_and_searches(digits):

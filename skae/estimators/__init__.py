@@ -6,6 +6,7 @@ from skae.estimators.contractive import ContractiveAutoencoder
 from skae.estimators.convolutional import ConvolutionalAutoencoder
 from skae.estimators.denoising import DenoisingAutoencoder
 from skae.estimators.hashing import HashingAutoencoder
+from skae.estimators.imputer import AutoencoderImputer
 from skae.estimators.predictive import PredictiveSparseDecomposition
 from skae.estimators.regressor import AutoencoderRegressor
 from skae.estimators.sparse import SparseAutoencoder
@@ -15,6 +16,7 @@ from skae.estimators.variational import VariationalAutoencoder
 __all__ = [
     "Autoencoder",
     "AutoencoderClassifier",
+    "AutoencoderImputer",
     "AutoencoderRegressor",
     "ContractiveAutoencoder",
     "ConvolutionalAutoencoder",

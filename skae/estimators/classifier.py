@@ -13,9 +13,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d
+from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length
 from torch import Tensor
 
 from skae.core.head import class_losses
@@ -24,9 +25,8 @@ from skae.fitting.duplicates import WeightedRows
 from skae.fitting.split import Split, stratified_split
 from skae.utils.csr import Array
 from skae.utils.docs import document_supervised
+from skae.utils.labels import UNLABELLED, read_labels
 from skae.utils.validation import StrOptions
-
-_UNLABELLED = -1
 
 
 @document_supervised
@@ -45,9 +45,13 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     first for the head alone, then for head and encoder (fine-tuning) [1]_ [2]_ [3]_. Unsupervised
     pretraining is useful if there are many rows and few labels.
 
-    As in `sklearn.semi_supervised`, rows with ``y == -1`` are unlabelled. Only the autoencoder and
-    the standardisation of the head's inputs use them. To mark unlabelled rows among string labels,
-    give y the dtype object. If y contains only -1 and 1, both are classes.
+    As in `sklearn.semi_supervised`, rows with ``y == -1`` are unlabelled, and so are rows whose y
+    is missing (None, NaN). Only the autoencoder and the standardisation of the head's inputs use
+    them; `score` leaves them out. Among string labels, mark them by None, with y of dtype object.
+    If y contains only -1 and 1, both are classes.
+
+    scikit-learn's scorers, such as ``scoring="accuracy"``, count -1 as a class that is never
+    predicted. Use the default ``scoring=None``, or folds that test on labelled rows only.
 
     Parameters
     ----------
@@ -101,20 +105,15 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     _losses = staticmethod(class_losses)
 
     def _read_targets(self, y: ArrayLike) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        labels = column_or_1d(y, warn=True)
-        if labels.dtype.kind == "f" and np.isnan(labels).any():
-            raise ValueError(
-                f"Input y contains NaN. Mark rows without a label by {_UNLABELLED} instead."
-            )
-        known = _have_label(labels)
+        known, labels = read_labels(y)
         if not known.any():
             raise ValueError(
-                f"No row has a label: every y is {_UNLABELLED}, which marks rows without one. Fit "
-                "the autoencoder alone, or give labels."
+                f"No row has a label: every y is {UNLABELLED} or missing, which marks rows without "
+                "one. Fit the autoencoder alone, or give labels."
             )
-        check_classification_targets(labels[known])
-        targets = np.full((len(labels), 1), np.nan)
-        classes, targets[known, 0] = np.unique(labels[known], return_inverse=True)
+        check_classification_targets(labels)
+        targets = np.full((len(known), 1), np.nan)
+        classes, targets[known, 0] = np.unique(labels, return_inverse=True)
         return targets, {"classes_": classes}
 
     def _finish_targets(
@@ -132,7 +131,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
         if len(classes) < 2:
             hint = ""
             if not rows.is_labelled.all():
-                hint = f" (rows with y == {_UNLABELLED} count as unlabelled)"
+                hint = f" (rows with y == {UNLABELLED} or without y count as unlabelled)"
             raise ValueError(
                 f"A classifier needs labels of two classes or more, but y has {len(classes)} "
                 f"class: {classes.tolist()}{hint}."
@@ -239,20 +238,31 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
         labels: NDArray[Any] = self.classes_[outputs.argmax(axis=1)]
         return labels
 
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Compute the accuracy on the rows that have a label.
 
-def _have_label(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which rows have a label."""
-    names = set(labels.astype(str)) if labels.dtype.kind in "US" else set()
-    if str(_UNLABELLED) in names and names != {str(_UNLABELLED), "1"}:
-        raise ValueError(
-            f"y holds strings, {str(_UNLABELLED)!r} among them. Where that marks rows without a "
-            f"label, give y the dtype object and mark them by the number {_UNLABELLED}; a class "
-            "needs another name."
-        )
-    if labels.dtype.kind not in "ifO":
-        return np.ones(len(labels), dtype=bool)
-    known: NDArray[np.bool_] = labels != _UNLABELLED  # a string label is never equal to -1
-    # -1 and 1 alone are the two classes of an older convention.
-    if known.any() and (labels[known] == 1).all():
-        known[:] = True
-    return known
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels. Rows without one, marked as in `fit`, are left out.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+
+        Raises
+        ------
+        ValueError
+            If no row has a label.
+        """
+        predicted = self.predict(X)
+        known, labels = read_labels(y, self.classes_)
+        if not known.any():
+            raise ValueError(
+                f"No row has a label: every y is {UNLABELLED} or missing. Score labelled rows."
+            )
+        check_consistent_length(predicted, known, sample_weight)
+        weights = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return float(accuracy_score(labels, predicted[known], sample_weight=weights))

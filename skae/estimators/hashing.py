@@ -43,6 +43,11 @@ class HashingAutoencoder(BaseAutoencoder):
     ``loss="multinomial"`` works best. It is made dense only one batch at a time. With
     ``solver="lbfgs"`` the batch is all of X.
 
+    With ``loss="multinomial"``, rows are scaled to Euclidean length 1, as tf-idf weights are.
+    Otherwise a few long documents would govern both the loss and the scale of X, and the codes of
+    all others would hardly differ. Codes do not depend on the length of a document then, and
+    `mean_`, reconstructions, errors and scores refer to the scaled rows.
+
     Parameters
     ----------
     {parameters}
@@ -107,6 +112,7 @@ class HashingAutoencoder(BaseAutoencoder):
         "straight_through": ["boolean"],
     }
     _allows_sparse: ClassVar[bool] = True
+    _unit_row_losses: ClassVar[tuple[str, ...]] = ("multinomial",)
 
     def _network(self, n_features: int, n_components: int) -> Architecture:
         return HashingArchitecture(**vars(super()._network(n_features, n_components)))

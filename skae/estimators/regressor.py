@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import check_array
+from sklearn.utils.validation import check_consistent_length
 
 from skae.core.head import squared_losses
 from skae.estimators.supervised import BaseSupervised
@@ -31,8 +33,12 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
         \frac{1}{m \sum_i w_i} \sum_i w_i \, \| y_i - h(f(x_i)) \|^2,
 
     where :math:`m` is the number of targets and each target is in units of its standard deviation:
-    first for the head alone, then for head and encoder (fine-tuning) [1]_ [2]_ [3]_. To use rows
-    without a target, fit an autoencoder to all rows and pass it with ``prefit=True``.
+    first for the head alone, then for head and encoder (fine-tuning) [1]_ [2]_ [3]_.
+
+    Rows whose y is missing (NaN) have no target. Only the autoencoder and the standardisation of
+    the head's inputs use them; `score` leaves them out. scikit-learn's scorers, such as
+    ``scoring="r2"``, refuse them: use the default ``scoring=None``, or folds that test on rows with
+    a target only.
 
     Parameters
     ----------
@@ -70,28 +76,31 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
     _has_bounded_slope: ClassVar[bool] = False
 
     def _read_targets(self, y: ArrayLike) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        # Where huge values cancel, the sum by which scikit-learn looks for NaN overflows.
-        with np.errstate(over="ignore", invalid="ignore"):
-            targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        is_flat = targets.ndim == 1
-        return targets.reshape(len(targets), -1), {"_is_flat": is_flat}
+        targets = _read(y)
+        return targets.reshape(len(targets), -1), {"_is_flat": targets.ndim == 1}
 
     def _finish_targets(
         self, rows: WeightedRows, described: dict[str, Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+        targets, weights = rows.targets[rows.is_labelled], rows.weights[rows.is_labelled]
+        if not len(targets):
+            raise ValueError(
+                "No row of positive weight has a target. Fit the autoencoder alone, or give "
+                "targets."
+            )
         # Divided by a power of two, which is exact, so that sums and differences are finite.
-        exponent = np.frexp(np.abs(rows.targets).max(axis=0))[1]
-        targets = np.ldexp(rows.targets, -exponent)
-        mean = np.average(targets, axis=0, weights=rows.weights)
+        exponent = np.frexp(np.abs(targets).max(axis=0))[1]
+        targets = np.ldexp(targets, -exponent)
+        mean = np.average(targets, axis=0, weights=weights)
         deviations = targets - mean
         # Divide by the largest deviation, so that squares neither overflow nor underflow.
         largest = np.abs(deviations).max(axis=0)
         largest = np.where(largest > 0, largest, 1.0)
-        variance = np.average(np.square(deviations / largest), axis=0, weights=rows.weights)
+        variance = np.average(np.square(deviations / largest), axis=0, weights=weights)
         unit = np.where(variance > 0, largest * np.sqrt(variance), 1.0)
         described["_target_mean"] = np.ldexp(mean, exponent)
         described["_target_unit"] = np.ldexp(unit, exponent)
-        return deviations / unit, rows.weights, len(mean)
+        return deviations / unit, weights, len(mean)
 
     def predict(self, X: ArrayLike) -> Array:
         """Predict the targets.
@@ -108,3 +117,46 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
         with np.errstate(over="ignore"):  # a prediction beyond the largest number is infinite
             outputs = self._outputs(X) * self._target_unit + self._target_mean
         return outputs[:, 0] if self._is_flat else outputs
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Compute R2 on the rows that have a target.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets. Rows without one (NaN) are left out.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+
+        Raises
+        ------
+        ValueError
+            If no row has a target.
+        """
+        predicted, targets = self.predict(X), _read(y)
+        check_consistent_length(predicted, targets, sample_weight)
+        known = ~np.isnan(targets.reshape(len(targets), -1)[:, 0])
+        if not known.any():
+            raise ValueError("No row has a target: every y is NaN. Score rows with a target.")
+        weights = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return float(r2_score(targets[known], predicted[known], sample_weight=weights))
+
+
+def _read(y: ArrayLike) -> NDArray[np.float64]:
+    """Return the targets, which are NaN in all columns of a row without a target."""
+    # Where huge values cancel, the sum by which scikit-learn looks for NaN overflows.
+    with np.errstate(over="ignore", invalid="ignore"):
+        targets: NDArray[np.float64] = check_array(
+            y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y"
+        )
+    missing = np.isnan(targets.reshape(len(targets), -1))
+    if (missing.any(axis=1) != missing.all(axis=1)).any():
+        raise ValueError(
+            "y has rows with NaN in some targets only. Impute these, or set all targets of such a "
+            "row to NaN, which marks it as a row without a target."
+        )
+    return targets

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -25,7 +25,7 @@ from skae.core.head import EncoderWithHead, HeadCriterion, Predictor, build_head
 from skae.core.loop import History
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
-from skae.estimators.autoencoder import Autoencoder
+from skae.estimators.wrapped import WrapsAutoencoder
 from skae.fitting.data import check_range, standardise
 from skae.fitting.duplicates import WeightedRows, merge_duplicates
 from skae.fitting.selection import ValidationLoss
@@ -51,9 +51,7 @@ from skae.utils.warnings import warn
 
 
 @dataclass(eq=False, repr=False)
-class BaseSupervised(
-    HeadPredictor, Trainer, MetaEstimatorMixin, CallbackSupportMixin, BaseEstimator
-):
+class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMixin, BaseEstimator):
     """Fits an autoencoder to all rows, then its encoder with a head to the labelled rows."""
 
     autoencoder: Any = None
@@ -163,13 +161,14 @@ class BaseSupervised(
                 given.feature_names_in_ = self.feature_names_in_
         fitted = {"autoencoder_": given, **described}
         model = given._model
-        z = check_range(torch.from_numpy(standardise(rows.X, model.mean.numpy(), model.scale)))
+        inputs = given._in_unit_rows(rows.X)
+        z = check_range(torch.from_numpy(standardise(inputs, model.mean.numpy(), model.scale)))
         codes = torch.cat(list(model.encoder_codes(z)))
         network = self._new_network(model, codes, n_outputs, generator)
         is_labelled = torch.from_numpy(rows.is_labelled)
         codes, z = codes[is_labelled], z[is_labelled]
         known = torch.from_numpy(np.column_stack([targets, weights / weights.mean()])).float()
-        del rows  # the unlabelled rows are no longer needed
+        del rows, inputs  # the unlabelled rows are no longer needed
         # Callbacks get the fitted attributes as if the fit had stopped at their epoch.
         callbacks.attributes = lambda history: {
             **fitted,
@@ -232,7 +231,7 @@ class BaseSupervised(
                     "prefit=True needs a fitted autoencoder, but autoencoder is None. Pass one, or "
                     "set prefit=False."
                 )
-            return Autoencoder(32)
+            return type(self)._default_autoencoder()
         autoencoder: BaseAutoencoder = self.autoencoder
         if isinstance(self.autoencoder, FrozenEstimator):
             autoencoder = self.autoencoder.estimator

@@ -38,6 +38,7 @@ class HeadPredictor:
             reset=False,
             ensure_all_finite=finite,
         )
+        rows = self.autoencoder_._in_unit_rows(rows)
         parts = dense_parts(rows, self._predictor.chunk_size)
         outputs: Array = np.concatenate(
             [self._predictor.outputs(as_tensor(part)).numpy() for part in parts]

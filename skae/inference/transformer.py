@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skae.core.model import Model
 from skae.utils.arrays import UNUSUAL, plain_array
-from skae.utils.csr import Array, csr_rows, dense_parts, values_of
+from skae.utils.csr import Array, csr_rows, dense_parts, unit_rows, values_of
 from skae.utils.images import fitted_image_shape, flatten_images
 from skae.utils.validation import check_count, explained, integer, not_finite, too_large
 
@@ -42,6 +42,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     _allows_sparse: ClassVar[bool] = False
     # Whether X may have three or four axes (images).
     _allows_images: ClassVar[bool] = False
+    # The losses for which rows of X are scaled to length 1 first, see `HashingAutoencoder`.
+    _unit_row_losses: ClassVar[tuple[str, ...]] = ()
     # Whether the encoder's codes are refined, see `IterativeInference`.
     _refines_codes: ClassVar[bool] = False
 
@@ -60,6 +62,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         tags.input_tags.allow_nan = self._allows_missing
         tags.input_tags.sparse = self._allows_sparse
         return tags
+
+    @property
+    def predict(self) -> Any:
+        """Not available: `reconstruct` returns the reconstruction."""
+        # scikit-learn then finds no method `predict`, but whoever calls it reads this.
+        raise AttributeError(
+            f"{type(self).__name__} has no predict. Call reconstruct(X) for the reconstruction. To "
+            "score it, use scoring=None, which is R2, or a scorer of skae.metrics such as "
+            "reconstruction_score: scikit-learn's named scorers need predict."
+        )
 
     @property
     def _n_features_out(self) -> int:
@@ -96,10 +108,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             rows = rows.copy()
             rows.sum_duplicates()
             rows.eliminate_zeros()  # so that equal rows store the same entries
+        rows = self._in_unit_rows(rows) if self._unit_row_losses else rows
         if self._allows_images:
             self.image_shape_ = fitted_image_shape(self, image_shape, rows.shape[1], reset=reset)
             self._has_channels_last = channels_last
         return rows
+
+    def _in_unit_rows(self, rows: Array) -> Array:
+        """Scale rows to length 1, if the loss wants it."""
+        loss = getattr(self, "loss", None)
+        return unit_rows(rows) if loss in self._unit_row_losses else rows
 
     def _encode(self, rows: Array) -> Array:
         n_steps = self.transform_max_iter

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn.preprocessing import normalize
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import min_max_axis
 from torch import Tensor
@@ -33,6 +34,13 @@ def dense_parts(X: Any, n_rows: int = _MAX_ROWS) -> Iterator[Array]:
     """Yield X as dense arrays of `n_rows` rows, or fewer if they are wide."""
     for part in gen_batches(X.shape[0], chunk_size(n_rows, X.shape[1])):
         yield X[part].toarray() if issparse(X) else X[part]
+
+
+def unit_rows(X: Any) -> Any:
+    """Return the rows of X, dense or CSR, scaled to Euclidean length 1; empty rows stay empty."""
+    if np.fmin.reduce(values_of(X), axis=None) < 0:
+        return X  # no counts, which the check of the loss reports with the values of X
+    return normalize(normalize(X, norm="max"), copy=False)  # so that no square overflows
 
 
 def csr_rows(X: Any, values: Array, default: Array) -> Tensor:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from numbers import Real
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
+from torch import Tensor
+
+from skae.core.corruption import gaussian, masking, salt_and_pepper
 
 from skae.utils.arrays import plain_array
 
@@ -36,6 +42,25 @@ def check_share(name: str, share: float) -> None:
     """Check that a share of entries is in (0, 1)."""
     if not isinstance(share, Real) or not 0 < share < 1:
         raise ValueError(f"{name}={share!r} is a share of entries, so it must be in (0, 1).")
+
+
+def corruption(
+    noise: str, noise_level: float, clean: NDArray[np.float64], means: NDArray[np.float64]
+) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """Return the corruption of centred rows that `denoising_score` undoes."""
+    if noise == "gaussian":
+        if not isinstance(noise_level, Real) or not noise_level > 0:
+            raise ValueError(f"noise_level={noise_level!r} must be above 0.")
+        return partial(gaussian, standard_deviation=noise_level)
+    if noise == "masking":
+        check_share("noise_level", noise_level)
+        return partial(masking, share=noise_level)
+    if noise == "salt_and_pepper":
+        check_share("noise_level", noise_level)
+        low = torch.from_numpy(np.fmin.reduce(clean, axis=0) - means)
+        high = torch.from_numpy(np.fmax.reduce(clean, axis=0) - means)
+        return partial(salt_and_pepper, share=noise_level, low=low, high=high)
+    raise ValueError(f"noise={noise!r} must be 'masking', 'gaussian' or 'salt_and_pepper'.")
 
 
 def check_table(X: ArrayLike) -> NDArray[np.float64]:

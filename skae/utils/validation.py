@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
@@ -29,6 +30,7 @@ __all__ = [
     "fit_context",
     "fraction",
     "integer",
+    "is_missing",
     "not_finite",
     "real",
     "resolve_device",
@@ -223,6 +225,16 @@ def check_loss_domain(loss: str, X: NDArray[Any]) -> None:
                 "loss='multinomial' compares shares of a row's total, which a row with "
                 "missing entries (NaN) has not. Impute them, or use another loss."
             )
+
+
+def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which values of a column are NaN, None or pandas.NA."""
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    if values.dtype.kind != "O":
+        return np.zeros(len(values), dtype=bool)
+    missing = [value is None or is_scalar_nan(value) or is_pandas_na(value) for value in values]
+    return np.array(missing, dtype=bool)
 
 
 def check_sample_weight(weights: Any, X: NDArray[Any]) -> NDArray[np.float64]:

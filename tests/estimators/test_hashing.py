@@ -305,11 +305,38 @@ def test_multinomial_finds_topics():
     assert (y[neighbours] == y[:, None]).mean() > 0.9
 
 
-def test_multinomial_reconstructs_shares_of_a_mean_document():
+def test_multinomial_reconstructs_shares_of_a_mean_row_of_length_1():
     X, _ = topics()
     rows = fast(8, loss="multinomial").fit(X).reconstruct(X)
     assert (rows >= 0).all()
-    np.testing.assert_allclose(rows.sum(axis=1), X.sum(axis=1).mean())
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    np.testing.assert_allclose(rows.sum(axis=1), unit.sum(axis=1).mean())
+
+
+def test_codes_of_counts_do_not_depend_on_the_length_of_a_document(rng):
+    X, _ = topics()
+    longer = X * 2.0 ** rng.integers(-3, 12, size=(len(X), 1))
+    one, other = (fast(8, loss="multinomial").fit(rows) for rows in (X, csr_array(longer)))
+    assert np.array_equal(one.transform(X), other.transform(longer))
+    assert np.array_equal(one.transform(X), one.transform(csr_array(longer)))
+    assert other.score(longer) == pytest.approx(one.score(X), rel=1e-6)
+
+
+@pytest.mark.parametrize("longest", [1, 1000])
+def test_long_documents_do_not_hide_the_topics_of_the_others(longest):
+    X, y = topics()
+    X[:3] *= longest
+    fitted = fast(8, loss="multinomial", max_iter=30).fit(csr_array(X))
+    neighbours = fitted.kneighbors(n_neighbors=10, return_distance=False)
+    assert (y[neighbours] == y[:, None]).mean() > 0.9
+
+
+def test_a_classifier_on_bits_of_counts_sees_rows_of_length_1():
+    X, y = topics(200)
+    classifier = AutoencoderClassifier(fast(8, loss="multinomial"), max_iter=20, random_state=0)
+    classifier.fit(X * 2.0 ** (np.arange(len(X)) % 9)[:, None], y)
+    assert classifier.score(X, y) > 0.6
+    np.testing.assert_array_equal(classifier.predict_proba(512 * X), classifier.predict_proba(X))
 
 
 def test_in_a_pipeline_with_sparse_x():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from instances import make_fast
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import StandardScaler
 
 from skae import (
@@ -71,3 +73,31 @@ def test_the_size_of_equal_weights_does_not_matter(iris, size):
     plain, weighted = (make_fast(AutoencoderRegressor, max_iter=5) for _ in range(2))
     weighted.fit(iris, y, sample_weight=np.full(len(y), size))
     np.testing.assert_allclose(weighted.predict(iris), plain.fit(iris, y).predict(iris), rtol=1e-5)
+
+
+def test_rows_without_a_target_train_the_autoencoder_alone():
+    X, y = load_diabetes(return_X_y=True)
+    y_few = np.where(np.arange(len(y)) < 150, y, np.nan)
+    autoencoder = Autoencoder(6, **SMALL).fit(X)
+    model = AutoencoderRegressor(autoencoder, prefit=True, freeze=True, random_state=0)
+    some = clone(model).set_params(autoencoder=autoencoder).fit(X[:150], y[:150])
+    many = model.fit(X, y_few)
+    # The head standardises by all rows given; the fits differ by that alone.
+    assert np.corrcoef(some.predict(X), many.predict(X))[0, 1] > 0.98
+    assert many.score(X, y_few) == many.score(X[:150], y[:150])
+    weights = np.arange(1.0, len(y) + 1)
+    weighted = many.score(X, y_few, sample_weight=weights)
+    assert weighted == many.score(X[:150], y[:150], sample_weight=weights[:150])
+
+
+def test_rows_without_targets_in_a_cross_validation():
+    X, y = load_diabetes(return_X_y=True)
+    Y = np.column_stack([y, -y])
+    Y[np.arange(len(y)) % 4 == 0] = np.nan
+    model = AutoencoderRegressor(Autoencoder(6, **SMALL), random_state=0)
+    scores = cross_val_score(model, X, Y, cv=2, error_score="raise")
+    assert scores.min() > 0.3
+    none = AutoencoderRegressor(Autoencoder(6, **SMALL), random_state=0).fit(
+        X, np.where(np.isnan(Y[:, 0]), None, y.astype(object))
+    )
+    assert none.score(X, y) > 0.3

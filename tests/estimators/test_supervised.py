@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -163,6 +163,55 @@ def test_names_and_minus_one_for_rows_without_a_label(iris_data):
     named, numbered = classifier().fit(X, names), classifier().fit(X, numbers)
     assert named.classes_.tolist() == ["setosa", "versicolor", "virginica"]
     np.testing.assert_array_equal(named.predict_proba(X), numbered.predict_proba(X))
+
+
+@pytest.mark.parametrize("mark", [None, np.nan, pd.NA])
+def test_missing_labels_are_unlabelled(iris_data, mark):
+    X, y = iris_data
+    numbers = np.where(np.arange(len(y)) % 3 == 0, -1, y)
+    names = np.array(["setosa", "versicolor", "virginica"], dtype=object)[y]
+    names[numbers == -1] = mark
+    named, numbered = classifier().fit(X, names), classifier().fit(X, numbers)
+    assert named.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+    np.testing.assert_array_equal(named.predict_proba(X), numbered.predict_proba(X))
+    assert named.score(X, names) == numbered.score(X, numbers)
+
+
+def test_score_leaves_rows_without_a_label_out(iris_data):
+    X, y = iris_data
+    y_few = np.where(np.arange(len(y)) % 3 == 0, y, -1)
+    model = classifier().fit(X, y_few)
+    weights = np.arange(1.0, 151.0)
+    assert model.score(X, y_few) == model.score(X[::3], y[::3])
+    weighted = model.score(X, y_few, sample_weight=weights)
+    assert weighted == pytest.approx(model.score(X[::3], y[::3], sample_weight=weights[::3]))
+    # Where -1 is a class, it counts.
+    binary = classifier().fit(X[:100], np.where(y[:100] == 0, -1, 1))
+    assert binary.score(X[:100], np.where(y[:100] == 0, -1, 1)) == 1.0
+    assert binary.score(X[:100], np.full(100, -1)) == 0.5
+
+
+def test_cross_validation_with_few_labels(iris_data):
+    """By default, and with the folds that the README shows for scikit-learn's scorers."""
+    X, y = iris_data
+    y_few = np.where(np.arange(len(y)) % 2 == 0, y, -1)
+    by_default = cross_val_score(classifier(), X, y_few, cv=2, error_score="raise")
+    assert by_default.mean() > 0.8
+    labelled, unlabelled = np.flatnonzero(y_few != -1), np.flatnonzero(y_few == -1)
+    folds = [
+        (np.r_[labelled[train], unlabelled], labelled[test])
+        for train, test in StratifiedKFold(2).split(labelled, y_few[labelled])
+    ]
+    accuracy = cross_val_score(classifier(), X, y_few, cv=folds, scoring="accuracy")
+    for (train, test), score in zip(folds, accuracy, strict=True):
+        model = classifier().fit(X[train], y_few[train])
+        assert score == (model.predict(X[test]) == y[test]).mean()
+    assert accuracy.mean() > 0.75
+    # Text with None: no string scorer and no stratified split takes it, but `score` does.
+    names = np.where(y_few == -1, None, np.array(["a", "b", "c"], dtype=object)[y])
+    cv = KFold(2, shuffle=True, random_state=0)
+    named = cross_val_score(classifier(), X, names, cv=cv, error_score="raise")
+    np.testing.assert_array_equal(named, cross_val_score(classifier(), X, y_few, cv=cv))
 
 
 def test_a_frozen_autoencoder_survives_the_clones_of_a_cross_validation(iris_data):

@@ -46,18 +46,38 @@ def classifier(autoencoder=None, **parameters) -> AutoencoderClassifier:
         (
             lambda X, y: classifier().fit(X, np.where(y == 0, 0, -1)),
             ValueError,
-            r"1 class: \[0\] \(rows with y == -1 count as unlabelled\)",
+            r"1 class: \[0\] \(rows with y == -1 or without y count as unlabelled\)",
         ),
         (lambda X, y: classifier().fit(X, -np.ones(150)), ValueError, "No row has a label"),
         (
-            lambda X, y: classifier().fit(X, np.where(y == 0, np.nan, y)),
+            lambda X, y: classifier().fit(X, np.full(150, None)),
             ValueError,
-            "Input y contains NaN. Mark rows without a label by -1",
+            "No row has a label: every y is -1 or missing",
         ),
         (
-            lambda X, y: AutoencoderRegressor().fit(X, np.where(y == 0, np.nan, y)),
+            lambda X, y: AutoencoderRegressor().fit(X, np.c_[y, np.where(y == 0, np.nan, y)]),
             ValueError,
-            "Input y contains NaN",
+            "y has rows with NaN in some targets only",
+        ),
+        (
+            lambda X, y: AutoencoderRegressor(AUTOENCODER).fit(X, np.full(150, np.nan)),
+            ValueError,
+            "No row of positive weight has a target",
+        ),
+        (
+            lambda X, y: classifier().fit(X, y).score(X, -np.ones(150)),
+            ValueError,
+            "No row has a label: every y is -1 or missing. Score labelled rows",
+        ),
+        (
+            lambda X, y: AutoencoderRegressor(AUTOENCODER).fit(X, y).score(X, np.full(150, np.nan)),
+            ValueError,
+            "No row has a target: every y is NaN",
+        ),
+        (
+            lambda X, y: classifier().fit(X, y).score(X, y[:9]),
+            ValueError,
+            "inconsistent numbers of samples",
         ),
         (lambda X, y: classifier().fit(X, y[:9]), ValueError, "inconsistent numbers of samples"),
         (lambda X, y: classifier().fit(X, None), ValueError, "requires y to be passed"),
