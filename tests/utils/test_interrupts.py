@@ -101,3 +101,26 @@ def test_an_interrupt_in_a_pipeline_by_hand_keeps_the_state(monkeypatch, moment)
     with pytest.warns(ConvergenceWarning, match="interrupted by the user"):
         codes = make_pipeline(StandardScaler(), fast(), StandardScaler()).fit_transform(X)
     assert np.isfinite(codes).all()
+
+
+class PressInEpoch:
+    """A callback that sends the signal of Ctrl-C to the process of its fit."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch":
+            signal.raise_signal(signal.SIGINT)
+
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+
+def test_an_interrupt_in_a_worker_ends_the_search():
+    model = fast().set_callbacks(PressInEpoch())
+    with pytest.raises(KeyboardInterrupt):
+        GridSearchCV(model, {"n_components": [1, 2]}, cv=2, n_jobs=2).fit(X)
