@@ -187,7 +187,8 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         Warns
         -----
         ConvergenceWarning
-            If training diverged or was interrupted; the best state so far is final.
+            If training diverged or was interrupted; the best state so far is final. In a search or
+            a cross-validation, an interrupt raises KeyboardInterrupt instead.
         """
         with torch_defaults(), restore_on_error(self):
             return self._fit(X, y)

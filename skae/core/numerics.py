@@ -123,7 +123,7 @@ def training_numerics(*, operations: float, precision: str, device: torch.device
 @contextmanager
 def _threads(*, one: bool) -> Iterator[None]:
     """Run on one thread or on all; restore the count, even with fits in other Python threads."""
-    here = threading.get_ident()
+    process, here = os.getpid(), threading.get_ident()
     with _lock:
         before = torch.get_num_threads()
         others = [count for thread, count in _on_one_thread if thread != here]
@@ -136,6 +136,23 @@ def _threads(*, one: bool) -> Iterator[None]:
         yield
     finally:
         with _lock:
-            torch.set_num_threads(before)
-            if one:
-                _on_one_thread.remove((here, before))
+            if os.getpid() == process:  # otherwise, forked within this fit: one thread from then on
+                torch.set_num_threads(before)
+                if one:
+                    _on_one_thread.remove((here, before))
+
+
+def _use_one_thread_after_fork() -> None:
+    """Set up a forked process, which does not inherit the threads of torch's pool.
+
+    Its first computation on several threads would wait for them forever, in torch as in skae. It
+    may do so whoever filled the pool, so this does not depend on what skae did before.
+    """
+    global _lock
+    torch.set_num_threads(1)
+    _lock = threading.Lock()  # another thread may have held it
+    _on_one_thread.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_use_one_thread_after_fork)

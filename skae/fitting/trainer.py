@@ -28,6 +28,7 @@ from skae.core.numerics import training_numerics
 from skae.core.optimizers import OPTIMIZERS, FlatParameters, Optimizer
 from skae.fitting.selection import ValidationLoss
 from skae.fitting.split import Split
+from skae.utils.interrupts import is_among_other_fits
 from skae.utils.validation import StrOptions, fraction, integer, real
 from skae.utils.warnings import warn
 
@@ -197,7 +198,10 @@ class Trainer:
         *,
         has_penalty: bool = False,
     ) -> History:
-        """Train, and warn if training was interrupted or diverged."""
+        """Train, and warn if training was interrupted or diverged.
+
+        Raises KeyboardInterrupt if an interrupt should stop the caller, too.
+        """
         network = state.network
         corrupt = None if corruption is None else partial(_corrupted, network, corruption)
         with training_numerics(
@@ -218,6 +222,8 @@ class Trainer:
                 validate=validate,
                 callbacks=callbacks,
             )
+        if history.stopped_by == "interrupt" and is_among_other_fits():
+            raise KeyboardInterrupt
         if history.restart_rate or history.stopped_by in ("interrupt", "divergence"):
             self._warn_of_failure(history, state.settings.learning_rate, has_penalty=has_penalty)
         return history
