@@ -21,10 +21,9 @@ _MAX_ENTRIES = 2**21  # in a layer's output, over all draws
 # The previous noise variance counts as this many rows, so that a `partial_fit` on a single row does
 # not replace it.
 _PREVIOUS_ROWS = 10
-# The noise variance of PPCA is kept as far as it lies within this many standard errors of the mean
-# squared residual of held-out rows. On skewed samples of 30 to 45 rows, one row can move that mean by
-# a factor of three in either direction, and a noise variance that is too low or too high by so much
-# puts a better network below PPCA.
+# The noise variance of probabilistic PCA is kept if it lies within this many standard errors of the
+# mean squared residual of held-out rows. In 45 skewed rows, one can move that mean by a factor of
+# three, and a noise variance so far off puts a better network below probabilistic PCA.
 _STANDARD_ERRORS = 3.0
 
 
@@ -192,7 +191,7 @@ class NegativeELBO(Criterion):
         """Return the noise variance of held-out rows; it is lower on training rows."""
         squares = measured[0][mask] / len(self.model.mean)
         noise = squares.mean().expand_as(previous)
-        if self.network.decoder.exact_skip[0] is not None:  # `previous` is that of PPCA
+        if self.network.decoder.exact_skip[0] is not None:  # `previous` is PPCA's
             error = squares.std(correction=0) / max(1, len(squares) - 1) ** 0.5
             margin = _STANDARD_ERRORS * error
             noise = previous.clamp(noise - margin, noise + margin)
