@@ -76,7 +76,8 @@ class VariationalAutoencoder(LatentDensity, BaseAutoencoder):
 
     validation_scores_ : list of float, of length n_iter_ + 1, or None
         Minus the validation loss, in nats per row, at the start and after each epoch. With the
-        normal likelihood, it is the mean over the two choices of noise variances. An epoch that diverged has no entry. None without held-out rows.
+        normal likelihood, it is the mean over the two choices of noise variances. An epoch that
+        diverged has no entry. None without held-out rows.
 
     best_loss_ : float
         Loss of the state that was kept, in nats per row: the validation loss if rows were held out,
