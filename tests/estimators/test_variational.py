@@ -270,6 +270,17 @@ def test_skewed_samples_are_not_below_pca(distribution, seed, n_rows, random_sta
     assert gain.mean() > -gain.std() / len(gain) ** 0.5 - 1e-3
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_binary_samples_are_not_below_the_start(seed):
+    draw = word_counts(np.random.default_rng(seed))
+    X, fresh = ((draw(n) > 2).astype(float) for n in (45, 1000))
+    start = fit(X, likelihood="bernoulli", learning_rate_init=1e-12)
+    assert start.best_iter_ == 0
+    model = fit(X, likelihood="bernoulli")
+    gain = model.score_samples(fresh) - start.score_samples(fresh)
+    assert gain.mean() > -gain.std() / len(gain) ** 0.5 - 1e-3
+
+
 def test_noise_of_a_trained_model_is_that_of_fresh_rows(held_out_split):
     X, fresh = held_out_split("digits")
     model = fit(X[:300], 8, hidden_layer_sizes=(64,), max_iter=40)
