@@ -132,6 +132,9 @@ class Criterion:
     def row_losses(self, measured: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of each row, given the measurements of all held-out rows.
 
+        A first axis, in front of that of the models, may hold several losses of each row: PCA is
+        left only if all of them improve.
+
         Parameters
         ----------
         measured : Tensor

@@ -49,8 +49,9 @@ class VariationalAutoencoder(LatentDensity, BaseAutoencoder):
     With ``shortcut="pca"`` training starts at probabilistic PCA. With the normal likelihood, the
     bound is then equal to the log-likelihood, which is that of `PCA.score` if PCA leaves at least a
     millionth of the variance unexplained. The trained network is returned only if held-out rows
-    show that it raises the bound. The PCA start also prevents early posterior collapse: otherwise,
-    the divergence switches most units off at the start of training.
+    show that it raises the bound, both with a noise variance for each fold and with a single one.
+    The PCA start also prevents early posterior collapse: otherwise, the divergence switches most
+    units off at the start of training.
 
     Parameters
     ----------
@@ -74,7 +75,8 @@ class VariationalAutoencoder(LatentDensity, BaseAutoencoder):
         Training loss of each epoch, in nats per row. With ``beta=1``, minus the lower bound.
 
     validation_scores_ : list of float, of length n_iter_ + 1, or None
-        Minus the validation loss, in nats per row, at the start and after each epoch. An epoch that
+        Minus the validation loss, in nats per row, at the start and after each epoch. With the
+        normal likelihood, it is the mean over the two choices of noise variances. An epoch that
         diverged has no entry. None without held-out rows.
 
     best_loss_ : float
@@ -92,10 +94,12 @@ class VariationalAutoencoder(LatentDensity, BaseAutoencoder):
 
     noise_variance_ : float or None
         Noise variance of a feature given the code, in squared units of X: that of probabilistic PCA
-        if PCA was kept, else the mean squared residual of the held-out rows, or of the training
-        rows if none were held out. After `partial_fit`, the mean squared residual of the last part,
-        in which the previous noise variance counts as ten more rows. At least a millionth of the
-        variance of X. None for ``likelihood="bernoulli"``.
+        if PCA was kept. Else it is the closest value to that within three standard errors of the
+        mean squared residual of the held-out rows; with ``shortcut=None``, the mean squared
+        residual of the held-out rows itself. If no rows were held out, that of the training rows.
+        After `partial_fit`, the mean squared residual of the last part, in which the previous noise
+        variance counts as ten more rows. At least a millionth of the variance of X. None for
+        ``likelihood="bernoulli"``.
 
     active_units_ : ndarray of int
         Indices of the columns of the code whose posterior mean has a variance above 0.01 over the

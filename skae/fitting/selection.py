@@ -83,13 +83,15 @@ class ValidationLoss:
     def __call__(self) -> Tensor:
         """Return the validation losses: of each held-out row, or of each duplicate group.
 
-        Losses of a group are summed, and scaled such that their mean is that over the rows.
+        Losses of a group are summed, and scaled such that their mean is that over the rows. Leading
+        axes are those of `Criterion.row_losses` before the models.
         """
-        losses = self.criterion.row_losses(*self.measure())[self.mask].cpu().double()
+        losses = self.criterion.row_losses(*self.measure())[..., self.mask].cpu().double()
         if self.groups is None:
             return losses
-        sums = losses.new_zeros(int(self.groups.max()) + 1).index_add_(0, self.groups, losses)
-        return sums * (len(sums) / len(losses))
+        shape = (*losses.shape[:-1], int(self.groups.max()) + 1)
+        sums = losses.new_zeros(shape).index_add_(-1, self.groups, losses)
+        return sums * (sums.shape[-1] / losses.shape[-1])
 
 
 def keeps_start(history: History, reference: float | None) -> bool:
@@ -105,7 +107,11 @@ def keeps_start(history: History, reference: float | None) -> bool:
         return True
     assert history.best_row_losses is not None
     assert history.start_row_losses is not None
-    return not improves_significantly(history.best_row_losses, history.start_row_losses, reference)
+    best, start = map(torch.atleast_2d, (history.best_row_losses, history.start_row_losses))
+    for losses, start_losses in zip(best, start, strict=True):
+        if not improves_significantly(losses, start_losses, reference):
+            return True
+    return False
 
 
 def improves_significantly(losses: Tensor, start: Tensor, reference: float | None = None) -> bool:

@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 
 from skae.core.elbo import (
+    NegativeELBO,
     bounds,
     divergence_from_prior,
     entry_errors,
@@ -131,3 +132,58 @@ def test_chunks_change_nothing(rng, monkeypatch):
             whole, bounds(model, network, z, draws, torch.tensor([0.5])), strict=True
         ):
             assert other.numpy() == pytest.approx(one.numpy(), rel=1e-12)
+
+
+# -- held-out rows ------------------------------------------------------------------------------
+
+FEATURES = 5
+
+
+@pytest.fixture
+def held_out(rng):
+    """Two folds, the shorter one padded with a huge row, and a last model without held-out rows."""
+    errors, divergence = rng.gamma(0.5, size=(2, 3, 8))
+    mask = np.ones((3, 8), dtype=bool)
+    mask[1, 6:] = mask[2] = False
+    errors[~mask] = 1e9
+    return torch.from_numpy(np.stack([errors, divergence])), torch.from_numpy(mask)
+
+
+def test_held_out_rows_are_compared_under_two_noise_variances(held_out):
+    """That of their own fold, and that of all folds, whose likelihood is then the greatest."""
+    (errors, divergence), mask = (tensor.numpy() for tensor in held_out)
+    model, _ = linear_model(FEATURES, 2)
+    losses = NegativeELBO(model, beta=0.7).row_losses(*held_out).numpy()
+    own = [errors[i, mask[i]].mean() / FEATURES for i in range(2)]
+    common = errors[mask].mean() / FEATURES
+    for found, noises in zip(losses, ([*own], [common, common]), strict=True):
+        for i, noise in enumerate(noises):
+            # The density of a row at this squared distance from the output.
+            x = np.zeros((8, FEATURES))
+            x[:, 0] = np.sqrt(errors[i])
+            density = stats.norm.logpdf(x, 0.0, np.sqrt(noise)).sum(1)
+            expected = 0.7 * divergence[i] - density
+            assert found[i, mask[i]] == pytest.approx(expected[mask[i]])
+
+
+@pytest.mark.parametrize("previous", [0.001, 0.15, 50.0])
+def test_noise_of_ppca_is_left_only_as_far_as_held_out_rows_show(held_out, previous):
+    model, network = linear_model(FEATURES, 2)
+    network.noise_variance = torch.tensor([previous], dtype=torch.float64)
+    (errors, _), mask = (tensor.numpy() for tensor in held_out)
+    squares = errors[mask] / FEATURES
+    mean, error = squares.mean(), stats.sem(squares)
+    criterion = NegativeELBO(model, beta=1.0)
+    found = criterion.finish(torch.zeros(0), held_out=held_out)["noise_variance"]
+    assert found.tolist() == pytest.approx([mean])  # not initialised at PPCA
+    network.decoder.set_skip(torch.zeros(2, FEATURES), None)
+    found = criterion.finish(torch.zeros(0), held_out=held_out)["noise_variance"]
+    assert found.tolist() == pytest.approx([np.clip(previous, mean - 3 * error, mean + 3 * error)])
+
+
+def test_noise_of_one_held_out_row_is_finite():
+    model, network = linear_model(FEATURES, 2)
+    network.decoder.set_skip(torch.zeros(2, FEATURES), None)
+    held_out = torch.full((2, 1, 1), 2.0), torch.ones(1, 1, dtype=torch.bool)
+    found = NegativeELBO(model, beta=1.0).finish(torch.zeros(0), held_out=held_out)
+    assert found["noise_variance"].tolist() == pytest.approx([2.0 / FEATURES])

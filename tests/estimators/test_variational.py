@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 
 from skae import Autoencoder, VariationalAutoencoder
 
+Draw = Callable[[int], np.ndarray]
 LINEAR = {"hidden_layer_sizes": (), "shortcut": None, "weight_decay": 0.0}
 
 
@@ -214,6 +216,69 @@ def test_fewer_rows_than_features_are_never_below_pca(digits, n_rows, n_componen
     assert model.best_iter_ == 0
     assert model.score(fresh) == pytest.approx(pca.score(fresh), abs=0.01)
     assert model.noise_variance_ == pytest.approx(pca.noise_variance_, rel=1e-4)
+
+
+def student(rng: np.random.Generator) -> Draw:
+    """Features without structure, of almost infinite variance."""
+    return lambda n: rng.standard_t(2.5, size=(n, 8))
+
+
+def word_counts(rng: np.random.Generator) -> Draw:
+    """Counts over four topics, in documents of log-normal lengths."""
+    topics = np.random.default_rng(20002).dirichlet(np.full(20, 0.3), size=4)
+
+    def draw(n):
+        shares = rng.dirichlet(np.full(4, 0.5), size=n) @ topics
+        return rng.poisson(rng.lognormal(4, 1.2, size=n)[:, None] * shares).astype(float)
+
+    return draw
+
+
+def log_normal(rng: np.random.Generator) -> Draw:
+    """Linear mixtures of four log-normal variables."""
+    mixing = rng.normal(size=(4, 20))
+    return lambda n: np.exp(rng.normal(size=(n, 4))) @ mixing + 0.3 * rng.normal(size=(n, 20))
+
+
+def contaminated(rng: np.random.Generator) -> Draw:
+    """A curved surface, with a twentieth of the rows multiplied by eight."""
+    mixing = rng.normal(size=(4, 20))
+
+    def draw(n):
+        X = np.tanh(rng.normal(size=(n, 4)) @ mixing) + 0.1 * rng.normal(size=(n, 20))
+        X[rng.random(n) < 0.05] *= 8
+        return X
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    ("distribution", "seed", "n_rows", "random_state"),
+    [
+        (student, 65, 45, 1),
+        (word_counts, 1779, 30, 2),
+        (log_normal, 51, 45, 1),
+        (contaminated, 102, 100, 3),
+    ],
+)
+def test_skewed_samples_are_not_below_pca(distribution, seed, n_rows, random_state):
+    """One large row of a few moves the held-out residual, hence the noise variance, threefold."""
+    draw = distribution(np.random.default_rng(seed))
+    X, fresh = draw(n_rows), draw(2000)
+    model = VariationalAutoencoder(2, random_state=random_state).fit(X)
+    gain = model.score_samples(fresh, n_importance=50) - PCA(2).fit(X).score_samples(fresh)
+    assert gain.mean() > -gain.std() / len(gain) ** 0.5 - 1e-3
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_binary_samples_are_not_below_the_start(seed):
+    draw = word_counts(np.random.default_rng(seed))
+    X, fresh = ((draw(n) > 2).astype(float) for n in (45, 1000))
+    start = fit(X, likelihood="bernoulli", learning_rate_init=1e-12)
+    assert start.best_iter_ == 0
+    model = fit(X, likelihood="bernoulli")
+    gain = model.score_samples(fresh) - start.score_samples(fresh)
+    assert gain.mean() > -gain.std() / len(gain) ** 0.5 - 1e-3
 
 
 def test_noise_of_a_trained_model_is_that_of_fresh_rows(held_out_split):

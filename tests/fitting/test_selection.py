@@ -11,8 +11,9 @@ from sklearn.decomposition import PCA
 
 from skae import Autoencoder
 from skae.core.criterion import Criterion
+from skae.core.loop import History
 from skae.core.networks.autoencoder import Architecture, build_network
-from skae.fitting.selection import ValidationLoss, improves_significantly
+from skae.fitting.selection import ValidationLoss, improves_significantly, keeps_start
 from skae.fitting.split import Split, cross_fit, single_split
 
 
@@ -145,3 +146,28 @@ def test_a_small_gain_is_not_worth_leaving_the_start(gain, expected):
 
 def test_one_row_proves_nothing():
     assert not improves_significantly(torch.tensor([0.0]), torch.tensor([9.0]))
+
+
+class TwoLosses(RowMeans):
+    """Two losses a row, of which the second is twice the first."""
+
+    def row_losses(self, measured, mask):
+        return torch.stack([measured, 2 * measured])
+
+
+def test_duplicates_are_grouped_under_each_loss():
+    data = torch.tensor([[3.0], [1.0], [3.0], [5.0], [3.0]])
+    rows = torch.arange(5)
+    split = replace(single_split(rows[:4], rows[4:]), groups=torch.tensor([0, 1, 0, 2, 0]))
+    network = build_network(Architecture(1, 1, ()), generator=seeded())
+    one = ValidationLoss(RowMeans(), network, data, split)()
+    two = ValidationLoss(TwoLosses(), network, data, split)()
+    assert torch.equal(two, torch.stack([one, 2 * one]))
+
+
+@pytest.mark.parametrize("gains", [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0)])
+def test_the_start_is_left_only_if_every_loss_improves(gains):
+    start = torch.linspace(2, 3, 40, dtype=torch.float64).expand(2, 40)
+    best = start - torch.tensor(gains, dtype=torch.float64)[:, None] * start / 10
+    history = History(best_epoch=3, start_row_losses=start, best_row_losses=best)
+    assert keeps_start(history, None) is (min(gains) == 0.0)
