@@ -261,7 +261,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             fitted |= leave_warm_start(self, rows, split, model, history, n_before)
         callbacks.end_fit(fitted)
         # Set all fitted attributes at once, so that a failed fit does not look fitted.
-        for name in _NOT_SAVED:
+        for name in (*_NOT_SAVED, "_gathered", "_too_few_rows", "_renews_start"):
             self.__dict__.pop(name, None)
         self.__dict__.update(fitted)
         advice = self._collapse_advice()

@@ -170,7 +170,7 @@ def leave_warm_start(
     return {"_warm_start": WarmStart(n_epochs, hashes, folds[first], models)}
 
 
-def hash_rows(X: Array) -> NDArray[np.uint64]:
+def hash_rows(X: Any) -> NDArray[np.uint64]:
     """Return a hash of each row, the same for dense and sparse X: a sum of hashes of its entries.
 
     It is a multilinear hash modulo 2^64, so it does not depend on the process, as Python's does.

@@ -63,7 +63,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self.n_components_
 
     def _validate_rows(self, X: ArrayLike) -> Array:
-        check_is_fitted(self)
+        check_is_fitted(self, msg=vars(self).get("_too_few_rows"))
         return self._validate_input(X, reset=False)
 
     def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
@@ -100,7 +100,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self._decode(self._encode(rows))
 
     def _validate_codes(self, code: ArrayLike, accept_sparse: str | bool = False) -> Array:
-        check_is_fitted(self)
+        check_is_fitted(self, msg=vars(self).get("_too_few_rows"))
         codes: Array = check_array(
             code, dtype=DTYPES, input_name="code", accept_sparse=accept_sparse
         )
