@@ -61,8 +61,7 @@ from skae.utils.warnings import warn
 
 # Unexplained share of the variance that float32 cannot distinguish from 0.
 _MIN_UNEXPLAINED = 1e-10
-# What only continued training needs, and no pickle holds.
-_NOT_SAVED = ("_training", "_warm_start")
+_NOT_SAVED = ("_training", "_warm_start")  # only continued training needs them
 
 
 @dataclass(eq=False, repr=False)
@@ -319,12 +318,12 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train for one pass over X, a part of the data.
 
-        Continues from `fit`, if that was called. Otherwise the first call sets units, PCA start and
-        network, so its part should resemble the whole and have at least as many rows as the code
-        has columns. Later calls may change parameters that do not affect the network's shape or
-        loss. The learning rate is constant, there are no callbacks and no held-out rows: the result
-        may be worse than PCA. Attributes describe the last part; the code keeps its axes. A call
-        counts as one of `max_iter` epochs for `weight_decay`. Pickles lose the optimizer's moments.
+        Continues `fit`, if that was called. Otherwise the first calls gather as many rows as the
+        code has columns (for a share, as X has), and `transform` raises before. A sample of up to
+        2048 of all rows renews units and PCA start when they suit it badly, and is trained on too;
+        so parts may be small or sorted. Parameters that do not shape the network may change. The
+        learning rate is constant, and no rows are held out. Attributes describe the last part. A
+        call is one of `max_iter` epochs for `weight_decay`. Pickles lose sample and moments.
 
         Parameters
         ----------

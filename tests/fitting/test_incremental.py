@@ -234,7 +234,7 @@ def test_too_few_rows_are_gathered_and_transform_says_so(digits):
 
 def test_a_share_of_the_variance_waits_for_as_many_rows_as_features(digits):
     model = fast(0.7).partial_fit(digits[:63])
-    with pytest.raises(NotFittedError, match="needs 64 rows for n_components=0.7"):
+    with pytest.raises(NotFittedError, match=r"needs 64 rows for n_components=0\.7"):
         model.transform(digits)
     assert model.partial_fit(digits[63:65]).n_components_ > 1
 
