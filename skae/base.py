@@ -37,11 +37,12 @@ from skae.core.networks.autoencoder import Architecture
 from skae.core.numerics import torch_defaults
 from skae.fitting.data import feature_means, torch_dtype, training_data
 from skae.fitting.describe import describe
-from skae.fitting.incremental import adapt_model, copy_model, model_to_continue, partial_fit
+from skae.fitting.incremental import adapt_model, copy_model, partial_fit
 from skae.fitting.pca_init import new_model
 from skae.fitting.selection import ValidationLoss, keeps_start
 from skae.fitting.split import Split, no_split, split_rows
 from skae.fitting.trainer import TRAINING_CONSTRAINTS, Trainer, loss_and_gradient_of
+from skae.fitting.warm_start import leave_warm_start, models_to_continue, resume
 from skae.inference.transformer import AutoencoderTransformer
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.csr import Array, values_of
@@ -60,6 +61,7 @@ from skae.utils.warnings import warn, warn_of_wide_code
 
 # Unexplained share of the variance that float32 cannot distinguish from 0.
 _MIN_UNEXPLAINED = 1e-10
+_NOT_SAVED = ("_training", "_warm_start")  # only continued training needs them
 
 
 @dataclass(eq=False, repr=False)
@@ -200,11 +202,12 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         if self._refines_codes and self.n_components > min(rows.shape):
             warn_of_wide_code(self.n_components, *rows.shape)
         device, generator = resolve_device(self.device), self._new_generator()
-        previous = model_to_continue(self, rows) if self.warm_start else None
-        # PCA, or the previous fit, is final unless training is significantly better.
-        must_beat_start = self.shortcut == "pca" and self.early_stopping
+        new = None, None, 0
+        previous, split, n_before = resume(self, rows, generator) if self.warm_start else new
         # Split, and start at PCA.
-        split = self._split(rows, generator, may_cross_fit=previous is None)
+        split = split or self._split(rows, generator, may_cross_fit=previous is None)
+        # PCA, or the previous fit, is final unless training is significantly better.
+        must_beat_start = self.shortcut == "pca" and self.early_stopping and not split.is_resumed
         model, data, unexplained = self._start(rows, split, generator, device, previous)
         criterion, corruption = self._criterion(model), self._corruption(model, data)
         validate = None
@@ -236,7 +239,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         if must_beat_start and (pca_is_exact or validate is None):
             max_epochs = 0  # training cannot improve on PCA, or nothing could show that it did
         state = self._init_training(
-            model.network, split, generator, device, max_epochs, criterion.reference_loss
+            model.network, split, generator, device, max_epochs, criterion.reference_loss, n_before
         )
         evaluate = loss_and_gradient_of(criterion, state.parameters, self.dropout)
         history = self._train(
@@ -262,9 +265,12 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         # Canonicalise and describe.
         fitted = summarise(final, history, data, held_out) | pretrained
         fitted["_was_interrupted"] = "interrupt" in (stopped_by, history.stopped_by)
+        if self.warm_start:
+            fitted |= leave_warm_start(self, rows, split, model, history, n_before)
         callbacks.end_fit(fitted)
         # Set all fitted attributes at once, so that a failed fit does not look fitted.
-        self.__dict__.pop("_training", None)
+        for name in (*_NOT_SAVED, "_gathered", "_too_few_rows", "_renews_start"):
+            self.__dict__.pop(name, None)
         self.__dict__.update(fitted)
         advice = self._collapse_advice()
         if advice is not None and np.ptp(rows, axis=0).any():
@@ -284,7 +290,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         if previous is None:
             model, unexplained = new_model(self, rows, split, generator)
         else:
-            model = previous.with_model_axis()
+            model = models_to_continue(self, previous, split)
         data = training_data(rows, model, device, allows_missing=self._allows_missing)
         if previous is not None:
             adapt_model(model, data, self.dropout)
@@ -310,12 +316,12 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train for one pass over X, a part of the data.
 
-        Continues from `fit`, if that was called. Otherwise the first call sets units, PCA start and
-        network, so its part should resemble the whole and have at least as many rows as the code
-        has columns. Later calls may change parameters that do not affect the network's shape or
-        loss. The learning rate is constant, there are no callbacks and no held-out rows: the result
-        may be worse than PCA. Attributes describe the last part; the code keeps its axes. A call
-        counts as one of `max_iter` epochs for `weight_decay`. Pickles lose the optimizer's moments.
+        Continues `fit`, if that was called. Otherwise the first calls gather as many rows as the
+        code has columns (for a share, as X has), and `transform` raises before. A sample of up to
+        2048 of all rows renews units and PCA start when they suit it badly, and is trained on too;
+        so parts may be small or sorted. Parameters that do not shape the network may change. The
+        learning rate is constant, and no rows are held out. Attributes describe the last part. A
+        call is one of `max_iter` epochs for `weight_decay`. Pickles lose sample and moments.
 
         Parameters
         ----------
@@ -338,4 +344,4 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_training"}
+        return {name: value for name, value in state.items() if name not in _NOT_SAVED}

@@ -17,6 +17,7 @@ from skae.fitting.data import check_range, torch_dtype, training_data
 from skae.fitting.describe import describe
 from skae.fitting.pca_init import new_model
 from skae.fitting.split import no_split
+from skae.fitting.stream import Sample, join_rows, min_rows
 from skae.fitting.trainer import TrainState, loss_and_gradient_of
 from skae.utils.csr import Array
 from skae.utils.validation import resolve_device
@@ -24,10 +25,19 @@ from skae.utils.validation import resolve_device
 
 @dataclass
 class PartialFitState:
-    """State of training between two calls of `partial_fit`."""
+    """State of training between two calls of `partial_fit`.
+
+    Attributes
+    ----------
+    model : Model
+    state : TrainState
+    sample : Sample or None
+        Sample of the rows of all calls. None after a `fit`, whose start and units remain.
+    """
 
     model: Model
     state: TrainState
+    sample: Sample | None = None
 
 
 def model_to_continue(estimator: Any, X: Array) -> Model | None:
@@ -70,8 +80,18 @@ def partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
     They include `_training`, from which the next call continues.
     """
     is_first = not hasattr(estimator, "_model")
-    rows = estimator._validate_input(X, reset=is_first, ensure_min_samples=2 if is_first else 1)
+    gathered = vars(estimator).get("_gathered") if is_first else None
+    rows = estimator._validate_input(X, reset=is_first and gathered is None)
     estimator._check_values(rows)
+    if is_first:
+        rows = rows if gathered is None else join_rows([gathered, rows])
+        least = min_rows(estimator.n_components, rows.shape[1])
+        if rows.shape[0] < least:
+            message = (
+                f"partial_fit needs {least} rows for n_components={estimator.n_components!r}, but "
+                f"it has seen {rows.shape[0]}. Call it with more rows."
+            )
+            return {"_gathered": rows, "_too_few_rows": message}
     device = resolve_device(estimator.device)
     previous = None if is_first else model_to_continue(estimator, rows)
     if previous is None and not is_first:
@@ -83,31 +103,31 @@ def partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
         )
     training, data, pretrained, stopped_by = _open_training(estimator, rows, previous, device)
     model, state = training.model, training.state
-    if not is_first:
-        adapt_model(model, data, estimator.dropout)
     start = model.select_model(0) if previous is None else previous
     criterion = estimator._criterion(model)
     evaluate = loss_and_gradient_of(criterion, state.parameters, estimator.dropout)
     corruption = estimator._corruption(model, data)
     model.network.train()
-    # A failure from here on would leave this training ahead of `_model`.
-    estimator.__dict__.pop("_training", None)
     history = estimator._train(
         state,
         evaluate,
         data,
-        no_split(rows.shape[0]),
+        no_split(data.shape[0]),
         corruption,
         has_penalty=not criterion.is_reconstruction_alone,
     )
     kept = model.select_model(0) if history.best_epoch else copy_model(start, device)
-    dtype, mean = torch_dtype(rows), model.mean.numpy()
-    fitted = describe(estimator, kept, history, data, dtype=dtype, mean=mean, is_part=True)
+    part = training_data(rows, kept, device, allows_missing=estimator._allows_missing)
+    dtype, mean = torch_dtype(rows), kept.mean.numpy()
+    fitted = describe(estimator, kept, history, part, dtype=dtype, mean=mean, is_part=True)
     if rows.shape[0] == 1 and not is_first:  # one row has no variance to explain
         del fitted["explained_variance_ratio_"]
     if history.stopped_by != "divergence" and not stopped_by:
         model.network.copy_buffers_from(kept.network)
         fitted["_training"] = training
+    for name in ("_gathered", "_too_few_rows", "_warm_start"):  # they belong to the state before
+        estimator.__dict__.pop(name, None)
+    fitted["_renews_start"] = training.sample is not None
     return _append_history(estimator, fitted, history) | pretrained
 
 
@@ -115,8 +135,9 @@ def _open_training(
     estimator: Any, rows: Array, previous: Model | None, device: torch.device
 ) -> tuple[PartialFitState, Tensor, dict[str, Any], str | None]:
     """Return the previous or a new training state, its data, and the results of pretraining."""
-    split = no_split(rows.shape[0])
     training: PartialFitState | None = getattr(estimator, "_training", None)
+    # A failure from here on would leave this training ahead of `_model`.
+    estimator.__dict__.pop("_training", None)
     optimizer = OPTIMIZERS[estimator.solver]
     if training is not None and not training.state.continues_with(optimizer, device):
         training = None  # its moments belong to another optimizer or device
@@ -124,11 +145,21 @@ def _open_training(
     if training is not None:
         model = training.model
     elif previous is None:
-        model, _ = new_model(estimator, rows, split, generator)
+        model, _ = new_model(estimator, rows, no_split(rows.shape[0]), generator)
     else:
         model = previous.with_model_axis()
-    data = training_data(rows, model, device, allows_missing=estimator._allows_missing)
+    sample = training.sample if training is not None else None
+    if sample is None and (previous is None or getattr(estimator, "_renews_start", False)):
+        n_features, n_components = rows.shape[1], model.network.architecture.n_components
+        sample = Sample(n_features, min_rows(n_components, n_features), generator.initial_seed())
+    passes = rows
+    if sample is not None:
+        passes = sample.let_pass(estimator, model, rows, is_first=previous is None)
+    data = training_data(passes, model, device, allows_missing=estimator._allows_missing)
+    if previous is not None:
+        adapt_model(model, data, estimator.dropout)
     reference = estimator._criterion(model).reference_loss
+    split = no_split(passes.shape[0])
     pretrained: dict[str, Any] = {}
     stopped_by: str | None = None
     if previous is None:
@@ -144,7 +175,7 @@ def _open_training(
             reference,
             constant_learning_rate=True,
         )
-        training = PartialFitState(model, state)
+        training = PartialFitState(model, state, sample)
     else:
         state = training.state
         state.settings, state.optimizer.weight_decay = estimator._resolve_schedule(

@@ -18,7 +18,7 @@ from skae.fitting.duplicates import duplicate_groups
 from skae.utils.csr import Array, csr_squared_distances
 
 # With fewer rows, nothing is held out. With fewer distinct rows, duplicates are not grouped.
-_MIN_ROWS = 10
+MIN_ROWS = 10
 _N_FOLDS = 5
 # Below this many distinct rows, a tenth of them is too small a validation set, so each row is held
 # out once, in one of the folds.
@@ -52,12 +52,16 @@ class Split:
         False where a row only pads a shorter fold, or where the model has trained on it.
     groups : Tensor of shape (n_rows,), or None
         Duplicate group of each row; no group is ever divided. None if all rows are distinct.
+    is_resumed : bool
+        Whether the held-out rows chose the start, too. It is then one of the epochs to choose from,
+        as in a longer fit, and the others need not be significantly better.
     """
 
     training: list[Tensor]
     held_out: Tensor | None = None
     mask: Tensor | None = None
     groups: Tensor | None = None
+    is_resumed: bool = False
 
     @property
     def n_models(self) -> int:
@@ -84,9 +88,12 @@ def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Split:
     need both.
     """
     everything = torch.arange(n_rows)
-    longest = max(map(len, folds))
-    # The padding rows are real rows, because a criterion may take means over a batch.
-    held_out = torch.stack([tile(fold, longest) for fold in [*folds, folds[0]]])
+    longest = max(folds, key=len)
+    # The padding rows are real rows, because a criterion may take means over a batch. After a warm
+    # start on other rows, a fold may be empty.
+    held_out = torch.stack(
+        [tile(fold if len(fold) else longest, len(longest)) for fold in [*folds, longest]]
+    )
     mask = torch.zeros_like(held_out, dtype=torch.bool)
     training = []
     for i, fold in enumerate(folds):
@@ -124,11 +131,11 @@ def split_rows(
     n_weights : int
         Number of weights of one model. If it is large, fewer models are trained together.
     """
-    if n_rows < _MIN_ROWS:
+    if n_rows < MIN_ROWS:
         return no_split(n_rows)
     groups = np.arange(n_rows) if X is None else duplicate_groups(X)
     # New rows will repeat these few distinct rows too, so duplicates across the split do no harm.
-    if groups.max() + 1 < _MIN_ROWS:
+    if groups.max() + 1 < MIN_ROWS:
         groups = np.arange(n_rows)
     n_groups = int(groups.max()) + 1
     may_cross_fit = may_cross_fit and n_rows < _TRAIN_ON_ALL_BELOW
@@ -170,7 +177,7 @@ def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator
     is_first[1:] = labels[order].diff() != 0
     candidates = order[~is_first]
     n_held_out = min(max(1, round(fraction * n_rows)), len(candidates))
-    if n_rows < _MIN_ROWS or not n_held_out:
+    if n_rows < MIN_ROWS or not n_held_out:
         return no_split(n_rows)
     # Evenly spaced along the sorted labels.
     start = torch.rand((), generator=generator, dtype=torch.float64)

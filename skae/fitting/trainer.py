@@ -115,6 +115,7 @@ class Trainer:
         device: torch.device,
         max_epochs: int,
         reference_loss: float | None = None,
+        n_epochs_before: int = 0,
         *,
         constant_learning_rate: bool = False,
     ) -> TrainState:
@@ -128,6 +129,7 @@ class Trainer:
             split,
             max_epochs,
             reference_loss,
+            n_epochs_before,
             constant_learning_rate=constant_learning_rate,
         )
         optimizer = OPTIMIZERS[self.solver](parameters, weight_decay, split.n_models)
@@ -140,6 +142,7 @@ class Trainer:
         split: Split,
         max_epochs: int,
         reference_loss: float | None,
+        n_epochs_before: int = 0,
         *,
         constant_learning_rate: bool = False,
         initial_rate: float | None = None,
@@ -149,7 +152,9 @@ class Trainer:
         Over a fit, a weight without gradient shrinks by a factor of about ``exp(-weight_decay)``.
         The optimizer's decay is therefore the parameter `weight_decay` divided by the sum of the
         learning rates of all steps. In `partial_fit`, whose constant rate may change between calls,
-        the sum is that of `max_iter` epochs at the `initial_rate`.
+        the sum is that of `max_iter` epochs at the `initial_rate`. A warm start counts the epochs
+        before it: with the whole decay in each fit, the weights would soon learn no more than they
+        lose.
         """
         n_rows = max(map(len, split.training))
         full_batch = OPTIMIZERS[self.solver].full_batch
@@ -178,6 +183,7 @@ class Trainer:
             return settings, float(self.weight_decay)
         # The mean of a learning rate with warm-up and cosine decay is about half the highest one.
         n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
+        n_epochs += n_epochs_before
         n_steps = n_epochs * len(batch_sizes(n_rows, batch_size))
         mean_rate = initial_rate or settings.learning_rate
         mean_rate *= 1.0 if constant_learning_rate else 0.5

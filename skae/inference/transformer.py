@@ -78,7 +78,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self.n_components_
 
     def _validate_rows(self, X: ArrayLike) -> Array:
-        check_is_fitted(self)
+        check_is_fitted(self, msg=vars(self).get("_too_few_rows"))
         return self._validate_input(X, reset=False)
 
     def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
@@ -141,7 +141,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self._decode(self._encode(rows))
 
     def _validate_codes(self, code: ArrayLike, accept_sparse: str | bool = False) -> Array:
-        check_is_fitted(self)
+        check_is_fitted(self, msg=vars(self).get("_too_few_rows"))
         codes: Array = check_array(
             plain_array(code, "code") if isinstance(code, UNUSUAL) else code,
             dtype=DTYPES,

@@ -48,6 +48,11 @@ class Network(nn.Module):
         return self._copy(lambda weight: weight[model], lambda bias: bias[model, 0])
 
     @torch.no_grad()
+    def copy(self) -> Self:
+        """Return a copy of all models, with parameters of their own."""
+        return self._copy(lambda weight: weight, lambda bias: bias)
+
+    @torch.no_grad()
     def with_model_axis(self) -> Self:
         """Return a copy with a model axis of length 1, for training."""
         return self._copy(lambda weight: weight[None], lambda bias: bias[None, None])
