@@ -61,7 +61,8 @@ from skae.utils.warnings import warn, warn_of_wide_code
 
 # Unexplained share of the variance that float32 cannot distinguish from 0.
 _MIN_UNEXPLAINED = 1e-10
-_NOT_SAVED = ("_training", "_warm_start")  # only continued training needs them
+# Attributes for continued training; the first two are not saved.
+_CONTINUED = ("_training", "_warm_start", "_gathered", "_too_few_rows", "_renews_start")
 
 
 @dataclass(eq=False, repr=False)
@@ -199,13 +200,9 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         # Check the input.
         rows = self._validate_input(X, reset=True, ensure_min_samples=2)
         self._check_values(rows)
-        if self._refines_codes and self.n_components > min(rows.shape):
-            warn_of_wide_code(self.n_components, *rows.shape)
         device, generator = resolve_device(self.device), self._new_generator()
-        new = None, None, 0
-        previous, split, n_before = resume(self, rows, generator) if self.warm_start else new
-        # Split, and start at PCA.
-        split = split or self._split(rows, generator, may_cross_fit=previous is None)
+        # Split, and start at PCA or at the previous fit.
+        split, previous, n_before = self._split(rows, generator)
         # PCA, or the previous fit, is final unless training is significantly better.
         must_beat_start = self.shortcut == "pca" and self.early_stopping and not split.is_resumed
         model, data, unexplained = self._start(rows, split, generator, device, previous)
@@ -269,11 +266,12 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             fitted |= leave_warm_start(self, rows, split, model, history, n_before)
         callbacks.end_fit(fitted)
         # Set all fitted attributes at once, so that a failed fit does not look fitted.
-        for name in (*_NOT_SAVED, "_gathered", "_too_few_rows", "_renews_start"):
+        for name in _CONTINUED:
             self.__dict__.pop(name, None)
         self.__dict__.update(fitted)
-        advice = self._collapse_advice()
-        if advice is not None and np.ptp(rows, axis=0).any():
+        if self._refines_codes and self.n_components > min(rows.shape):
+            warn_of_wide_code(self.n_components, *rows.shape)
+        if (advice := self._collapse_advice()) is not None and np.ptp(rows, axis=0).any():
             warn(advice, UserWarning)
         return self
 
@@ -285,7 +283,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         device: torch.device,
         previous: Model | None,
     ) -> tuple[Model, Tensor, float]:
-        """Return the initial model, all rows in its units, and its unexplained variance share."""
+        """Return the initial model, all rows in its units, and its unexplained share."""
         unexplained = 1.0
         if previous is None:
             model, unexplained = new_model(self, rows, split, generator)
@@ -296,21 +294,26 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             adapt_model(model, data, self.dropout)
         return model, data, unexplained
 
-    def _split(self, rows: Array, generator: torch.Generator, *, may_cross_fit: bool) -> Split:
-        """Return the split of the rows; some are held out if `early_stopping` is set."""
-        if not self.early_stopping:
-            return no_split(rows.shape[0])
+    def _split(self, rows: Array, generator: torch.Generator) -> tuple[Split, Model | None, int]:
+        """Return the split of the rows, the model to continue, and its number of epochs."""
+        new = None, None, 0
+        previous, split, n_epochs = resume(self, rows, generator) if self.warm_start else new
+        if split is None and not self.early_stopping:
+            split = no_split(rows.shape[0])
+        if split is not None:
+            return split, previous, n_epochs
         is_share = isinstance(self.n_components, float)
         n_components = min(rows.shape) if is_share else int(self.n_components)
-        return split_rows(
+        split = split_rows(
             rows,
             rows.shape[0],
             self.validation_fraction,
             # With a warm start, folds would start from a fit to the rows that validate them.
-            may_cross_fit=may_cross_fit and self._may_cross_fit,
+            may_cross_fit=previous is None and self._may_cross_fit,
             n_weights=self._network(rows.shape[1], n_components).n_weights(),
             generator=generator,
         )
+        return split, previous, n_epochs
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
@@ -344,4 +347,4 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in _NOT_SAVED}
+        return {name: value for name, value in state.items() if name not in _CONTINUED[:2]}

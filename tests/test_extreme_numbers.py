@@ -131,7 +131,7 @@ def test_the_score_of_rows_far_from_the_training_data(X, scale):
 
 def test_rows_that_overflow_in_the_units_of_an_earlier_fit(X):
     message = "X has values so far from the data of the earlier fit"
-    model = fast(warm_start=True).fit(X)
+    model = fast(warm_start=True, early_stopping=False).fit(X)
     before = model.transform(X)
     for refit in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match=message):
@@ -140,7 +140,9 @@ def test_rows_that_overflow_in_the_units_of_an_earlier_fit(X):
     classifier = make_fast(AutoencoderClassifier, autoencoder=model, prefit=True)
     with pytest.raises(ValueError, match=message):
         classifier.fit(X * 1e50, np.arange(30) % 2)
-    bits = fast(HashingAutoencoder, 8, warm_start=True).fit(sparse.csr_array(X))
+    bits = fast(HashingAutoencoder, 8, warm_start=True, early_stopping=False).fit(
+        sparse.csr_array(X)
+    )
     with pytest.raises(ValueError, match=message):
         bits.fit(sparse.csr_array(X * 1e50))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 # A step size of 1 is Newton's where the curvature equals its mean; half of that rarely overshoots.
 _FIRST_SIZE = 0.5
 _LARGEST_CHANGE = 10.0
-# A step far beyond the minimum of an exponential overestimates the curvature by orders of magnitude.
+# Far beyond the minimum of an exponential, the curvature is too large by orders of magnitude.
 _SMALLEST_CHANGE = 1e-3
 # A row has converged when a step lowers its loss by no more than the share `_MIN_GAIN`, unless the
 # next step size would be more than `_SIMILAR_SIZE` times as large. Most rows converge within three

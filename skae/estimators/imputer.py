@@ -12,16 +12,17 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skae.base import BaseAutoencoder
 from skae.estimators.denoising import DenoisingAutoencoder
 from skae.estimators.wrapped import WrapsAutoencoder
 from skae.inference.transformer import DTYPES
+from skae.utils.arrays import UNUSUAL, plain_array
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.csr import Array
 from skae.utils.docs import document
-from skae.utils.validation import fit_context, restore_on_error
+from skae.utils.validation import check_data, fit_context, restore_on_error
 
 
 @document
@@ -149,7 +150,9 @@ class AutoencoderImputer(
         return filled
 
     def _validate_rows(self, X: ArrayLike, *, reset: bool) -> Array:
-        rows: Array = validate_data(
+        if isinstance(X, UNUSUAL):
+            X = plain_array(X, allows_missing=True)
+        rows: Array = check_data(
             self,
             X,
             dtype=DTYPES,

@@ -21,7 +21,6 @@ from skae.core.losses import count_level
 from skae.core.model import Model
 from skae.core.networks.log_inputs import LogInputs
 from skae.core.poisson_regression import poisson_regression
-from skae.fitting.data import mean_and_scale
 from skae.utils.csr import Array, values_of
 
 # Largest ratio of the mean of the positive counts to the unit of their logarithm.
@@ -60,7 +59,7 @@ class LogOfCounts:
             self.unit = max(float(positive.min()), mean / _MAX_RATIO)
         self.mean_total = float(_totals(X).mean()) or 1.0
 
-    def __call__(self, X: Array) -> Array:
+    def __call__(self, X: Any) -> Array:
         """Return the logarithms."""
         unit: Any = self.unit
         if self.by_total:
@@ -68,14 +67,18 @@ class LogOfCounts:
             unit = unit * np.where(totals > 0, totals, 1.0)[:, None]
         if not issparse(X):
             return np.log1p(X / unit).astype(X.dtype, copy=False)
-        logarithms = X.copy()
+        logarithms: Any = X.copy()
         if self.by_total:
             unit = np.repeat(unit[:, 0], np.diff(X.indptr))
         logarithms.data = np.log1p(X.data / unit).astype(X.dtype, copy=False)
         return logarithms
 
     def input_map(
-        self, mean: NDArray[np.float64], scale: float, log_mean: NDArray[np.float64], log_scale: float
+        self,
+        mean: NDArray[np.float64],
+        scale: float,
+        log_mean: NDArray[np.float64],
+        log_scale: float,
     ) -> LogInputs:
         """Return the map from counts in training units to standardised logarithms."""
         return LogInputs(
@@ -130,7 +133,9 @@ def init_log_linear_decoder(
         mean, deviation = code.mean(0), code.std(0)
         deviation = torch.where(deviation > 0, deviation, 1.0)
         relative = own * (model.scale / level) + (model.mean / level - 1)
-        weight, bias = poisson_regression((code - mean) / deviation, relative, _PRECISION * unit / level)
+        weight, bias = poisson_regression(
+            (code - mean) / deviation, relative, _PRECISION * unit / level
+        )
         weight = weight / deviation[:, None]
         weights.append(weight)
         biases.append((bias - mean @ weight)[None])

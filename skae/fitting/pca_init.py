@@ -137,11 +137,14 @@ def new_model(
     if loss.is_relative:
         init_log_linear_decoder(model, z, split.training, logarithm.unit, generator)
     elif loss.link is not None:
-        values = values_of(X if rows is None else X[rows])
-        init_output_bias(model, float(np.fmax.reduce(values, axis=None)))
+        entries = values_of(X if rows is None else X[rows])
+        init_output_bias(model, float(np.fmax.reduce(entries, axis=None)))
     if estimator.loss != "squared_error" or missing is not None:
-        name = "deviance_of_mean" if loss.is_relative else "baseline"
-        model = replace(model, **{name: loss_of_mean(model, z, missing) or 1.0})
+        baseline = loss_of_mean(model, z, missing) or 1.0
+        if loss.is_relative:
+            model = replace(model, deviance_of_mean=baseline)
+        else:
+            model.baseline = baseline
     network.float()
     is_pca = starts_at_pca and network.is_code_linear and estimator.loss == "squared_error"
     return model, starts[-1].residual if is_pca else 1.0

@@ -110,6 +110,10 @@ class Sample:
         n_sampled = len(self.keys)
         if self.n_seen < _GROWTH * self.n_examined or n_sampled < 2 * self.least:
             return False
+        if model.loss.is_relative:  # its start is no PCA of X, whose errors could be compared
+            is_old = self.n_seen >= 2 * self.n_examined
+            self.n_examined = self.n_seen if is_old else self.n_examined
+            return is_old
         self.n_examined = self.n_seen
         order = self.random.permutation(n_sampled)
         half, other = (self.rows[part] for part in np.array_split(order, 2))
@@ -166,7 +170,10 @@ def renew_start(estimator: Any, model: Model, X: Any, seed: int) -> None:
         network.noise_variance = fresh.network.noise_variance.to(network.noise_variance)
     model.mean, model.scale, model.code_unit = fresh.mean, fresh.scale, fresh.code_unit
     model.baseline, model.row_total = fresh.baseline, fresh.row_total
+    model.deviance_of_mean = fresh.deviance_of_mean
+    network.encoder.input_map = fresh.network.encoder.input_map
     model._means.clear()
+    model._count_units.clear()
 
 
 def _align(fresh: AutoencoderNetwork, network: AutoencoderNetwork) -> None:

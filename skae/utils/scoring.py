@@ -16,7 +16,6 @@ from sklearn.utils import check_array
 from torch import Tensor
 
 from skae.core.corruption import gaussian, masking, salt_and_pepper
-
 from skae.utils.arrays import plain_array
 
 

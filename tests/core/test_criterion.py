@@ -202,8 +202,9 @@ def recorded(request):
         _may_cross_fit = request.param
 
         def _split(self, *args, **options):
-            splits.append(super()._split(*args, **options))
-            return splits[-1]
+            found = super()._split(*args, **options)
+            splits.append(found[0])
+            return found
 
     estimator = Recorded(
         2,

@@ -207,9 +207,7 @@ def test_deviance_of_counts_near_their_mean_has_no_cancellation(spread, magnitud
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
-    data=st.lists(
-        st.tuples(st.floats(-1, 1e6), st.floats(-30, 30)), min_size=4, max_size=4
-    ),
+    data=st.lists(st.tuples(st.floats(-1, 1e6), st.floats(-30, 30)), min_size=4, max_size=4),
     magnitude=st.sampled_from([1e-30, 1e-3, 1.0, 1e12]),
 )
 def test_deviances_of_counts_are_never_negative(data, magnitude):

@@ -43,7 +43,9 @@ def results(estimator, X):
     if not hasattr(estimator, "transform"):
         return {"predict": estimator.predict(X)}
     code = estimator.transform(X)
-    found = {"transform": code, "inverse_transform": estimator.inverse_transform(code)}
+    found = {"transform": code}
+    if hasattr(estimator, "inverse_transform"):
+        found["inverse_transform"] = estimator.inverse_transform(code)
     if hasattr(estimator, "elbo"):
         found["elbo"] = estimator.elbo(X, n_importance=3)
         found["deviation"] = estimator.encode_distribution(X)[1]

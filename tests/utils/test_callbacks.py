@@ -83,7 +83,8 @@ def test_a_callback_that_returns_true_stops_the_fit(iris, epoch):
     assert model.transform(iris).shape == (150, 2)
 
 
-@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+# The epochs of an autoencoder inside are only seen by callbacks that propagate.
+@pytest.mark.parametrize("estimator_class", [c for c in ESTIMATORS if hasattr(c, "max_iter")])
 def test_nothing_is_trained_after_a_callback_stopped_the_fit(estimator_class, iris):
     callback = StopAt(2)
     make_fast(estimator_class).set_callbacks(callback).fit(iris, np.arange(len(iris)) % 3)

@@ -130,7 +130,8 @@ def restore_module(
             entry = f"{name}input_map."
             arrays = [stored.read_tensor(entry + part, skip_shape[:1]) for part in _LOG_ARRAYS]
             numbers = [stored.read(entry + number, float) for number in _LOG_NUMBERS]
-            mlp.input_map = LogInputs(*arrays, *numbers)
+            ratio, floor, offset = arrays
+            mlp.input_map = LogInputs(ratio, floor, offset, *numbers)
         if isinstance(mlp, ConvolutionalEncoder) and stored.has(f"{name}masked"):
             mask = stored.read_tensor(f"{name}masked", (skips[name][0],), (torch.bool,))
             mlp.mask_inputs(mask)
