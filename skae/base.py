@@ -210,12 +210,9 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         validate = None
         if split.held_out is not None:
             validate = ValidationLoss(criterion, model.network, data, split, corruption)
+        is_new = self.shortcut == "pca" and previous is None
         summarise = partial(
-            describe,
-            self,
-            dtype=torch_dtype(rows),
-            mean=feature_means(rows),
-            starts_at_pca=self.shortcut == "pca" and previous is None,
+            describe, self, dtype=torch_dtype(rows), mean=feature_means(rows), starts_at_pca=is_new
         )
 
         def describe_epoch(history: History) -> dict[str, Any]:

@@ -172,6 +172,16 @@ def init_output_bias(model: Model, largest: float) -> None:
     decoder.set_skip(skip, bias)
 
 
+def set_baseline(model: Model, z: Tensor, missing: Tensor | None) -> None:
+    """Set the loss that others are relative to, that of the mean; the arguments are its."""
+    baseline = loss_of_mean(model, z, missing) or 1.0
+    if model.loss.is_relative:
+        model.deviance_of_mean = baseline
+        model._count_units.clear()
+    else:
+        model.baseline = baseline
+
+
 @torch.no_grad()
 def loss_of_mean(model: Model, z: Tensor, missing: Tensor | None) -> float:
     """Return the mean loss of predicting the mean.

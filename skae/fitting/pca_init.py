@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -25,7 +25,7 @@ from skae.fitting.loss_init import (
     LogOfCounts,
     init_log_linear_decoder,
     init_output_bias,
-    loss_of_mean,
+    set_baseline,
 )
 from skae.fitting.split import Split
 from skae.utils.csr import Array, values_of
@@ -140,11 +140,7 @@ def new_model(
         entries = values_of(X if rows is None else X[rows])
         init_output_bias(model, float(np.fmax.reduce(entries, axis=None)))
     if estimator.loss != "squared_error" or missing is not None:
-        baseline = loss_of_mean(model, z, missing) or 1.0
-        if loss.is_relative:
-            model = replace(model, deviance_of_mean=baseline)
-        else:
-            model.baseline = baseline
+        set_baseline(model, z, missing)
     network.float()
     is_pca = starts_at_pca and network.is_code_linear and estimator.loss == "squared_error"
     return model, starts[-1].residual if is_pca else 1.0
