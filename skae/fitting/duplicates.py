@@ -44,7 +44,7 @@ def distinct_rows(X: NDArray[Any]) -> NDArray[np.int64]:
     keys = values.view(np.dtype((np.void, values.itemsize * values.shape[1])))[:, 0]
     order = keys.argsort(kind="stable")
     is_new = np.zeros(len(order), dtype=np.int64)
-    for part in gen_batches(len(order) - 1, chunk_size(_MAX_ROWS, X.shape[1])):
+    for part in gen_batches(max(1, len(order) - 1), chunk_size(_MAX_ROWS, X.shape[1])):
         is_new[1:][part] = keys[order[1:][part]] != keys[order[:-1][part]]
     numbers = np.empty_like(order)
     numbers[order] = is_new.cumsum()

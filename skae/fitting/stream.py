@@ -37,7 +37,8 @@ def join_rows(parts: list[Any]) -> Any:
     """Return dense arrays or CSR matrices below one another."""
     if len(parts) == 1:
         return parts[0]
-    return vstack(parts, format="csr") if issparse(parts[0]) else np.concatenate(parts)
+    is_sparse = any(issparse(part) for part in parts)
+    return vstack(parts, format="csr") if is_sparse else np.concatenate(parts)
 
 
 def min_rows(n_components: int | float, n_features: int) -> int:
