@@ -10,6 +10,7 @@ MODULES = (
     "pca",
     "hard_rows",
     "default_fit",
+    "counts",
     "memory",
     "tsne",
     "tsne_whole",

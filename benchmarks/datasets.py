@@ -108,12 +108,16 @@ def _load_usps(directory: Path) -> Data:
     return ((X + 1) / 2).astype(np.float32), y.astype(np.int64)
 
 
+def load_pbmc3k_counts(directory: str | Path | None = None) -> tuple[csr_array, np.ndarray]:
+    """Return 2700 cells: counts of 13,714 genes, and cell types."""
+    with np.load(data_directory(directory) / "pbmc3k.npz") as arrays:
+        parts = (arrays["data"].astype(np.float64), arrays["indices"], arrays["indptr"])
+        return csr_array(parts, shape=tuple(arrays["shape"])), arrays["cell_type"]
+
+
 def _load_pbmc3k(directory: Path) -> Data:
     """Return 2700 cells: log counts per 10,000 of the 2000 most variable genes, and cell types."""
-    with np.load(directory / "pbmc3k.npz") as arrays:
-        parts = (arrays["data"].astype(np.float64), arrays["indices"], arrays["indptr"])
-        counts = csr_array(parts, shape=tuple(arrays["shape"]))
-        y = arrays["cell_type"]
+    counts, y = load_pbmc3k_counts(directory)
     totals = np.asarray(counts.sum(axis=1)).ravel()
     logs = (diags_array(1e4 / totals) @ counts).log1p()
     variances = mean_variance_axis(csr_matrix(logs), axis=0)[1]

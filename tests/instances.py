@@ -23,7 +23,8 @@ def make_fast(estimator_class: type, *positional: object, **changes: object) -> 
     names = estimator_class().get_params()
     fast = {name: value for name, value in _FAST.items() if name in names}
     if "autoencoder" in names:
-        fast["autoencoder"] = type(estimator_class._default_autoencoder())(**_FAST)
+        inner = type(estimator_class._default_autoencoder())(**_FAST)
+        fast = {"autoencoder": inner, "random_state": 0}
         if "max_iter" in names:
             fast |= {"learning_rate_init": 0.01, "max_iter": 30}
     return estimator_class(*positional, **(fast | changes))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest

@@ -230,13 +230,15 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         perfect = self.loss.response(output.detach())
         return torch.where(x.isnan(), perfect - 1 if self.loss.is_relative else perfect, x)
 
-    def entry_losses(self, output: Tensor, z: Tensor) -> Tensor:
-        """Return the loss of each entry; 0 for a missing one."""
+    def entry_losses(self, output: Tensor, z: Tensor, reduction: str = "none") -> Tensor:
+        """Return the loss of each entry, or the mean; that of a missing entry is 0."""
         arguments = [output, self.target(z, output)]
         if self.loss.is_relative:
             arguments.append(self.counts(z).weight)
-        losses = self.loss.function(*arguments, reduction="none")
-        return losses.masked_fill(z.isnan(), 0.0) if self.network.imputes_missing else losses
+        if not self.network.imputes_missing:
+            return self.loss.function(*arguments, reduction=reduction)
+        losses = self.loss.function(*arguments, reduction="none").masked_fill(z.isnan(), 0.0)
+        return losses if reduction == "none" else losses.mean()
 
     def row_losses(self, output: Tensor, z: Tensor) -> Tensor:
         """Return the loss of each row, relative to that of predicting the mean."""
@@ -244,10 +246,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
 
     def reconstruction(self, output: Tensor, z: Tensor) -> Tensor:
         """Return the mean loss, relative to that of predicting the mean."""
-        if self.network.imputes_missing or self.loss.is_relative:
-            loss = self.entry_losses(output, z).mean()
-        else:
-            loss = self.loss.function(output, self.target(z, output))
+        loss = self.entry_losses(output, z, "mean")
         return loss if self.baseline == 1.0 else loss / self.baseline
 
     # -- codes and reconstructions, in training units --------------------------------------------

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# Smallest total of a row, as a share of the mean total, by which counts are divided.
-_SMALLEST_TOTAL = 1e-6
+# A row whose total is a smaller share of the mean total is empty, but for rounding in float32.
+_SMALLEST_TOTAL = 1e-5
 
 
 class LogInputs(nn.Module):
@@ -48,8 +48,9 @@ class LogInputs(nn.Module):
         relative = z * self.ratio
         if self.total_slope:
             excess = z.sum(-1, keepdim=True) * self.total_slope
-            relative = relative + excess * self.floor
-            relative = relative / (1.0 + excess).clamp_min(_SMALLEST_TOTAL)
+            total = 1.0 + excess
+            relative = (relative + excess * self.floor) / total.clamp_min(_SMALLEST_TOTAL)
+            relative = torch.where(total > _SMALLEST_TOTAL, relative, self.floor)
         # Noise or rounding may have made a count negative.
         relative = torch.maximum(relative, self.floor)
         return (torch.log1p(relative) - self.offset) / self.log_scale
