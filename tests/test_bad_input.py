@@ -278,6 +278,14 @@ def test_divergence_keeps_the_best_state_and_warns(digits, solver):
     assert model.score(X) >= PCA(4).fit(X).explained_variance_ratio_.sum() - 1e-6
 
 
+def test_a_fit_recovers_from_a_rate_that_is_too_high(digits):
+    model = make_fast(Autoencoder, 4, learning_rate_init=30.0, max_iter=10)
+    with pytest.warns(ConvergenceWarning, match=r"went on from its best state at (3|0\.3)\. Pass"):
+        model.fit(digits)
+    assert len(model.loss_curve_) == 10
+    assert np.isfinite(model.loss_curve_).all()
+
+
 def test_divergence_without_held_out_rows(digits):
     X = digits[:600]
     model = fast(4, learning_rate_init=1e6, solver="sgd", early_stopping=False)

@@ -343,6 +343,52 @@ def test_a_divergence_goes_back_to_before_the_losses_rose(factors, kept):
     assert torch.equal(setup.values(), recorder.states[kept])
 
 
+@pytest.mark.parametrize("is_validated", [True, False])
+def test_after_a_divergence_training_goes_on_at_a_tenth_of_the_rate(is_validated):
+    setup = Setup(no_split(N_ROWS), max_restarts=2)
+    rates, n_calls, n_batches = [], 0, len(batch_sizes(N_ROWS, 8))
+    step = AdamW.step
+
+    def objective(inputs, target):
+        nonlocal n_calls
+        n_calls += 1
+        factor = math.nan if n_calls == 2 * n_batches else 1.0  # in the second epoch
+        return {"reconstruction": setup.objective(inputs, target)["reconstruction"] * factor}
+
+    def record(optimizer, closure, learning_rate):
+        rates.append(learning_rate)
+        step(optimizer, closure, learning_rate)
+
+    recorder = Recorder(setup)
+    validate = scripted_validation([1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4]) if is_validated else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AdamW, "step", record)
+        history = setup.train(objective, callbacks=recorder, validate=validate)
+    assert history.stopped_by == "max_epochs"
+    assert history.restart_rate == pytest.approx(0.002)
+    assert len(history.losses) == len(history.terms["reconstruction"]) == 6
+    assert len(recorder.states) - 1 == 6  # the repeated epoch is reported once
+    assert all(map(math.isfinite, history.losses))
+    # The second epoch has the same steps of the schedule twice.
+    again = rates[2 * n_batches : 3 * n_batches]
+    assert again == pytest.approx([0.1 * rate for rate in rates[n_batches : 2 * n_batches]])
+    assert setup.values().isfinite().all()
+
+
+def test_training_that_diverges_again_and_again_ends():
+    setup = Setup(no_split(N_ROWS), max_restarts=2)
+
+    def objective(inputs, target):
+        return {"reconstruction": setup.objective(inputs, target)["reconstruction"] * math.nan}
+
+    before = setup.values()
+    history = setup.train(objective, validate=scripted_validation([1]))
+    assert history.stopped_by == "divergence"
+    assert history.restart_rate == pytest.approx(0.0002)
+    assert len(history.losses) == 1
+    assert torch.equal(setup.values(), before)
+
+
 def test_patience_counts_epochs_without_improvement():
     setup = Setup(no_split(N_ROWS), patience=2, max_epochs=9)
     history = setup.train(validate=scripted_validation([1, 0.8, 0.7, 0.75, 0.72, 0.1]))
