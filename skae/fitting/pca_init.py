@@ -94,7 +94,9 @@ def new_model(
     )  # that is the final model: its rows set the units
     mean, scale = mean_and_scale(X, rows)
     inputs, units = X, (mean, scale)  # of the encoder
-    if loss.is_relative:
+    # The shares of a classical network stay as they are: binary codes of documents retrieve better.
+    takes_logs = loss.is_relative and (starts_at_pca or not loss.has_row_total)
+    if takes_logs:
         logarithm = LogOfCounts(X, rows, by_total=loss.has_row_total)
         inputs = logarithm(X)
         units = mean_and_scale(inputs, rows)
@@ -130,12 +132,13 @@ def new_model(
     model = Model(network, torch.from_numpy(mean), scale, loss, code_unit=code_unit)
     if loss.has_row_total:
         model.row_total = float(feature_means(X).sum())
-    if loss.is_relative:
+    if takes_logs:
         network.encoder.input_map = logarithm.input_map(mean, scale, *units)
     if starts_at_pca:
         set_skips_to_pca(network, starts, z, split.training[:-1])
     if loss.is_relative:
-        init_log_linear_decoder(model, z, split.training, logarithm.unit, generator)
+        unit = logarithm.unit if takes_logs else 1.0
+        init_log_linear_decoder(model, z, split.training, unit, generator)
     elif loss.link is not None:
         entries = values_of(X if rows is None else X[rows])
         init_output_bias(model, float(np.fmax.reduce(entries, axis=None)))

@@ -32,9 +32,9 @@ loss : {"squared_error", "absolute_error", "huber", "log_loss", "poisson", \
     in [0, 1]. "poisson" is half the Poisson deviance; it has an exponential output and needs
     counts, X >= 0. "multinomial" accepts counts or weights such as tf-idf, and compares the share
     of each column in the total of its row; the total of every reconstruction is the mean total.
-    With the last two, the encoder takes the logarithm of the counts (or shares), and training
-    starts at the PCA of these, decoded by a Poisson regression of each column on the code. With
-    "log_loss", it starts near PCA.
+    Of counts, the encoder takes the logarithm (of "multinomial" only with ``shortcut="pca"``; that
+    of the shares). Training then starts at the PCA of these logarithms, decoded by a Poisson
+    regression of each column on the code. With "log_loss", it starts near PCA.
 
 shortcut : {"pca", None}, default="pca"
     "pca" adds a linear skip connection to the encoder and to the decoder, fixed at the PCA
@@ -58,9 +58,10 @@ solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
 
 learning_rate_init : float or "auto", default="auto"
     Peak learning rate. The rate rises to it over the first 5 % of the steps, then falls to 0 along
-    a cosine. "auto" is 0.003 for "adamw", 0.01 for "muon" and 0.05 for "sgd"; a third of that for
-    the losses "poisson" and "multinomial". With "sgd" it is 1 / n_features, at most 0.02, for
-    `VariationalAutoencoder`, and 0.64 / n_pixels, at most 0.01, for `ConvolutionalAutoencoder`.
+    a cosine. "auto" is 0.003 for "adamw", 0.01 for "muon" and 0.05 for "sgd"; a third of that where
+    the encoder takes the logarithm of counts (see `loss`). With "sgd" it is 1 / n_features, at most
+    0.02, for `VariationalAutoencoder`, and 0.64 / n_pixels, at most 0.01, for
+    `ConvolutionalAutoencoder`.
     A fit that diverges goes on from its best state at a tenth of the rate, at most twice.
 
 batch_size : int or "auto", default="auto"
