@@ -96,7 +96,7 @@ def _totals(X: Array) -> NDArray[np.float64]:
 
 @torch.no_grad()
 def init_log_linear_decoder(
-    model: Model, z: Tensor, training: Sequence[Tensor], unit: float, generator: torch.Generator
+    model: Model, z: Tensor, folds: Sequence[Tensor], unit: float, generator: torch.Generator
 ) -> None:
     """Set the decoder's skip connection to a Poisson regression on the code.
 
@@ -107,9 +107,9 @@ def init_log_linear_decoder(
     model : Model
         Model of counts; with a skip connection of the encoder, if the code starts at PCA.
     z : Tensor of shape (n_samples, n_features)
-        Rows in training units.
-    training : sequence of Tensor
-        Rows of each model.
+        Rows in training units, those of the last model.
+    folds : sequence of Tensor
+        Rows of each of the other models.
     unit : float
         Unit of a count.
     generator : torch.Generator
@@ -123,6 +123,7 @@ def init_log_linear_decoder(
     n_components = network.encoder.layers[-1].bias.shape[-1]
     cost = len(level) * (n_components + 1) ** 2
     n_rows = max(_MIN_ROWS_PER_COEFFICIENT * (n_components + 1), _MAX_MULTIPLY_ADDS // cost)
+    training = [*folds, torch.arange(len(z))]
     n_rows = min(_MAX_ROWS, n_rows, *map(len, training))
     drawn = [own[torch.randperm(len(own), generator=generator)[:n_rows]] for own in training]
     rows = torch.stack([z[numbers] for numbers in drawn])

@@ -138,7 +138,7 @@ def new_model(
         set_skips_to_pca(network, starts, z, split.training[:-1])
     if loss.is_relative:
         unit = logarithm.unit if takes_logs else 1.0
-        init_log_linear_decoder(model, z, split.training, unit, generator)
+        init_log_linear_decoder(model, z, split.training[:-1], unit, generator)
     elif loss.link is not None:
         entries = values_of(X if rows is None else X[rows])
         init_output_bias(model, float(np.fmax.reduce(entries, axis=None)))

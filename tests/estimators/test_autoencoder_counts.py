@@ -59,6 +59,14 @@ def test_the_start_is_better_than_pca_for_every_estimator(estimator_class):
     assert deviance(X_new, model.reconstruct(X_new)) < expected
 
 
+def test_the_start_of_a_model_that_never_sees_the_held_out_rows():
+    """With many rows, the held-out ones are not trained on: others have other numbers."""
+    X, X_new, rates = draw(0.5, 0.0, n_rows=5500)
+    X = X[X.sum(axis=1).argsort()]
+    model = make_fast(Autoencoder, 2, loss="poisson", max_iter=1).fit(X)
+    assert deviance(X_new, model.reconstruct(X_new)) < 1.1 * deviance(X_new, rates)
+
+
 @pytest.mark.parametrize("loss", ["poisson", "multinomial"])
 @pytest.mark.parametrize("mean", [1e2, 1e4, 1e6])
 def test_counts_that_vary_little_about_a_large_mean(loss, mean):
