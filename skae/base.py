@@ -61,8 +61,9 @@ from skae.utils.warnings import warn, warn_of_wide_code
 
 # Unexplained share of the variance that float32 cannot distinguish from 0.
 _MIN_UNEXPLAINED = 1e-10
-# Attributes for continued training; the first two are not saved.
-_CONTINUED = ("_training", "_warm_start", "_gathered", "_too_few_rows", "_renews_start")
+# Attributes for continued training.
+_NOT_SAVED = ("_training", "_warm_start")
+_CONTINUED = (*_NOT_SAVED, "_gathered", "_too_few_rows", "_renews_start")
 
 
 @dataclass(eq=False, repr=False)
@@ -316,12 +317,13 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train for one pass over X, a part of the data.
 
-        Continues `fit`, if that was called. Otherwise the first calls gather as many rows as the
-        code has columns (for a share, as X has), and `transform` raises before. A sample of up to
-        2048 of all rows renews units and PCA start when they suit it badly, and is trained on too;
-        so parts may be small or sorted. Parameters that do not shape the network may change. The
-        learning rate is constant, and no rows are held out. Attributes describe the last part. A
-        call is one of `max_iter` epochs for `weight_decay`. Pickles lose sample and moments.
+        If `fit` was not called, the first calls only collect rows: `n_components` of them, or up to
+        1000 if it is a share of the variance. Then, a random sample of 2048 rows of all calls is
+        kept. Training uses it next to X, and units and PCA are computed again if they fit it badly,
+        so parts may be small or sorted. The learning rate is constant, there are no callbacks and
+        no held-out rows: the result may be worse than PCA. Attributes describe the last part. A
+        call counts as one of `max_iter` epochs for `weight_decay`. Pickles lose the sample and the
+        optimizer's moments. Parameters that do not shape the network may change between calls.
 
         Parameters
         ----------
@@ -344,4 +346,4 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in _CONTINUED[:2]}
+        return {name: value for name, value in state.items() if name not in _NOT_SAVED}

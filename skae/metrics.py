@@ -27,7 +27,7 @@ from scipy.stats import norm
 from sklearn.manifold import trustworthiness
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 
 from skae.utils.arrays import plain_array
 from skae.utils.labels import read_labels
@@ -338,6 +338,8 @@ def separability_score(
         Accuracy, in [0, 1].
     """
     classifier = KNeighborsClassifier(n_neighbors)
+    code = dense_code(estimator.transform(X))
     known, labels = read_labels(y)
-    code = dense_code(estimator.transform(X))[known]
+    check_consistent_length(code, known)
+    code = code[known]
     return float(cross_val_score(classifier, code, labels, cv=cv, error_score="raise").mean())

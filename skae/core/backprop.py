@@ -113,7 +113,7 @@ class Backpropagation:
             value = self.model.reconstruction(output, target)
             arguments = [output, self.model.target(target, output)]
             if self.model.loss.is_relative:
-                arguments.append(self.model.counts(output).weight)
+                arguments.append(self.model.count_units(output).weight)
             gradient = self.derivative(*arguments).mul_(factor)
         gradient = self.decoder.backward(gradient, into_input=True)
         self.encoder.backward(gradient, into_input=False)

@@ -203,8 +203,7 @@ def train(
     sizes = batch_sizes(max(map(len, rows)), settings.batch_size)
     # The learning rate is 0 at step n_steps. A single step must not have rate 0, hence at least 2.
     step, n_steps = 0, max(2, len(sizes) * settings.max_epochs)
-    epoch, n_restarts, highest_rate = 0, 0, settings.learning_rate
-    is_repeated = False
+    epoch, n_restarts, is_repeated, highest_rate = 0, 0, False, settings.learning_rate
     recorded: dict[int, Terms] = {}
 
     def closure() -> Tensor:
@@ -230,8 +229,9 @@ def train(
                 first_loss = float(sum(recorded[1].values()))
                 limit = first_loss + _DIVERGED * max(1.0, abs(first_loss))
             mean_loss = _record_means(history, recorded)
-            is_repeated = not checkpoint.update(epoch, mean_loss, limit)
-            if is_repeated and n_restarts < settings.max_restarts:
+            has_diverged = not checkpoint.update(epoch, mean_loss, limit)
+            is_repeated = has_diverged and n_restarts < settings.max_restarts
+            if is_repeated:
                 checkpoint.restore()
                 history.forget_epoch()
                 epoch, step, n_restarts = epoch - 1, step - len(sizes), n_restarts + 1
@@ -240,7 +240,7 @@ def train(
                 weight_decay = optimizer.weight_decay / _RESTART_FACTOR
                 optimizer = type(optimizer)(parameters, weight_decay, len(rows))
                 continue
-            if is_repeated:
+            if has_diverged:
                 history.stopped_by = "divergence"
                 break
             if callbacks is not None and callbacks.end_epoch(history):

@@ -2,9 +2,9 @@
 
 The output of a network is on the link scale of its loss: the reconstruction itself for the squared,
 absolute and Huber losses, and the logit for the log loss. The losses of counts are relative: their
-output is the log of the rate (or, up to a constant, of the share) divided by a level, which is the
-mean of the feature, and their target is the deviation of the count from the level, divided by it.
-Deviances are then sums of small numbers where a difference of large ones would lose all digits.
+output is ``log(rate / level)``, where the level is the mean of the feature; with "multinomial", a
+constant may be added to each row. Their target is ``(x - level) / level``. A deviance is then a sum
+of small numbers, where a difference of large ones would lose all digits.
 """
 
 from __future__ import annotations
@@ -67,9 +67,10 @@ def _wide(x: Tensor) -> Tensor:
 def _reduced(
     entries: Callable[..., Tensor], reduction: str, output: Tensor, target: Tensor, *level: Tensor
 ) -> Tensor:
-    """Return the losses of the entries, or their mean, which is never negative.
+    """Return the loss of each entry, or their mean.
 
-    Without a gradient, the mean is computed in parts that stay in the cache: four times as fast.
+    If no gradient is needed, the mean is summed over parts that fit into the cache, which is four
+    times as fast.
     """
     if reduction == "none":
         return entries(output, target, *level)

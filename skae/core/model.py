@@ -24,7 +24,8 @@ _MAX_ROWS = 8192
 _MAX_REFINED_ROWS = 1024
 # Loss below which a code is not refined further, as a share of the loss of predicting the mean.
 _LOSS_TOL = 1e-3
-_DEVIANCE_TOL = 1e-6  # counts spread over decades
+# Smaller for counts: the mean may have thousands of times the deviance of a good reconstruction.
+_DEVIANCE_TOL = 1e-6
 
 _CACHES = frozenset({"_networks", "_means", "_count_units"})
 
@@ -152,8 +153,8 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     code_unit : float
         `scale` if the code scales with X, so that codes have the units of X; otherwise 1.
     deviance_of_mean : float
-        The `baseline` of a relative loss, whose levels are divided by it instead. Sums of float32
-        would overflow or vanish in the units of X.
+        Loss of predicting the mean, for a relative loss. The levels are divided by it, and
+        `baseline` stays 1, because sums in the units of X might overflow float32.
     row_total : float
         Mean total of a row, which a loss with `has_row_total` distributes over the columns.
     preconditioner : Tensor of shape (n_components, n_components), float64, or None
@@ -191,7 +192,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
 
     # -- losses, of a batch in training units ----------------------------------------------------
 
-    def counts(self, z: Tensor) -> CountUnits:
+    def count_units(self, z: Tensor) -> CountUnits:
         """Return the units of counts on the device and in the precision of z."""
         key = (z.device, z.dtype)
         if key not in self._count_units:
@@ -210,7 +211,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         """Convert output to reconstruction, in the units of X."""
         if not self.loss.is_relative:
             return self.loss.response(output)
-        units = self.counts(output)
+        units = self.count_units(output)
         if self.loss.has_row_total:
             return torch.softmax(output + units.log_share, -1) * self.row_total
         return self.loss.response(output) * units.level
@@ -218,7 +219,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     def target(self, z: Tensor, output: Tensor) -> Tensor:
         """Return the target of the loss; for a missing entry, it is the reconstruction."""
         if self.loss.is_relative:
-            units = self.counts(z)
+            units = self.count_units(z)
             x = torch.addcmul(units.excess, z, units.slope)
         elif self.loss.link is not None:
             x = torch.add(self.mean_like(z), z, alpha=self.scale)
@@ -234,7 +235,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         """Return the loss of each entry, or the mean; that of a missing entry is 0."""
         arguments = [output, self.target(z, output)]
         if self.loss.is_relative:
-            arguments.append(self.counts(z).weight)
+            arguments.append(self.count_units(z).weight)
         if not self.network.imputes_missing:
             return self.loss.function(*arguments, reduction=reduction)
         losses = self.loss.function(*arguments, reduction="none").masked_fill(z.isnan(), 0.0)

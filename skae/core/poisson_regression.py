@@ -7,7 +7,7 @@ from torch import Tensor
 
 _MAX_ITER = 20
 _MAX_HALVINGS = 12
-# Relative change of the objective at which a column has converged.
+# The iterations end when one lowers the mean loss of an entry by less than this.
 _TOL = 1e-4
 # Entries of the Hessians held in memory at once.
 _MAX_ENTRIES = 2**23
@@ -45,8 +45,10 @@ def poisson_regression(
     n_coefficients = features.shape[1] + 1
     size = max(1, _MAX_ENTRIES // n_coefficients**2)
     design = torch.cat([features, features.new_ones(len(features), 1)], 1)
+    indices = torch.triu_indices(n_coefficients, n_coefficients)
+    products = design[:, indices[0]] * design[:, indices[1]]
     parts = [
-        _Columns(design, *part).solve()
+        _Columns(design, indices, products, *part).solve()
         for part in zip(deviations.split(size, 1), penalties.split(size), strict=True)
     ]
     solution = torch.cat(parts, 1)
@@ -56,12 +58,18 @@ def poisson_regression(
 class _Columns:
     """Regressions of some columns; the intercept is the last coefficient."""
 
-    def __init__(self, design: Tensor, deviations: Tensor, penalties: Tensor) -> None:
+    def __init__(
+        self,
+        design: Tensor,
+        indices: Tensor,
+        products: Tensor,
+        deviations: Tensor,
+        penalties: Tensor,
+    ) -> None:
         self.design, self.deviations = design, deviations.clamp_min(-1)
+        self.indices, self.products = indices, products
         self.penalties = penalties.expand(design.shape[1], -1).clone()
         self.penalties[-1] = 0.0  # the intercept has none
-        self.indices = torch.triu_indices(design.shape[1], design.shape[1])
-        self.products = design[:, self.indices[0]] * design[:, self.indices[1]]
 
     def solve(self) -> Tensor:
         # Weighted least squares at rates half-way between the counts and their level.

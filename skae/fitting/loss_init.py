@@ -20,15 +20,22 @@ from torch import Tensor
 from skae.core.losses import count_level
 from skae.core.model import Model
 from skae.core.networks.log_inputs import LogInputs
+from skae.core.numerics import chunk_size
 from skae.core.poisson_regression import poisson_regression
 from skae.utils.csr import Array, values_of
 
 # Largest ratio of the mean of the positive counts to the unit of their logarithm.
 _MAX_RATIO = 1e3
-# A Poisson regression on at most this many rows, or fewer if it would need more multiply-adds.
+# A Poisson regression has at most this many rows and features, the first columns of the code. Those
+# have the largest variance. It has fewer rows if an iteration would need more multiply-adds, but at
+# least ten per coefficient.
 _MAX_ROWS = 4096
+_MAX_COMPONENTS = 64
 _MAX_MULTIPLY_ADDS = 2**33
 _MIN_ROWS_PER_COEFFICIENT = 10
+# A count of 0, for a mean that is much larger than the unit; the next number above -1 in float32
+# would be half of that away.
+_FLOOR = 2.0**-22 - 1.0
 # Precision of the prior of the coefficients, for a code of variance 1. It hardly matters: on word
 # counts and single cells, 0.1, 1 and 10 gave the same deviance within 2 %.
 _PRECISION = 0.1
@@ -83,7 +90,7 @@ class LogOfCounts:
         """Return the map from counts in training units to standardised logarithms."""
         return LogInputs(
             torch.from_numpy(scale / (self.unit + mean)),
-            torch.from_numpy(-mean / (self.unit + mean)),
+            torch.from_numpy(np.maximum(-mean / (self.unit + mean), _FLOOR)),
             torch.from_numpy(log_mean - np.log1p(mean / self.unit)),
             log_scale,
             scale / float(mean.sum()) if self.by_total and mean.any() else 0.0,
@@ -120,7 +127,7 @@ def init_log_linear_decoder(
         network.decoder.zero_output()
         network.decoder.set_skip(None, None)
         return
-    n_components = network.encoder.layers[-1].bias.shape[-1]
+    n_components = min(_MAX_COMPONENTS, network.encoder.layers[-1].bias.shape[-1])
     cost = len(level) * (n_components + 1) ** 2
     n_rows = max(_MIN_ROWS_PER_COEFFICIENT * (n_components + 1), _MAX_MULTIPLY_ADDS // cost)
     training = [*folds, torch.arange(len(z))]
@@ -131,15 +138,17 @@ def init_log_linear_decoder(
     network.train()
     weights, biases = [], []
     for own, code in zip(rows.double(), codes, strict=True):
+        weight = code.new_zeros(code.shape[1], len(level))
+        code = code[:, :n_components]
         mean, deviation = code.mean(0), code.std(0)
         deviation = torch.where(deviation > 0, deviation, 1.0)
         relative = own * (model.scale / level) + (model.mean / level - 1)
-        weight, bias = poisson_regression(
+        found, bias = poisson_regression(
             (code - mean) / deviation, relative, _PRECISION * unit / level
         )
-        weight = weight / deviation[:, None]
+        weight[:n_components] = found / deviation[:, None]
         weights.append(weight)
-        biases.append((bias - mean @ weight)[None])
+        biases.append((bias - mean @ weight[:n_components])[None])
     network.decoder.scale = 1.0
     network.decoder.set_skip(torch.stack(weights), torch.stack(biases))
 
@@ -174,7 +183,10 @@ def init_output_bias(model: Model, largest: float) -> None:
 
 
 def set_baseline(model: Model, z: Tensor, missing: Tensor | None) -> None:
-    """Set the loss that others are relative to, that of the mean; the arguments are its."""
+    """Set the loss of predicting the mean, which all losses are relative to.
+
+    The parameters are those of `loss_of_mean`.
+    """
     baseline = loss_of_mean(model, z, missing) or 1.0
     if model.loss.is_relative:
         model.deviance_of_mean = baseline
@@ -203,7 +215,7 @@ def loss_of_mean(model: Model, z: Tensor, missing: Tensor | None) -> float:
     elif loss.link is not None:
         output = loss.link(model.mean)
     start = 0
-    for chunk in z.split(_MAX_ROWS):  # fewer rows if CSR rows are wide
+    for chunk in z.split(chunk_size(_MAX_ROWS, z.shape[-1])):
         chunk = chunk.to(output.dtype)
         target = model.target(chunk, chunk)
         losses = loss.function(output.expand_as(target), target, *levels, reduction="none")

@@ -87,8 +87,8 @@ class Sample:
     def let_pass(self, estimator: Any, model: Model, X: Any, *, is_first: bool) -> Any:
         """Renew the start of the model if need be; return the rows to train on.
 
-        These are X and, from the second call on, as many of the sample. Training would else forget
-        earlier rows where later ones are different, and a step on few rows would be mostly noise.
+        These are X and, from the second call on, as many of the sample. Otherwise, training would
+        forget earlier rows that differ from later ones, and a step on few rows would be noise.
         """
         mean = model.mean.numpy()
         farthest = np.nanmax(np.abs(values_of(X)), initial=0.0) + np.abs(mean).max()
@@ -112,7 +112,8 @@ class Sample:
         if self.n_seen < _GROWTH * self.n_examined or n_sampled < 2 * self.least:
             return False
         if model.loss.is_relative:  # its start is no PCA of X, whose errors could be compared
-            is_old = self.n_seen >= 2 * self.n_examined
+            # Of a start on unknown rows, such as one that was saved, it is not clear how many.
+            is_old = self.n_seen >= 2 * (self.n_examined or self.size // 2)
             self.n_examined = self.n_seen if is_old else self.n_examined
             return is_old
         self.n_examined = self.n_seen
@@ -149,8 +150,8 @@ def _costs(
 def renew_start(estimator: Any, model: Model, X: Any, seed: int) -> None:
     """Set units, PCA and baseline of a model to those of these rows; its weights stay.
 
-    The principal axes are turned such that the code changes little, and the last layer of the
-    decoder is scaled such that it adds what it has added before.
+    The principal axes are turned such that the code changes little, and the output layer of the
+    decoder is scaled such that it adds what it has added before, in training units.
     """
     network = model.network
     estimator = copy.copy(estimator)
@@ -159,10 +160,8 @@ def renew_start(estimator: Any, model: Model, X: Any, seed: int) -> None:
     fresh, _ = new_model(estimator, X, no_split(X.shape[0]), seeded)
     _align(fresh.network, network)
     for old, new in zip(network.mlps, fresh.network.mlps, strict=True):
-        last = old.layers[-1]
-        if old is network.decoder and not last.transposed:
-            for p in (last.weight, last.bias):
-                p.mul_(old.scale / new.scale)
+        if old is network.decoder and not old.layers[-1].transposed:
+            old.scale_output(old.scale / new.scale)
             old.scale = new.scale
         old.set_skip(*new.exact_skip, torch.float32)
     if isinstance(network, VariationalNetwork) and network.noise_variance is not None:
@@ -172,7 +171,8 @@ def renew_start(estimator: Any, model: Model, X: Any, seed: int) -> None:
     model.mean, model.scale, model.code_unit = fresh.mean, fresh.scale, fresh.code_unit
     model.baseline, model.row_total = fresh.baseline, fresh.row_total
     model.deviance_of_mean = fresh.deviance_of_mean
-    network.encoder.input_map = fresh.network.encoder.input_map
+    input_map = fresh.network.encoder.input_map
+    network.encoder.input_map = None if input_map is None else input_map.to(model.device)
     model._means.clear()
     model._count_units.clear()
 

@@ -67,7 +67,9 @@ class WarmStart:
         folds[new] = _TRAINED
         assert self.folds is not None
         share = float(np.mean(self.folds != _TRAINED))
-        n_folds = int(self.folds.max()) + 1
+        n_folds = 1
+        if self.models is not None:  # all but the last model, which has no fold
+            n_folds = len(self.models.network.encoder.layers[-1].bias) - 1
         held_out = new[: round(share * len(new))]
         folds[held_out] = np.arange(len(held_out)) % n_folds
         rows = torch.from_numpy(folds[groups])
@@ -100,7 +102,7 @@ def resume(
 ) -> tuple[Model | None, Split | None, int]:
     """Return the model to continue, the split of the rows, and the number of epochs so far.
 
-    No model stands for a new start; no split, for the one that a fit makes of unknown rows.
+    The model is None for a new start. The split is None if the usual one is to be made.
     """
     previous = model_to_continue(estimator, X)
     if previous is None:

@@ -108,16 +108,18 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             rows = rows.copy()
             rows.sum_duplicates()
             rows.eliminate_zeros()  # so that equal rows store the same entries
-        rows = self._in_unit_rows(rows) if self._unit_row_losses else rows
+        if self._unit_row_losses:
+            if reset:
+                self._has_unit_rows = getattr(self, "loss", None) in self._unit_row_losses
+            rows = self._in_unit_rows(rows)
         if self._allows_images:
             self.image_shape_ = fitted_image_shape(self, image_shape, rows.shape[1], reset=reset)
             self._has_channels_last = channels_last
         return rows
 
     def _in_unit_rows(self, rows: Array) -> Array:
-        """Scale rows to length 1, if the loss wants it."""
-        loss = getattr(self, "loss", None)
-        return unit_rows(rows) if loss in self._unit_row_losses else rows
+        """Scale rows to length 1, if the loss of the fit wants it."""
+        return unit_rows(rows) if getattr(self, "_has_unit_rows", False) else rows
 
     def _encode(self, rows: Array) -> Array:
         n_steps = self.transform_max_iter

@@ -32,9 +32,10 @@ loss : {"squared_error", "absolute_error", "huber", "log_loss", "poisson", \
     in [0, 1]. "poisson" is half the Poisson deviance; it has an exponential output and needs
     counts, X >= 0. "multinomial" accepts counts or weights such as tf-idf, and compares the share
     of each column in the total of its row; the total of every reconstruction is the mean total.
-    Of counts, the encoder takes the logarithm (of "multinomial" only with ``shortcut="pca"``; that
-    of the shares). Training then starts at the PCA of these logarithms, decoded by a Poisson
-    regression of each column on the code. With "log_loss", it starts near PCA.
+    For counts, the encoder sees their logarithm; with "multinomial", that of the shares, and only
+    with ``shortcut="pca"``. With ``shortcut="pca"``, training starts at the PCA of these
+    logarithms, decoded by a Poisson regression of each column on the first 64 columns of the code.
+    With "log_loss", it starts near PCA.
 
 shortcut : {"pca", None}, default="pca"
     "pca" adds a linear skip connection to the encoder and to the decoder, fixed at the PCA

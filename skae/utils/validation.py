@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-# Largest value of X that is not taken for 0 by "log_loss", as training is in float32.
+# "log_loss" is refused if all of X lies below this, as it would be 0 in float32.
 _SMALLEST_PROBABILITY = 1e-30
 
 Parameters = ParamSpec("Parameters")
@@ -222,8 +222,8 @@ def check_loss_domain(loss: str, X: NDArray[Any]) -> None:
             )
         if loss == "multinomial" and np.isnan(X).any():
             raise ValueError(
-                "loss='multinomial' compares shares of a row's total, which a row with "
-                "missing entries (NaN) has not. Impute them, or use another loss."
+                "loss='multinomial' compares shares of a row's total, which are unknown "
+                "if entries are missing (NaN). Impute them, or use another loss."
             )
 
 

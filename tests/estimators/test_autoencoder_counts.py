@@ -136,3 +136,32 @@ def test_a_fitted_model_of_counts_survives_saving():
     opened = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(opened.transform(X), model.transform(X))
     np.testing.assert_array_equal(opened.reconstruct(X), model.reconstruct(X))
+
+
+def test_a_saved_model_of_counts_keeps_its_start_until_many_rows_have_passed():
+    X, X_new, _ = draw(1.0, 2.0)
+    model = make_fast(Autoencoder, 3, loss="poisson").partial_fit(X)
+    opened = pickle.loads(pickle.dumps(model))
+    before = deviance(X_new, opened.reconstruct(X_new))
+    for part in np.array_split(X[X.sum(axis=1).argsort()][:60], 6):
+        opened.partial_fit(part)
+    np.testing.assert_array_equal(opened.mean_, model.mean_)
+    assert deviance(X_new, opened.reconstruct(X_new)) < 2 * before
+
+
+def test_a_feature_that_dominates_all_others():
+    rng = np.random.default_rng(0)
+    X = rng.poisson(0.5, (60, 2000)).astype(np.float32)
+    X[:, 0] = rng.poisson(1e7, 60)
+    X[0, 0] = 0
+    model = make_fast(Autoencoder, 2, loss="poisson", max_iter=1).fit(X)
+    assert np.isfinite(model.transform(X)).all()
+
+
+def test_a_code_wider_than_the_regression_of_the_start():
+    X, X_new, _ = draw(0.5, 0.0)
+    X, X_new = np.tile(X, 5), np.tile(X_new, 5)
+    model = make_fast(Autoencoder, 80, loss="poisson", learning_rate_init=1e-12).fit(X)
+    pca = PCA(2).fit(X)
+    expected = deviance(X_new, pca.inverse_transform(pca.transform(X_new)))
+    assert deviance(X_new, model.reconstruct(X_new)) < expected

@@ -298,6 +298,13 @@ def test_wide_sparse_x_is_never_made_dense(monkeypatch):
     assert max(largest) <= 2**24 < np.prod(shape) / 4
 
 
+def test_rows_stay_scaled_after_the_loss_parameter_changed():
+    X, _ = topics()
+    fitted = fast(8, loss="multinomial", max_iter=2).fit(X)
+    code = fitted.transform(X)
+    np.testing.assert_array_equal(fitted.set_params(loss="poisson").transform(X), code)
+
+
 def test_multinomial_finds_topics():
     X, y = topics()
     fitted = fast(8, loss="multinomial", max_iter=60).fit(csr_array(X))

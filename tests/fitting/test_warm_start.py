@@ -177,3 +177,15 @@ def test_dense_and_sparse_rows_have_the_same_hashes():
     # Counts differ in few bits, and columns do count.
     counts = np.random.default_rng(0).integers(0, 4, size=(3000, 12)).astype(np.float32)
     assert len(np.unique(hash_rows(counts))) == len(np.unique(counts, axis=0))
+
+
+@pytest.mark.parametrize("n_distinct", [3, 8])
+def test_few_distinct_rows_many_times(n_distinct):
+    """Duplicates lie in several folds then, and a fold may have none of its own."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_distinct, 4))[rng.integers(n_distinct, size=40)]
+    for seed in range(4):
+        model = make_fast(Autoencoder, 1, shortcut=None, warm_start=True, random_state=seed)
+        for _ in range(3):
+            model.fit(X)
+        assert np.isfinite(model.score(X))

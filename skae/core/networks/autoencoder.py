@@ -83,9 +83,9 @@ class Network(nn.Module):
     def default_learning_rate(self, solver: str) -> float:
         """Return the learning rate for ``learning_rate_init="auto"``."""
         rate = DEFAULT_LEARNING_RATES[solver]
-        # An exponential output needs smaller steps. A line search finds its own.
-        is_exponential = self.mlps[0].input_map is not None and solver != "lbfgs"
-        return rate / 3.0 if is_exponential else rate
+        # With the logarithm of counts as input, steps are smaller. A line search finds its own.
+        takes_logarithm = self.mlps[0].input_map is not None and solver != "lbfgs"
+        return rate / 3.0 if takes_logarithm else rate
 
     def impute(self, x: Tensor) -> Tensor:
         """Return x with missing entries replaced by the mean; x itself if none may be missing."""

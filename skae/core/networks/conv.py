@@ -163,6 +163,11 @@ class ConvolutionalDecoder(ConvolutionalMLP):
         return self.add_skip(_as_rows(images, x, channels_last=self.channels_last), x)
 
     @torch.no_grad()
+    def scale_output(self, factor: float) -> None:
+        self.convolutions[-1].weight.mul_(factor)
+        self.convolutions[-1].bias.mul_(factor)
+
+    @torch.no_grad()
     def zero_output(self) -> None:
         self.convolutions[-1].weight.zero_()
 

@@ -156,6 +156,12 @@ class MLP(nn.Module):
         return masked if self.skip is None else masked & ~self.skip.any(-1)
 
     @torch.no_grad()
+    def scale_output(self, factor: float) -> None:
+        """Multiply the output of the layers by a factor."""
+        self.layers[-1].weight.mul_(factor)
+        self.layers[-1].bias.mul_(factor)
+
+    @torch.no_grad()
     def zero_output(self) -> None:
         """Make the output of the layers independent of the input."""
         if not self.layers[-1].transposed:  # tied weights belong to the encoder too

@@ -66,6 +66,12 @@ def store_network(network: AutoencoderNetwork) -> dict[str, Any]:
             f"A network of the custom architecture {name} cannot be saved. Add the class to "
             "skae.core.networks.storage.ARCHITECTURES before saving and before opening."
         )
+    unknown = [f.name for f in fields(architecture) if str(f.type) not in _READERS]
+    if unknown:
+        raise TypeError(
+            f"The fields {unknown} of the architecture {name} cannot be saved: they must be "
+            f"annotated as one of {sorted(_READERS)}."
+        )
     settings = {name: getattr(network, name) for name in _SETTINGS if hasattr(network, name)}
     return {
         "architecture": {"name": name, **vars(architecture)},
