@@ -16,7 +16,7 @@ from skae.core.losses import LOSSES, ReconstructionLoss, count_level
 from skae.core.networks.autoencoder import AutoencoderNetwork, Network
 from skae.core.networks.storage import restore_network, store_network
 from skae.core.numerics import chunk_size, torch_defaults
-from skae.core.refine import refine
+from skae.core.refine import refine, shrink
 from skae.core.serialise import StoredState, to_plain
 
 _MAX_ROWS = 8192
@@ -274,12 +274,12 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
 
         size = chunk_size(_MAX_REFINED_ROWS, network.max_width)
         parts = zip(target.split(size), codes.split(size), strict=True)
-        return torch.cat(
-            [
-                refine(partial(losses, part), start, preconditioner, n_steps, loss_tol)
-                for part, start in parts
-            ]
-        )
+        refined = []
+        for part, start in parts:
+            of_part = partial(losses, part)
+            start = shrink(of_part, start) if self.loss.is_relative else start
+            refined.append(refine(of_part, start, preconditioner, n_steps, loss_tol))
+        return torch.cat(refined)
 
     def _refinement_target(self, z: Tensor, network: AutoencoderNetwork) -> Tensor:
         """Return the refinement target: masked inputs at their mean, values within the domain."""

@@ -22,6 +22,8 @@ _SMALLEST_CHANGE = 1e-3
 # or four steps.
 _MIN_GAIN = 3e-3
 _SIMILAR_SIZE = 4.0
+# Shares of a code that `shrink` tries.
+_SHARES = (0.75, 0.5, 0.25, 0.0)
 
 Losses = Callable[[Tensor, Tensor], Tensor]
 
@@ -84,6 +86,24 @@ def refine(
         sizes = next_sizes
         best[rows] = codes
         has_converged = (gains_little & is_similar) | (lowest <= loss_tol)
+    return best
+
+
+@torch.no_grad()
+def shrink(losses: Losses, codes: Tensor) -> Tensor:
+    """Move each code towards the mean code, 0, where that lowers its loss.
+
+    An exponential decoder may be far off at the code of an unusual row, where steps along the
+    gradient are too short to come back.
+    """
+    rows = torch.arange(len(codes), device=codes.device)
+    best, lowest = codes, losses(codes, rows)
+    for share in _SHARES:
+        tried = codes * share
+        values = losses(tried, rows)
+        is_lower = ~(values >= lowest)  # also where the lowest so far is NaN
+        best = torch.where(is_lower[:, None], tried, best)
+        lowest = torch.where(is_lower, values, lowest)
     return best
 
 

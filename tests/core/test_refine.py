@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
 import torch
 
-from skae.core.refine import refine
+from skae.core.refine import refine, shrink
 
 K = 4
 ONE = torch.eye(K, dtype=torch.float64)
@@ -124,3 +125,14 @@ def test_a_row_that_is_good_enough_is_not_moved_on():
     assert torch.equal(found[2], codes[2])
     assert (falling(found, None) <= 1e-3).all()
     assert (falling(found[:2], None) > 1e-8).all()
+
+
+def test_shrink_goes_back_from_where_an_exponential_overflows():
+    def losses(codes, rows):
+        return (torch.exp(codes) - 2 * codes).sum(1)
+
+    codes = torch.tensor([[900.0], [40.0], [2.0], [math.log(2.0)], [math.nan]]).double()
+    found = shrink(losses, codes)
+    assert found[:4, 0].tolist() == pytest.approx([0.0, 0.0, 0.5, math.log(2.0)])
+    rows = torch.arange(4)
+    assert (losses(found[:4], rows) <= losses(codes[:4], rows)).all()
