@@ -183,9 +183,9 @@ BENCHMARK = Benchmark(
     settings=lambda options: {"columns": COLUMNS, "network": NETWORK, "mib": options.mib},
     section=SECTION,
     runs=[
-        # Give it the title "Peak memory" together with a result file: a title declares a section.
         Run(
             "memory",
+            "Peak memory",
             arguments="--mib 100 --methods Autoencoder --shapes tall",
             quick="--mib 50",
         )

@@ -204,7 +204,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         device, generator = resolve_device(self.device), self._new_generator()
         # Split, and start at PCA or at the previous fit.
         split, previous, n_before = self._split(rows, generator)
-        # PCA, or the previous fit, is final unless training is significantly better.
+        # PCA is final unless training is significantly better.
         must_beat_start = self.shortcut == "pca" and self.early_stopping and not split.is_resumed
         model, data, unexplained = self._start(rows, split, generator, device, previous)
         criterion, corruption = self._criterion(model), self._corruption(model, data)
@@ -242,7 +242,7 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         )
 
         # Select.
-        if must_beat_start and keeps_start(history, criterion.reference_loss):
+        if must_beat_start and previous is None and keeps_start(history, criterion.reference_loss):
             history.best_epoch = 0
         held_out = None
         if history.best_epoch or not (previous is not None or must_beat_start):

@@ -82,9 +82,10 @@ def partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
     is_first = not hasattr(estimator, "_model")
     gathered = vars(estimator).get("_gathered") if is_first else None
     rows = estimator._validate_input(X, reset=is_first and gathered is None)
+    if gathered is not None:
+        rows = join_rows([gathered, rows])
     estimator._check_values(rows)
     if is_first:
-        rows = rows if gathered is None else join_rows([gathered, rows])
         least = min_rows(estimator.n_components, rows.shape[1])
         if rows.shape[0] < least:
             message = (

@@ -36,6 +36,8 @@ _MIN_ROWS_PER_COEFFICIENT = 10
 # A count of 0, for a mean that is much larger than the unit; the next number above -1 in float32
 # would be half of that away.
 _FLOOR = 2.0**-22 - 1.0
+# Standard deviations below this share of the largest are rounding noise of float32.
+_NO_DEVIATION = 1e-5
 # Precision of the prior of the coefficients, for a code of variance 1. It hardly matters: on word
 # counts and single cells, 0.1, 1 and 10 gave the same deviance within 2 %.
 _PRECISION = 0.1
@@ -141,7 +143,8 @@ def init_log_linear_decoder(
         weight = code.new_zeros(code.shape[1], len(level))
         code = code[:, :n_components]
         mean, deviation = code.mean(0), code.std(0)
-        deviation = torch.where(deviation > 0, deviation, 1.0)
+        # Columns beyond the rank of the rows hold rounding noise, and get no coefficient.
+        deviation = torch.where(deviation > _NO_DEVIATION * deviation.max(), deviation, torch.inf)
         relative = own * (model.scale / level) + (model.mean / level - 1)
         found, bias = poisson_regression(
             (code - mean) / deviation, relative, _PRECISION * unit / level

@@ -13,9 +13,10 @@ from sklearn.utils import gen_batches
 
 from skae.core.loop import History
 from skae.core.model import Model
-from skae.fitting.data import feature_means
+from skae.fitting.data import feature_means, mean_and_scale, training_rows
 from skae.fitting.duplicates import duplicate_groups
 from skae.fitting.incremental import model_to_continue
+from skae.fitting.pca_init import fit_pca, pca_rows
 from skae.fitting.split import MIN_ROWS, Split, cross_fit, no_split, single_split
 from skae.utils.csr import Array
 
@@ -114,10 +115,32 @@ def resume(
         return None, None, 0
     if left.folds is not None:
         split = left.split(X, generator)
-        return (None, None, 0) if split is None else (previous, split, left.n_epochs)
+        if split is None:
+            return None, None, 0
+        has_new_judges = split.held_out is not None and not split.is_resumed
+        if has_new_judges and _is_worse_than_pca(estimator, X, generator):
+            return None, None, 0
+        return previous, split, left.n_epochs
     # Which rows it has trained on is not known. If they are these, none of them could judge it.
     is_same = np.array_equal(estimator.mean_, feature_means(X))
     return (None, None, 0) if is_same else (previous, None, left.n_epochs)
+
+
+def _is_worse_than_pca(estimator: Any, X: Array, generator: torch.Generator) -> bool:
+    """Return whether the fitted model reconstructs other rows worse than their own PCA does."""
+    model: Model = estimator._model
+    if estimator.shortcut != "pca" or estimator.loss != "squared_error" or issparse(X):
+        return False
+    mean, scale = mean_and_scale(X)
+    n_components = model.network.architecture.n_components
+    residual = fit_pca(pca_rows(X, mean, scale, None), n_components, generator).residual
+    z = training_rows(X, model.mean.numpy(), model.scale)
+    network, squares = model.network_in(z.dtype), 0.0
+    with torch.no_grad():
+        for part, code in zip(z.split(model.chunk_size), model.encoder_codes(z), strict=True):
+            squares += float((network.decode(code.to(model.device)).cpu() - part).square().nansum())
+    error = squares / int(z.isfinite().sum()) * model.scale**2
+    return error > residual * scale**2
 
 
 def models_to_continue(estimator: Any, previous: Model, split: Split) -> Model:

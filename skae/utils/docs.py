@@ -93,10 +93,9 @@ warm_start : bool, default=False
     Whether `fit` continues from the network, means and scale of the previous fit if the
     architecture is the same. On the same X, several fits are like one longer fit: the rows that
     were held out remain so, and `weight_decay` is spread over the epochs of all fits. On other X,
-    only rows that no fit has trained on are held out, and the network replaces that of the previous
-    fit only if their loss is significantly lower. A fit begins anew if the previous one kept PCA,
-    or if no row of X could judge it: after a fit of this X without `warm_start`, or in a pickle,
-    which does not know its training rows.
+    only rows that no fit has trained on are held out. A fit begins anew if the previous one kept
+    PCA or is worse on X than its PCA, or if no row of X could judge it: after a fit of this X
+    without `warm_start`, or in a pickle, which does not know its training rows.
 
 shuffle : bool, default=True
     Whether to shuffle the rows in each epoch.

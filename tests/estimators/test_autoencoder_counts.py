@@ -165,3 +165,21 @@ def test_a_code_wider_than_the_regression_of_the_start():
     pca = PCA(2).fit(X)
     expected = deviance(X_new, pca.inverse_transform(pca.transform(X_new)))
     assert deviance(X_new, model.reconstruct(X_new)) < expected
+
+
+@pytest.mark.parametrize("loss", ["poisson", "multinomial"])
+def test_as_many_components_as_the_rank_of_the_rows(digits, loss):
+    """The last column of the code is rounding noise then, which must not be amplified."""
+    model = make_fast(Autoencoder, 5, loss=loss).fit(np.tile(digits[:5], (40, 1)))
+    assert np.abs(model.transform(digits)).max() < 1e4
+    assert np.isfinite(model.reconstruct(digits)).all()
+    by_parts = make_fast(Autoencoder, 8, loss=loss)
+    for start in range(0, 200, 8):
+        by_parts.partial_fit(digits[start : start + 8])
+    assert by_parts.score(digits[:200]) > 0.3
+
+
+def test_rows_that_were_gathered_are_checked_for_a_loss_that_was_set_later(digits):
+    model = make_fast(Autoencoder, 5).partial_fit(-digits[:2])
+    with pytest.raises(ValueError, match="loss='poisson' needs counts"):
+        model.set_params(loss="poisson").partial_fit(digits[:9])

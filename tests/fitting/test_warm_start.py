@@ -189,3 +189,16 @@ def test_few_distinct_rows_many_times(n_distinct):
         for _ in range(3):
             model.fit(X)
         assert np.isfinite(model.score(X))
+
+
+def test_a_fit_to_other_rows_learns_them():
+    """Three standard errors of a few heavy rows would keep a model that does not fit them."""
+
+    def low_rank(n_rows: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        rates = np.exp(0.6 * rng.normal(size=(n_rows, 3)) @ rng.normal(size=(3, 20)))
+        return rng.poisson(rates).astype(float)
+
+    model = make_fast(Autoencoder, 3, warm_start=True, max_iter=8).fit(low_rank(300, 0))
+    other = low_rank(400, 5)
+    assert model.fit(other).score(other) > 0.8
