@@ -18,7 +18,14 @@ from skae.core.model import Model
 from skae.utils.arrays import UNUSUAL, plain_array
 from skae.utils.csr import Array, csr_rows, dense_parts, unit_rows, values_of
 from skae.utils.images import fitted_image_shape, flatten_images
-from skae.utils.validation import check_count, explained, integer, not_finite, too_large
+from skae.utils.validation import (
+    check_count,
+    check_loss_domain,
+    explained,
+    integer,
+    not_finite,
+    too_large,
+)
 
 DTYPES = [np.float64, np.float32]
 # Deviations of rows up to this size may be squared.
@@ -79,7 +86,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _validate_rows(self, X: ArrayLike) -> Array:
         check_is_fitted(self, msg=vars(self).get("_too_few_rows"))
-        return self._validate_input(X, reset=False)
+        rows = self._validate_input(X, reset=False)
+        loss = self._model.loss
+        if loss.is_relative:  # of counts
+            check_loss_domain("multinomial" if loss.has_row_total else "poisson", values_of(rows))
+        return rows
 
     def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
         if isinstance(X, UNUSUAL):

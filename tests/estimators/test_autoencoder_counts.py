@@ -183,3 +183,12 @@ def test_rows_that_were_gathered_are_checked_for_a_loss_that_was_set_later(digit
     model = make_fast(Autoencoder, 5).partial_fit(-digits[:2])
     with pytest.raises(ValueError, match="loss='poisson' needs counts"):
         model.set_params(loss="poisson").partial_fit(digits[:9])
+
+
+@pytest.mark.parametrize("loss", ["poisson", "multinomial"])
+def test_new_rows_must_be_counts_too(loss):
+    X = draw(0.5, 0.0)[0]
+    model = make_fast(Autoencoder, 2, loss=loss).fit(X)
+    for method in (model.transform, model.score, model.score_samples, model.reconstruct):
+        with pytest.raises(ValueError, match=f"loss='{loss}' needs counts"):
+            method(X - X.mean(axis=0))
