@@ -76,7 +76,6 @@ def reconstruction_score(estimator: Any, X: ArrayLike, y: object = None) -> floa
     -------
     score : float
         1 is perfect, 0 is predicting the mean of X.
-
     """
     clean = check_table(X)
     restored = reconstruct_table(estimator, X, clean)

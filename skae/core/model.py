@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -33,7 +33,7 @@ AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
 @dataclass
-class NetworkInUnits(Generic[AnyNetwork]):
+class NetworkInUnits(ABC, Generic[AnyNetwork]):
     """A network and the units of its data, for use in float32 or float64.
 
     Attributes

@@ -21,8 +21,8 @@ Array = type(torch.empty(0).numpy())
 def to_plain(value: Any) -> Any:
     """Return a state as plain values, which do not depend on the device.
 
-    No string and no dtype is shared with another object. A pickle would note the sharing, which
-    is no longer there once the state was read, and equal models would have unequal pickles.
+    Strings and dtypes are copied. Pickle stores a shared object once, so equal models would
+    otherwise have different pickles, depending on which objects they share.
     """
     if isinstance(value, Tensor):
         array = value.detach().cpu().contiguous().numpy()

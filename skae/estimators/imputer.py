@@ -18,7 +18,7 @@ from skae.base import BaseAutoencoder
 from skae.estimators.denoising import DenoisingAutoencoder
 from skae.estimators.wrapped import WrapsAutoencoder
 from skae.inference.transformer import DTYPES
-from skae.utils.arrays import UNUSUAL, plain_array
+from skae.utils.arrays import plain_array
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.csr import Array
 from skae.utils.docs import document
@@ -150,11 +150,9 @@ class AutoencoderImputer(
         return filled
 
     def _validate_rows(self, X: ArrayLike, *, reset: bool) -> Array:
-        if isinstance(X, UNUSUAL):
-            X = plain_array(X, allows_missing=True)
         rows: Array = check_data(
             self,
-            X,
+            plain_array(X, allows_missing=True),
             dtype=DTYPES,
             reset=reset,
             ensure_all_finite="allow-nan",

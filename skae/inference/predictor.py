@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae.core.head import Predictor
 from skae.inference.transformer import DTYPES, AutoencoderTransformer, as_tensor
-from skae.utils.arrays import UNUSUAL, plain_array
+from skae.utils.arrays import plain_array
 from skae.utils.csr import Array, dense_parts
 from skae.utils.validation import check_data, not_finite
 
@@ -29,11 +29,9 @@ class HeadPredictor:
     def _outputs(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
         finite = self._finite(self.autoencoder_)
-        if isinstance(X, UNUSUAL):
-            X = plain_array(X, allows_missing=finite is not True)
         rows: Array = check_data(
             self,
-            X,
+            plain_array(X, allows_missing=finite is not True),
             dtype=DTYPES,
             reset=False,
             ensure_all_finite=finite,

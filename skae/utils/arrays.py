@@ -1,4 +1,4 @@
-"""Arrays whose values are not all that they say: masked arrays and tensors."""
+"""Conversion of masked arrays and tensors to plain arrays."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plain_array(
         raise ValueError(
             f"{name} is a masked array with {np.ma.count_masked(X)} masked entries. {remedy}"
         )
-    # The values below a mask are to have no effect, so the dtype must hold NaN.
+    # Only floats can hold NaN. The values behind the mask do not affect the dtype.
     return np.ma.filled(X.astype(X.dtype if X.dtype.kind == "f" else np.float64), np.nan)
 
 

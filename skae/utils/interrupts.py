@@ -1,10 +1,10 @@
-"""What an interrupt (Ctrl-C) stops: training alone, or the caller as well."""
+"""Whether an interrupt (Ctrl-C) ends training only, or the calling search as well."""
 
 from __future__ import annotations
 
 import sys
 
-# Parts of scikit-learn through which a fit called by hand may run. All others, above all
+# Modules of scikit-learn that may be on the call stack of a single fit. All others, above all
 # `sklearn.model_selection`, fit several estimators, and compare or combine them.
 _BY_HAND = ("base", "callback", "compose", "pipeline", "utils")
 
