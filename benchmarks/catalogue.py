@@ -9,6 +9,7 @@ from benchmarks.runner import Benchmark, Run
 MODULES = (
     "pca",
     "hard_rows",
+    "selection",
     "default_fit",
     "counts",
     "memory",

@@ -9,7 +9,7 @@ A method is a subclass. It adds parameters and overrides some of eight hooks, do
 - `_n_epochs`: the numbers of epochs of pretraining and training (in `skae.fitting.trainer`);
 - `_check_values`: checks of X against the parameters;
 - `_fitted_attributes`: further fitted attributes;
-- `_collapse_advice`: a warning if the code is constant.
+- `_advice`: a warning if the result misses the method's purpose, such as a constant code.
 
 Penalties combine with a corruption: the trainer corrupts the batch, the criterion sums the terms.
 """
@@ -17,7 +17,7 @@ Penalties combine with a corruption: the trainer corrupts the batch, the criteri
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -37,9 +37,9 @@ from skae.core.networks.autoencoder import Architecture
 from skae.core.numerics import torch_defaults
 from skae.fitting.data import feature_means, torch_dtype, training_data
 from skae.fitting.describe import describe
-from skae.fitting.incremental import adapt_model, copy_model, partial_fit
+from skae.fitting.incremental import IncrementalTraining, adapt_model, copy_model
 from skae.fitting.pca_init import new_model
-from skae.fitting.selection import ValidationLoss, keeps_start
+from skae.fitting.selection import ValidationLoss, compare, explain
 from skae.fitting.split import Split, no_split, split_rows
 from skae.fitting.trainer import TRAINING_CONSTRAINTS, Trainer, loss_and_gradient_of
 from skae.fitting.warm_start import leave_warm_start, models_to_continue, resume
@@ -67,7 +67,9 @@ _CONTINUED = (*_NOT_SAVED, "_gathered", "_too_few_rows", "_renews_start")
 
 
 @dataclass(eq=False, repr=False)
-class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, BaseEstimator):
+class BaseAutoencoder(
+    Trainer, IncrementalTraining, AutoencoderTransformer, CallbackSupportMixin, BaseEstimator
+):
     """Base class of all autoencoders."""
 
     n_components: int | float = 2
@@ -165,8 +167,11 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         """Return the method's own fitted attributes; `data` is as in `_corruption`."""
         return {}
 
-    def _collapse_advice(self) -> str | None:
-        """Return a warning text if the fitted code is the same for every row, otherwise None."""
+    def _advice(self) -> str | None:
+        """Return a warning text if the fit misses the method's purpose, otherwise None.
+
+        For example, if the code is the same for every row, or if a denoiser is PCA.
+        """
         return None
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -195,9 +200,10 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             a cross-validation, an interrupt raises KeyboardInterrupt instead.
         """
         with torch_defaults(), restore_on_error(self):
-            return self._fit(X, y)
+            self._fit(X, y)
+        return self
 
-    def _fit(self, X: ArrayLike, y: object) -> Self:
+    def _fit(self, X: ArrayLike, y: object) -> None:
         # Check the input.
         rows = self._validate_input(X, reset=True, ensure_min_samples=2)
         self._check_values(rows)
@@ -236,16 +242,24 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
         state = self._init_training(
             model.network, split, generator, device, max_epochs, criterion.reference_loss, n_before
         )
+        start = None
+        if must_beat_start and previous is None and max_epochs and validate is not None:
+            # No steps from PCA's codes, which are the nearest.
+            start = validate(None if self.loss == "squared_error" else self.transform_max_iter)
+            state.settings = replace(state.settings, may_keep_start=False)
         evaluate = loss_and_gradient_of(criterion, state.parameters, self.dropout)
         history = self._train(
             state, evaluate, data, split, corruption, validate, callbacks, has_penalty=has_penalty
         )
 
         # Select.
-        if must_beat_start and previous is None and keeps_start(history, criterion.reference_loss):
-            history.best_epoch = 0
+        comparison = None
+        if start is not None and validate is not None and history.best_epoch:
+            comparison = compare(validate(self.transform_max_iter), start, criterion.reference_loss)
+            if not comparison.is_better:
+                history.best_epoch = 0
         held_out = None
-        if history.best_epoch or not (previous is not None or must_beat_start):
+        if history.best_epoch or (previous is None and not must_beat_start):
             final = model.select_model(-1)
             held_out = None if validate is None else validate.measure()
         elif previous is not None:
@@ -258,20 +272,24 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             final = model.select_model(0)
 
         # Canonicalise and describe.
-        fitted = summarise(final, history, data, held_out) | pretrained
+        fitted = summarise(final, history, data, held_out, comparison=comparison) | pretrained
         fitted["_was_interrupted"] = "interrupt" in (stopped_by, history.stopped_by)
         if self.warm_start:
             fitted |= leave_warm_start(self, rows, split, model, history, n_before)
         callbacks.end_fit(fitted)
-        # Set all fitted attributes at once, so that a failed fit does not look fitted.
+        self._set_fitted(fitted, rows)
+
+    def _set_fitted(self, fitted: dict[str, Any], rows: Array) -> None:
+        """Set all fitted attributes at once, so that a failed fit does not look fitted; warn."""
         for name in _CONTINUED:
             self.__dict__.pop(name, None)
         self.__dict__.update(fitted)
+        if self.verbose:
+            print(explain(fitted))
         if self._refines_codes and self.n_components > min(rows.shape):
             warn_of_wide_code(self.n_components, *rows.shape)
-        if (advice := self._collapse_advice()) is not None and np.ptp(rows, axis=0).any():
+        if (advice := self._advice()) is not None and np.ptp(rows, axis=0).any():
             warn(advice, UserWarning)
-        return self
 
     def _start(
         self,
@@ -312,37 +330,6 @@ class BaseAutoencoder(Trainer, AutoencoderTransformer, CallbackSupportMixin, Bas
             generator=generator,
         )
         return split, previous, n_epochs
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Train for one pass over X, a part of the data.
-
-        If `fit` was not called, the first calls only collect rows: `n_components` of them, or up to
-        1000 if it is a share of the variance. Then, a random sample of 2048 rows of all calls is
-        kept. Training uses it next to X, and units and PCA are computed again if they fit it badly,
-        so parts may be small or sorted. The learning rate is constant, there are no callbacks and
-        no held-out rows: the result may be worse than PCA. Attributes describe the last part. A
-        call counts as one of `max_iter` epochs for `weight_decay`. Pickles lose the sample and the
-        optimizer's moments. Parameters that do not shape the network may change between calls.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        ValueError
-            If a parameter or X is not as documented, or the network would have to change.
-        """
-        with torch_defaults(), restore_on_error(self):
-            self._validate_params()  # scikit-learn skips this from the second call on
-            self.__dict__.update(partial_fit(self, X))
-        return self
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()

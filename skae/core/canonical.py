@@ -179,16 +179,13 @@ def canonicalise(
     model.preconditioner = None
     codes, encoder_r2 = _encode_and_score(model, z)
     r2 = encoder_r2
-    _make_exact(network)
+    make_exact(network)
     if n_steps is not None:
-        decode = model.decode_stabilised if model.loss.is_relative else model.decode
-        metric = _metric(model, codes, z, _PRECONDITIONER_ROWS, decode)
-        if metric.diagonal().max() >= _NO_SENSITIVITY:
-            model.preconditioner = _inverse(metric)
+        set_preconditioner(model, codes, z)
     if model.preconditioner is not None and n_steps:
         network.to(inference_device(z.device), dtype)
         codes, r2 = _encode_and_score(model, z, n_steps)
-        _make_exact(network)
+        make_exact(network)
     metric = _metric(model, codes, z)
     mean = codes.mean(0, dtype=torch.float64)
     if symmetry is CodeSymmetry.SCALE and not tied:  # rescaling would untie the weights
@@ -216,7 +213,22 @@ def canonicalise(
     return CodeSummary(components.detach(), variances * metric.diagonal(), r2, encoder_r2)
 
 
-def _make_exact(network: AutoencoderNetwork) -> None:
+def set_preconditioner(model: Model, codes: Tensor, z: Tensor) -> None:
+    """Set the preconditioner of the refinement steps, unless the decoder ignores the codes.
+
+    The network is as `make_exact` leaves it.
+    """
+    decode = model.decode_stabilised if model.loss.is_relative else model.decode
+    metric = _metric(model, codes, z, _PRECONDITIONER_ROWS, decode)
+    if metric.diagonal().max() < _NO_SENSITIVITY:
+        return
+    squares, axes = torch.linalg.eigh(metric)
+    # Bounded, because a step along a direction that the decoder almost ignores would be huge.
+    model.preconditioner = (axes / squares.clamp_min(squares[-1] * 1e-6)) @ axes.T
+
+
+def make_exact(network: AutoencoderNetwork) -> None:
+    """Convert a network to float64 on the CPU, with the skip connections before rounding."""
     network.cpu().double()
     network.restore_skips()
 
@@ -233,12 +245,6 @@ def _metric(
         max_rows = 1
     decode = decode or model.decode
     return sensitivity(decode, codes, n_outputs, network.multiply_adds(), max_rows)
-
-
-def _inverse(metric: Tensor) -> Tensor:
-    squares, axes = torch.linalg.eigh(metric)
-    # Bounded, because a step along a direction that the decoder almost ignores would be huge.
-    return (axes / squares.clamp_min(squares[-1] * 1e-6)) @ axes.T
 
 
 def _apply(model: Model, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:

@@ -43,6 +43,8 @@ class Settings:
     reference_loss: float | None = None
     # How often training goes on at a lower learning rate after it diverged.
     max_restarts: int = 0
+    # Whether the start is one of the states to choose the best from.
+    may_keep_start: bool = True
 
 
 @dataclass
@@ -57,8 +59,6 @@ class History:
         Sum of the terms.
     validation : list of float
         Mean validation loss, at the start and after each epoch.
-    start_row_losses, best_row_losses : Tensor or None
-        Validation loss of each held-out row or duplicate group, at the start and the best epoch.
     best_epoch : int
         Epoch whose parameters were kept; 0 is the start.
     stopped_by : {"max_epochs", "patience", "callback", "interrupt", "divergence"}
@@ -69,8 +69,6 @@ class History:
     terms: dict[str, list[float]] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
-    start_row_losses: Tensor | None = None
-    best_row_losses: Tensor | None = None
     best_epoch: int = 0
     stopped_by: str = "max_epochs"
     restart_rate: float | None = None
@@ -171,10 +169,10 @@ def train(
     """Minimise the objective and keep the best parameters.
 
     With `validate`, the best parameters are those with the lowest mean validation loss, including
-    those at the start. Without it, they are those after the last epoch or, if training diverges,
-    those at the start of the epoch with the lowest mean loss. An interrupt (Ctrl-C) ends training
-    early. An epoch that diverges is repeated from the best parameters at a lower learning rate, at
-    most `Settings.max_restarts` times; then training ends.
+    those at the start if `Settings.may_keep_start` is true. Without it, they are those after the
+    last epoch or, if training diverges, those at the start of the epoch with the lowest mean loss.
+    An interrupt (Ctrl-C) ends training early. An epoch that diverges is repeated from the best
+    parameters at a lower learning rate, at most `Settings.max_restarts` times; then training ends.
 
     Parameters
     ----------
@@ -273,7 +271,7 @@ def _record_means(history: History, recorded: dict[int, Terms]) -> float:
 
 
 class _BestCheckpoint:
-    """Keeps the parameters with the lowest validation loss, including those at the start."""
+    """Keeps the parameters with the lowest validation loss."""
 
     def __init__(
         self,
@@ -285,9 +283,8 @@ class _BestCheckpoint:
         self.parameters, self.history = parameters, history
         self.validate, self.settings = validate, settings
         self.best = parameters.values.clone()
-        history.start_row_losses = history.best_row_losses = validate()
-        self.lowest = float(history.start_row_losses.mean())
-        history.validation.append(self.lowest)
+        history.validation.append(float(validate().mean()))
+        self.lowest = history.validation[0] if settings.may_keep_start else math.inf
         # Patience ignores the start: the loss may first rise above that of PCA, then fall.
         self.lowest_trained = math.inf
         self.n_without_gain = 0
@@ -296,11 +293,10 @@ class _BestCheckpoint:
         """Validate after an epoch; return False if training diverged."""
         if not mean_loss < limit:
             return False
-        rows = self.validate()
-        loss = float(rows.mean())
+        loss = float(self.validate().mean())
         self.history.validation.append(loss)
         if loss < self.lowest:
-            self.lowest, self.history.best_row_losses, self.history.best_epoch = loss, rows, epoch
+            self.lowest, self.history.best_epoch = loss, epoch
             self.best.copy_(self.parameters.values)
         reference = self.settings.reference_loss
         min_gain = self.settings.tol * (self.lowest_trained if reference is None else reference)

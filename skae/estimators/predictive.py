@@ -137,7 +137,7 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
             "alpha_": 0.5 * self.alpha * model.scale * math.sqrt(data.shape[1]),
         }
 
-    def _collapse_advice(self) -> str | None:
+    def _advice(self) -> str | None:
         penalties = self.history_.get("sparsity", [])
         if self.alpha == 0 or penalties[-1:] != [0.0]:
             return None

@@ -243,7 +243,7 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
             "dead_units_": np.flatnonzero(n_zeros == len(data)),
         }
 
-    def _collapse_advice(self) -> str | None:
+    def _advice(self) -> str | None:
         if len(self.dead_units_) < self.n_components_:
             return None
         return (

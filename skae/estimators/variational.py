@@ -170,7 +170,7 @@ class VariationalAutoencoder(LatentDensity, BaseAutoencoder):
             variance = float(relative * np.square(np.float64(model.scale)))
         return {"active_units_": active, "noise_variance_": variance, "_noise": relative}
 
-    def _collapse_advice(self) -> str | None:
+    def _advice(self) -> str | None:
         if len(self.active_units_) > 0:
             return None
         remedies = [f"Lower beta (now {self.beta:g})"]

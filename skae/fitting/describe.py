@@ -15,6 +15,7 @@ from skae.core.loop import History
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.numerics import inference_device
+from skae.fitting.selection import Comparison
 
 
 def describe(
@@ -28,6 +29,7 @@ def describe(
     mean: NDArray[np.float64],
     starts_at_pca: bool = False,
     is_part: bool = False,
+    comparison: Comparison | None = None,
 ) -> dict[str, Any]:
     """Finish a model, convert its code to canonical form, and return the fitted attributes.
 
@@ -50,6 +52,8 @@ def describe(
     is_part : bool
         Whether `data` is only a part of the data. The axes of the code are then kept, because codes
         before and after a `partial_fit` must be comparable.
+    comparison : Comparison or None
+        Comparison of the trained network with PCA, if there was one.
     """
     network, device = model.network, data.device
     network.imputes_missing = estimator._allows_missing
@@ -59,7 +63,8 @@ def describe(
     )
     for name, value in trained.items():
         setattr(network, name, value)
-    is_pca = starts_at_pca and history.best_epoch == 0 and model.loss == LOSSES["squared_error"]
+    keeps_pca = starts_at_pca and history.best_epoch == 0
+    is_pca = keeps_pca and model.loss == LOSSES["squared_error"]
     symmetry = CodeSymmetry.NONE if is_part else criterion.symmetry
     if is_pca and symmetry is CodeSymmetry.LINEAR:
         symmetry = CodeSymmetry.NONE  # it is on its principal axes already
@@ -79,6 +84,10 @@ def describe(
         "explained_variance_ratio_": (code.r2 * shares).numpy(),
         "n_iter_": len(history.losses),
         "best_iter_": history.best_epoch,
+        "selected_": "pca" if keeps_pca else "network",
+        "validation_ratio_": comparison and comparison.ratio,
+        "validation_ratio_interval_": comparison and np.array(comparison.interval),
+        "validation_improved_": comparison and comparison.improved,
         "loss_curve_": list(history.losses),
         "validation_scores_": None,
         "history_": {name: list(values) for name, values in history.terms.items()},

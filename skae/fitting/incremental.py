@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from skae.core.loop import History
 from skae.core.losses import LOSSES
 from skae.core.model import Model
+from skae.core.numerics import torch_defaults
 from skae.core.optimizers import OPTIMIZERS
 from skae.fitting.data import check_range, torch_dtype, training_data
 from skae.fitting.describe import describe
@@ -20,7 +23,7 @@ from skae.fitting.split import no_split
 from skae.fitting.stream import Sample, join_rows, min_rows
 from skae.fitting.trainer import TrainState, loss_and_gradient_of
 from skae.utils.csr import Array
-from skae.utils.validation import resolve_device
+from skae.utils.validation import fit_context, resolve_device, restore_on_error
 
 
 @dataclass
@@ -74,7 +77,44 @@ def copy_model(model: Model, device: torch.device) -> Model:
     return model
 
 
-def partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
+class IncrementalTraining:
+    """Mixin of `partial_fit`."""
+
+    _validate_params: Callable[[], None]  # of scikit-learn's BaseEstimator
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Train for one pass over X, a part of the data.
+
+        If `fit` was not called, the first calls only collect rows: `n_components` of them, or up to
+        1000 if it is a share of the variance. Then, a random sample of 2048 rows of all calls is
+        kept. Training uses it next to X, and units and PCA are computed again if they fit it badly,
+        so parts may be small or sorted. The learning rate is constant, there are no callbacks and
+        no held-out rows: the result may be worse than PCA. Attributes describe the last part. A
+        call counts as one of `max_iter` epochs for `weight_decay`. Pickles lose the sample and the
+        optimizer's moments. Parameters that do not shape the network may change between calls.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is not as documented, or the network would have to change.
+        """
+        with torch_defaults(), restore_on_error(self):
+            self._validate_params()  # scikit-learn skips this from the second call on
+            self.__dict__.update(_partial_fit(self, X))
+        return self
+
+
+def _partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
     """Train for one pass over X, and return the fitted attributes.
 
     They include `_training`, from which the next call continues.

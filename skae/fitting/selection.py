@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from skae.core.canonical import make_exact, set_preconditioner
 from skae.core.criterion import Criterion
-from skae.core.loop import Corruption, History
+from skae.core.loop import Corruption
 from skae.core.networks.autoencoder import Network
 from skae.core.numerics import chunk_size
 from skae.fitting.split import Split
 
-# The trained network replaces PCA only if its validation loss is lower by this many standard
-# errors. At two, the final model was worse than PCA on 1 of 24 tiny data sets; at three, on none.
-STANDARD_ERRORS = 3.0
-# It must also be lower by this share of PCA's loss: smaller gains did not carry over to new rows.
-MIN_RELATIVE_GAIN = 0.01
-# The outlier-robust test requires that the total gain exceed this many times the loss of the
-# heaviest row under PCA. On heavy-tailed data, some networks that this test alone accepted did
-# worse than PCA on new rows: 10 of 25 with a factor of 0, 3 of 12 with 1, none of 6 with 2.
-OUTLIER_FACTOR = 2.0
+# The network replaces PCA if its share of PCA's loss is below this by a standard error. Smaller
+# gains did not carry over to new rows.
+MAX_RATIO = 0.99
 _MAX_ROWS = 4096
 
 
@@ -51,12 +48,13 @@ class ValidationLoss:
     ) -> None:
         assert split.held_out is not None
         assert split.mask is not None
+        self.held_out = split.held_out.to(data.device)
         self.criterion = criterion
         self.network = network
         self.data = data
         self.corruption = corruption
         width = max(network.max_width, math.prod(data.shape[1:]))
-        self.chunks = split.held_out.to(data.device).split(chunk_size(_MAX_ROWS, width), dim=-1)
+        self.chunks = self.held_out.split(chunk_size(_MAX_ROWS, width), dim=-1)
         self.mask = split.mask.to(data.device)
         self.groups: Tensor | None = None
         if split.groups is not None:
@@ -80,71 +78,120 @@ class ValidationLoss:
         return torch.cat(measured, dim=-1), self.mask
 
     @torch.no_grad()
-    def __call__(self) -> Tensor:
+    def __call__(self, n_steps: int | None = None) -> Tensor:
         """Return the validation losses: of each held-out row, or of each duplicate group.
 
         Losses of a group are summed, and scaled such that their mean is that over the rows. Leading
         axes are those of `Criterion.row_losses` before the models.
+
+        Parameters
+        ----------
+        n_steps : int or None
+            Number of steps in which `transform` refines the codes; None if it never does. Codes
+            are not refined if the objective is more than their reconstruction.
         """
-        losses = self.criterion.row_losses(*self.measure())[..., self.mask].cpu().double()
+        losses = self._refined(n_steps) if n_steps else None
+        if losses is None:
+            losses = self.criterion.row_losses(*self.measure())[..., self.mask]
+        losses = losses.cpu().double()
         if self.groups is None:
             return losses
         shape = (*losses.shape[:-1], int(self.groups.max()) + 1)
         sums = losses.new_zeros(shape).index_add_(-1, self.groups, losses)
         return sums * (sums.shape[-1] / losses.shape[-1])
 
+    def _refined(self, n_steps: int) -> Tensor | None:
+        """Return the loss of each row with refined codes; None where `describe` has none."""
+        if self.corruption is not None or not self.criterion.is_reconstruction_alone:
+            return None
+        losses = []
+        for number, (rows, mask) in enumerate(zip(self.held_out, self.mask, strict=True)):
+            if not mask.any():
+                continue
+            model = self.criterion.model.select_model(number)
+            network = model.network.eval()
+            if network.code_activation != "identity":
+                return None
+            parts = self.data[rows[mask]].split(model.chunk_size)
+            codes = torch.cat([network.encode(part) for part in parts])
+            make_exact(network)
+            set_preconditioner(model, codes.cpu(), parts[0])
+            network.to(codes)
+            for part in parts:
+                code = model.encode(part, n_steps)
+                losses.append(model.row_losses(network.decode(code), part))
+        return torch.cat(losses)
 
-def keeps_start(history: History, reference: float | None) -> bool:
-    """Return whether to keep the initial model, which is PCA or that of the previous fit.
+
+@dataclass(frozen=True)
+class Comparison:
+    """Comparison of a trained network with PCA on held-out rows.
+
+    Attributes
+    ----------
+    ratio : float
+        Loss of the network, divided by PCA's.
+    interval : tuple of float
+        The ratio minus and plus one standard error.
+    improved : float
+        Share of the rows with a lower loss than PCA's, of those whose loss differs.
+    is_better : bool
+        Whether the network replaces PCA.
+    """
+
+    ratio: float
+    interval: tuple[float, float]
+    improved: float
+    is_better: bool
+
+
+def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Comparison:
+    """Compare the validation losses of a trained network with those of PCA.
 
     Parameters
     ----------
-    history : History
+    losses, start : Tensor of shape (n_rows,) or (n_losses, n_rows)
+        Validation losses after and before training. Of several losses of each row, that decides
+        which improves least.
     reference : float or None
+        Mean loss of PCA, above the lowest loss possible. None is the mean of `start`. See
         `Criterion.reference_loss`.
     """
-    if history.best_epoch == 0:
-        return True
-    assert history.best_row_losses is not None
-    assert history.start_row_losses is not None
-    best, start = map(torch.atleast_2d, (history.best_row_losses, history.start_row_losses))
-    for losses, start_losses in zip(best, start, strict=True):
-        if not improves_significantly(losses, start_losses, reference):
-            return True
-    return False
+    compared = []
+    for after, before in zip(torch.atleast_2d(losses), torch.atleast_2d(start), strict=True):
+        n_rows, change = len(before), after - before
+        mean = float(before.mean()) if reference is None else reference
+        ratio = 1.0 + float(change.mean()) / mean if mean > 0 else math.inf
+        # By the delta method. A row whose loss is the common share of PCA's adds nothing, however
+        # large it is.
+        residuals = change - (ratio - 1.0) * (before - before.mean() + mean)
+        variance = float(residuals.square().sum()) / max(1, n_rows - 1)
+        error = math.sqrt(variance / n_rows) / mean if mean > 0 else 0.0
+        n_better, n_worse = int((change < 0).sum()), int((change > 0).sum())
+        n_changed = max(1, n_better + n_worse)
+        # If either were as likely, the difference would have a standard error of the root.
+        is_majority = n_better - n_worse > math.sqrt(n_changed)
+        is_better = is_majority and ratio + error < MAX_RATIO
+        interval = ratio - error, ratio + error
+        compared.append(Comparison(ratio, interval, n_better / n_changed, is_better))
+    return max(compared, key=lambda comparison: (not comparison.is_better, comparison.ratio))
 
 
-def improves_significantly(losses: Tensor, start: Tensor, reference: float | None = None) -> bool:
-    """Return whether the paired change from `start` is a significant and large enough gain.
-
-    The mean loss must fall by the share `MIN_RELATIVE_GAIN`, and one of two tests must be passed.
-    In the first, the mean change lies three standard errors below 0. If one row carries most of
-    PCA's loss, the standard error is as large as the gain, even if no row's loss rises. Hence the
-    second, outlier-robust test: the gain of each row is capped at the largest increase of any row's
-    loss, and the mean of the capped changes lies three standard errors below 0. Because heavy rows
-    are few, the total gain must also survive one more, on which the network has three times PCA's
-    loss.
-
-    Parameters
-    ----------
-    losses, start : Tensor of shape (n,)
-        Validation losses after and before training.
-    reference : float or None
-        As in `keeps_start`; None is the mean of `start`.
-    """
-    change = losses - start
-    if len(change) < 2:
-        return False
-    min_gain = MIN_RELATIVE_GAIN * (float(start.mean()) if reference is None else reference)
-    if not -float(change.mean()) > min_gain:
-        return False
-    if _is_below_zero(change):
-        return True
-    capped = change.clamp_min(-max(0.0, float(change.max())))
-    heaviest = float(start.max()) if reference is None else float(start.max() - start.min())
-    return -float(change.sum()) > OUTLIER_FACTOR * heaviest and _is_below_zero(capped)
-
-
-def _is_below_zero(change: Tensor) -> bool:
-    standard_error = float(change.std()) / math.sqrt(len(change))
-    return -float(change.mean()) > STANDARD_ERRORS * standard_error
+def explain(fitted: dict[str, Any]) -> str:
+    """Return a sentence on what was selected and why, given the fitted attributes."""
+    if fitted["validation_ratio_"] is None:
+        if fitted["selected_"] == "network":
+            return f"Kept the network of epoch {fitted['best_iter_']}."
+        return "Kept PCA: there was nothing to improve, or no held-out row that could show it."
+    low, high = fitted["validation_ratio_interval_"]
+    evidence = (
+        f"{fitted['validation_ratio_']:.3f} of PCA's ({low:.3f} to {high:.3f}); "
+        f"{fitted['validation_improved_']:.0%} of the held-out rows improved."
+    )
+    if fitted["selected_"] == "network":
+        epoch = fitted["best_iter_"]
+        return f"Selected the network of epoch {epoch}. Its held-out loss is {evidence}"
+    return (
+        f"Kept PCA. The held-out loss of the best epoch is {evidence} That is no clear gain: pass "
+        "more rows, train for longer (max_iter) or try another n_components."
+    )

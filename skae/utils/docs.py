@@ -157,6 +157,20 @@ best_iter_ : int
     and `code_activation`). If the returned model trained on all rows, next to validated models, it
     is the one after the same epoch.
 
+selected_ : {"pca", "network"}
+    What was kept: PCA, which is the start, or the trained network.
+
+validation_ratio_ : float or None
+    Loss of the trained network on the held-out rows, with the codes that `transform` gives, divided
+    by PCA's. Also where PCA was kept. None if no epoch was compared with PCA.
+
+validation_ratio_interval_ : ndarray of shape (2,), or None
+    `validation_ratio_` minus and plus one standard error. The network is selected if the upper end
+    is below 0.99 and most held-out rows improve; docs/never_worse_than_pca.md explains the rule.
+
+validation_improved_ : float or None
+    Share of the held-out rows with a lower loss than PCA's.
+
 history_ : dict of str to list of float
     Each term of the training loss, per epoch.
 
