@@ -170,6 +170,15 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
             ]
         )
 
+    def _advice(self) -> str | None:
+        if self.selected_ == "network" or self.alpha == 0:
+            return None
+        return (
+            "PCA was kept: no epoch clearly lowered the held-out loss, penalty included, so the "
+            f"code is not contracted. Pass more rows, or change alpha (now {self.alpha:g}) or "
+            "n_components."
+        )
+
     def _jacobians(self, X: ArrayLike) -> Iterator[Tensor]:
         rows, model = self._validate_rows(X), self._model
         network = model.network_in(torch_dtype(rows))

@@ -139,6 +139,15 @@ class DenoisingAutoencoder(BaseAutoencoder):
         deviation = self.noise_level if self.noise == "gaussian" else 0.0
         return {"_walkback": walkback, "_noise_deviation": deviation}
 
+    def _advice(self) -> str | None:
+        if self.selected_ == "network" or self.noise_level == 0:
+            return None
+        return (
+            "PCA was kept: on corrupted held-out rows, no epoch was clearly better, so noise is "
+            "removed only as PCA does. Pass more or cleaner rows, change noise_level (now "
+            f"{self.noise_level:g}) or n_components, or train for longer (max_iter)."
+        )
+
     # -- denoising, imputation, score function and sampling --------------------------------------
 
     def denoise(self, X: ArrayLike) -> Array:

@@ -19,6 +19,9 @@ from skae.fitting.split import Split
 # The network replaces PCA if its share of PCA's loss is below this by a standard error. Smaller
 # gains did not carry over to new rows.
 MAX_RATIO = 0.99
+# By three of them for a likelihood, which has no zero, so that its standard error is that of the
+# mean change: a few rows in the tails decide it. At two, 1 of 27 draws was far below PCA.
+_ERRORS_OF_LIKELIHOOD = 3.0
 _MAX_ROWS = 4096
 
 
@@ -132,7 +135,7 @@ class Comparison:
     ratio : float
         Loss of the network, divided by PCA's.
     interval : tuple of float
-        The ratio minus and plus one standard error.
+        The ratio minus and plus a standard error; three of them for a likelihood.
     improved : float
         Share of the rows with a lower loss than PCA's, of those whose loss differs.
     is_better : bool
@@ -162,17 +165,19 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
         n_rows, change = len(before), after - before
         mean = float(before.mean()) if reference is None else reference
         ratio = 1.0 + float(change.mean()) / mean if mean > 0 else math.inf
-        # By the delta method. A row whose loss is the common share of PCA's adds nothing, however
-        # large it is.
-        residuals = change - (ratio - 1.0) * (before - before.mean() + mean)
+        residuals, n_errors = change - change.mean(), _ERRORS_OF_LIKELIHOOD
+        if reference is None:
+            # By the delta method: a row whose loss is the common share of PCA's adds nothing,
+            # however large it is.
+            residuals, n_errors = after - ratio * before, 1.0
         variance = float(residuals.square().sum()) / max(1, n_rows - 1)
-        error = math.sqrt(variance / n_rows) / mean if mean > 0 else 0.0
+        margin = n_errors * math.sqrt(variance / n_rows) / mean if mean > 0 else 0.0
         n_better, n_worse = int((change < 0).sum()), int((change > 0).sum())
         n_changed = max(1, n_better + n_worse)
         # If either were as likely, the difference would have a standard error of the root.
         is_majority = n_better - n_worse > math.sqrt(n_changed)
-        is_better = is_majority and ratio + error < MAX_RATIO
-        interval = ratio - error, ratio + error
+        is_better = is_majority and ratio + margin < MAX_RATIO
+        interval = ratio - margin, ratio + margin
         compared.append(Comparison(ratio, interval, n_better / n_changed, is_better))
     return max(compared, key=lambda comparison: (not comparison.is_better, comparison.ratio))
 

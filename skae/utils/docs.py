@@ -165,8 +165,8 @@ validation_ratio_ : float or None
     by PCA's. Also where PCA was kept. None if no epoch was compared with PCA.
 
 validation_ratio_interval_ : ndarray of shape (2,), or None
-    `validation_ratio_` minus and plus one standard error. The network is selected if the upper end
-    is below 0.99 and most held-out rows improve; docs/never_worse_than_pca.md explains the rule.
+    `validation_ratio_` minus and plus a standard error. The network is selected if the upper end is
+    below 0.99 and most held-out rows improve; docs/never_worse_than_pca.md explains the rule.
 
 validation_improved_ : float or None
     Share of the held-out rows with a lower loss than PCA's.

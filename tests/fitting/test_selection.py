@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,10 @@ import torch
 from scipy import stats
 from sklearn.decomposition import PCA
 
-from skae import Autoencoder
+from skae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
 from skae.core.criterion import Criterion
-from skae.core.loop import History
 from skae.core.networks.autoencoder import Architecture, build_network
-from skae.fitting.selection import ValidationLoss, improves_significantly, keeps_start
+from skae.fitting.selection import MAX_RATIO, ValidationLoss, compare
 from skae.fitting.split import Split, cross_fit, single_split
 
 
@@ -48,104 +48,183 @@ def test_duplicates_are_one_piece_of_evidence_with_the_weight_of_all():
     assert losses.mean() == data[:4].mean()
 
 
-@pytest.mark.parametrize(("standard_errors", "is_accepted"), [(2.9, False), (3.1, True)])
-def test_a_fit_leaves_pca_only_beyond_three_standard_errors(
-    standard_errors, is_accepted, monkeypatch, iris
-):
-    noise = torch.linspace(-1, 1, 50, dtype=torch.float64)
-    start = torch.full((50,), 9.0, dtype=torch.float64)
-    gain = standard_errors * float(noise.std()) / math.sqrt(50)
-    answers = iter([start, start - gain + noise])
-    monkeypatch.setattr(ValidationLoss, "__call__", lambda self: next(answers))
-    trained = Autoencoder(2, max_iter=1, random_state=0).fit(iris)
-    assert trained.best_iter_ == int(is_accepted)
-    is_pca = np.allclose(trained.transform(iris), PCA(2).fit_transform(iris), rtol=0, atol=1e-6)
-    assert is_pca is not is_accepted
+def sample(n_rows: int = 60, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return positive losses of a network and of PCA that go up and down together."""
+    rng = np.random.default_rng(seed)
+    pca = rng.lognormal(size=n_rows)
+    network = 0.7 * pca * rng.lognormal(sigma=0.2, size=n_rows)
+    return torch.from_numpy(network), torch.from_numpy(pca)
 
 
-def test_a_significant_gain_is_three_standard_errors_of_the_paired_change():
-    start = torch.randn(40, generator=seeded(), dtype=torch.float64)
-    noise = torch.randn(40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    noise = noise - noise.mean()
-    standard_error = float(noise.std()) / 40**0.5
-    for shares, expected in ((2.9, False), (3.1, True)):
-        losses = start + noise - shares * standard_error
-        statistic = stats.ttest_rel(losses.numpy(), start.numpy()).statistic
-        assert statistic == pytest.approx(-shares)
-        assert improves_significantly(losses, start) is expected
+def test_the_ratio_has_the_standard_error_of_the_jackknife():
+    network, pca = sample()
+    n_rows = len(pca)
+    left_out = (network.sum() - network) / (pca.sum() - pca)
+    jackknife = float(((left_out - left_out.mean()) ** 2).sum() * (n_rows - 1) / n_rows) ** 0.5
+    compared = compare(network, pca)
+    assert compared.ratio == pytest.approx(float(network.sum() / pca.sum()))
+    low, high = compared.interval
+    assert high - compared.ratio == pytest.approx(jackknife, rel=0.03)
+    assert compared.ratio - low == pytest.approx(jackknife, rel=0.03)
+    assert compared.improved == np.mean(network.numpy() < pca.numpy())
 
 
-def heavy_tailed_change(n_rows: int = 200) -> torch.Tensor:
-    """Return changes of which one is a gain as large as all others together, and none a loss."""
-    change = -torch.rand(n_rows, generator=seeded(), dtype=torch.float64)
-    change[7] = change.sum()
-    return change
+def test_a_gain_that_all_rows_share_is_certain_however_heavy_one_row_is():
+    _, pca = sample()
+    pca[3] = 100.0 * pca.sum()
+    compared = compare(0.8 * pca, pca)
+    assert stats.ttest_rel(0.8 * pca.numpy(), pca.numpy()).statistic > -3
+    assert compared.interval == pytest.approx((0.8, 0.8))
+    assert compared.is_better
 
 
-def test_one_large_gain_does_not_hide_the_others():
-    change = heavy_tailed_change()
-    change[11] = 0.9  # against it stands a loss like any other change
-    start = torch.full_like(change, 2.0)
-    assert stats.ttest_1samp(change.numpy(), 0.0).statistic > -3
-    assert improves_significantly(start + change, start)
+@pytest.mark.parametrize(("margin", "expected"), [(0.9, False), (1.1, True)])
+def test_the_ratio_is_below_the_limit_by_a_standard_error(margin, expected):
+    network, pca = sample()
+    compared = compare(network, pca)
+    error = compared.interval[1] - compared.ratio
+    # The error grows in proportion to the ratio.
+    network = network * MAX_RATIO / (compared.ratio + margin * error)
+    assert compare(network, pca).is_better is expected
+
+
+@pytest.mark.parametrize(("n_better", "expected"), [(54, False), (56, True)])
+def test_most_rows_improve_by_a_standard_error(n_better, expected):
+    """Of 100 tosses of a coin, heads minus tails has a standard error of 10."""
+    pca = torch.ones(100, dtype=torch.float64)
+    network = torch.full_like(pca, 1.01)
+    network[:n_better] = 0.5
+    compared = compare(network, pca)
+    assert compared.interval[1] < MAX_RATIO
+    assert compared.is_better is expected
 
 
 def test_one_large_gain_alone_proves_nothing():
-    change = torch.randn(200, generator=seeded(), dtype=torch.float64)
-    change = change - change.mean()
-    change[7] = -200.0
-    start = torch.full_like(change, 2.0)
-    assert not improves_significantly(start + change, start)
-
-
-@pytest.mark.parametrize(("times", "expected"), [(0.45, True), (0.55, False)])
-def test_a_gain_outlasts_one_more_heavy_row_that_goes_wrong(times, expected):
-    """The heaviest row's error may treble on a further row of its weight."""
-    change = heavy_tailed_change()
-    change[11] = 0.9
-    start = torch.full_like(change, 2.0)
-    start[7] += times * -float(change.sum())
-    assert improves_significantly(start + change, start) is expected
-
-
-def test_one_more_heavy_row_counts_with_all_of_its_error():
-    """Also where no row is much heavier than the others."""
-    start = torch.ones(100, dtype=torch.float64)
-    start[0] = 1.2
-    change = torch.linspace(-0.00101, -0.00099, 100, dtype=torch.float64)
-    change[1:20] = 0.0005
-    change[0] = -1.15
-    assert -float(change.sum()) < 2 * float(start.max())
-    assert not improves_significantly(start + change, start)
+    network, pca = sample()
+    network = pca * (network / pca / 0.7)  # no gain
+    pca[7] = network[7] + 10 * pca.sum()
+    compared = compare(network, pca)
+    assert compared.ratio < 0.2
+    assert not compared.is_better
 
 
 def test_a_large_loss_outweighs_many_gains():
-    change = -heavy_tailed_change()
-    start = torch.full_like(change, 2.0)
-    change[20:] -= 1.9 * change[20:].mean()
-    assert change.median() < 0
-    assert not improves_significantly(start + change, start)
+    network, pca = sample()
+    network[7] += pca.sum()
+    compared = compare(network, pca)
+    assert compared.improved > 0.9
+    assert not compared.is_better
 
 
-@pytest.mark.parametrize("degrees_of_freedom", [1.5, 3.0, 30.0])
+@pytest.mark.parametrize("degrees_of_freedom", [2.0, 30.0])
 def test_chance_is_rarely_taken_for_a_gain(degrees_of_freedom):
-    changes = stats.t(degrees_of_freedom).rvs((4000, 100), random_state=0)
-    start = torch.full((100,), 1.0, dtype=torch.float64)
-    accepted = [
-        improves_significantly(start + change, start) for change in torch.from_numpy(changes)
-    ]
-    # One-sided: 0.13 % of normal means lie three standard errors below 0.
-    assert sum(accepted) / len(accepted) < 0.005
+    rng = np.random.default_rng(0)
+    weights = np.abs(stats.t(degrees_of_freedom).rvs((2000, 100), random_state=1))
+    pairs = torch.from_numpy(weights[:, None] * rng.lognormal(sigma=0.3, size=(2000, 2, 100)))
+    accepted = [compare(network, pca).is_better for network, pca in pairs]
+    # A normal mean lies a standard error below its expectation in 16 of 100 samples.
+    assert np.mean(accepted) < 0.16
 
 
-@pytest.mark.parametrize(("gain", "expected"), [(0.005, False), (0.02, True)])
-def test_a_small_gain_is_not_worth_leaving_the_start(gain, expected):
-    start = torch.linspace(0.5, 1.5, 40, dtype=torch.float64)
-    assert improves_significantly(start - gain, start) is expected
+@pytest.mark.parametrize(("share", "expected"), [(0.9, False), (1.1, True)])
+def test_a_likelihood_gains_by_three_standard_errors_of_the_paired_change(share, expected):
+    """Its losses have no zero, and the gain is relative to the reference."""
+    noise = torch.randn(80, generator=seeded(), dtype=torch.float64)
+    noise -= noise.mean()
+    pca = 100.0 * torch.randn(80, generator=seeded(), dtype=torch.float64)
+    error = float(noise.std()) / 80**0.5
+    gain = share * 3.0 * error + 0.01 * 5.0
+    network = pca + noise - gain
+    statistic = stats.ttest_rel(network.numpy(), pca.numpy()).statistic
+    assert statistic == pytest.approx(-gain / error)
+    compared = compare(network, pca, reference=5.0)
+    assert compared.ratio == pytest.approx(1.0 - gain / 5.0)
+    assert compared.interval[1] == pytest.approx(compared.ratio + 3.0 * error / 5.0)
+    assert compared.is_better is expected
 
 
 def test_one_row_proves_nothing():
-    assert not improves_significantly(torch.tensor([0.0]), torch.tensor([9.0]))
+    assert not compare(torch.tensor([0.0]), torch.tensor([9.0])).is_better
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, math.inf, math.nan])
+def test_nothing_improves_on_an_exact_pca(value):
+    pca = torch.zeros(20, dtype=torch.float64)
+    assert not compare(torch.full_like(pca, value), pca).is_better
+    assert not compare(torch.full_like(pca, math.nan), pca + 1).is_better
+
+
+@pytest.mark.parametrize(("share", "selected"), [(0.985, "pca"), (0.95, "network")])
+def test_a_fit_tells_what_it_selected_and_why(share, selected, monkeypatch, iris, capsys):
+    pca = torch.linspace(1, 2, 150, dtype=torch.float64)
+    noise = 1 + 0.1 * torch.randn(150, generator=seeded(), dtype=torch.float64)
+    network = share * pca * noise / noise.mean()
+    compared = compare(network, pca)
+    monkeypatch.setattr(
+        ValidationLoss, "__call__", lambda self, n_steps=None: network if n_steps else pca
+    )
+    model = Autoencoder(2, max_iter=1, random_state=0, verbose=True).fit(iris)
+    assert model.selected_ == selected
+    assert model.validation_ratio_ == compared.ratio
+    assert tuple(model.validation_ratio_interval_) == compared.interval
+    assert model.validation_improved_ == compared.improved
+    assert model.best_iter_ == int(selected == "network")
+    is_pca = np.allclose(model.transform(iris), PCA(2).fit_transform(iris), rtol=0, atol=1e-6)
+    assert is_pca is (selected == "pca")
+    said = capsys.readouterr().out.strip().splitlines()[-1]
+    assert said.startswith("Kept PCA." if is_pca else "Selected the network of epoch 1.")
+    assert f"{compared.ratio:.3f} of PCA's" in said
+    assert ("pass more rows" in said) is is_pca
+    assert "selected_" in model._repr_html_()
+
+
+def test_a_fit_that_compares_nothing_says_so(iris, capsys):
+    few = Autoencoder(2, verbose=True).fit(iris[:9])
+    assert (few.selected_, few.validation_ratio_, few.validation_improved_) == ("pca", None, None)
+    assert "no held-out row" in capsys.readouterr().out
+    plain = Autoencoder(2, shortcut=None, max_iter=2, verbose=True).fit(iris)
+    assert (plain.selected_, plain.validation_ratio_interval_) == ("network", None)
+    assert f"Kept the network of epoch {plain.best_iter_}." in capsys.readouterr().out
+
+
+def validation_of(model: Autoencoder, X: np.ndarray, rows: torch.Tensor) -> ValidationLoss:
+    """Return the validation loss of a fitted model on these rows."""
+    trained = model._model.with_model_axis()
+    trained.network.float()
+    data = torch.from_numpy((X - model.mean_) / trained.scale).float()
+    split = single_split(rows, torch.arange(len(X)))
+    return ValidationLoss(model._criterion(trained), trained.network, data, split)
+
+
+def test_the_compared_losses_are_those_of_transform(digits):
+    model = Autoencoder(4, hidden_layer_sizes=(32,), max_iter=10, random_state=0).fit(digits)
+    rows = torch.arange(0, 1797, 3)
+    unit = digits.shape[1] * model._model.scale**2
+    validate = validation_of(model, digits, rows)
+    errors = model.reconstruction_error(digits[rows]) / unit
+    assert float(validate(10).mean()) == pytest.approx(errors.mean(), rel=2e-3)
+    model.set_params(transform_max_iter=0)
+    errors = model.reconstruction_error(digits[rows]) / unit
+    np.testing.assert_allclose(validate(), errors, rtol=1e-4)
+    np.testing.assert_allclose(validate(0), errors, rtol=1e-4)
+
+
+def test_codes_that_transform_does_not_refine_are_compared_as_they_are(iris):
+    model = Autoencoder(2, code_activation="tanh", max_iter=2, random_state=0).fit(iris)
+    validate = validation_of(model, iris, torch.arange(50))
+    assert torch.equal(validate(10), validate())
+
+
+@pytest.mark.parametrize("estimator", [DenoisingAutoencoder(), ContractiveAutoencoder()])
+def test_a_method_that_is_pca_warns_where_it_has_a_purpose_of_its_own(estimator, iris):
+    with pytest.warns(UserWarning, match="PCA was kept"):
+        estimator.set_params(max_iter=1, learning_rate_init=1e-9).fit(iris)
+    assert estimator.selected_ == "pca"
+    without = {"noise_level": 0.0} if hasattr(estimator, "noise_level") else {"alpha": 0.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimator.set_params(**without).fit(iris)
+        Autoencoder(max_iter=1, learning_rate_init=1e-9).fit(iris)
 
 
 class TwoLosses(RowMeans):
@@ -169,5 +248,6 @@ def test_duplicates_are_grouped_under_each_loss():
 def test_the_start_is_left_only_if_every_loss_improves(gains):
     start = torch.linspace(2, 3, 40, dtype=torch.float64).expand(2, 40)
     best = start - torch.tensor(gains, dtype=torch.float64)[:, None] * start / 10
-    history = History(best_epoch=3, start_row_losses=start, best_row_losses=best)
-    assert keeps_start(history, None) is (min(gains) == 0.0)
+    compared = compare(best, start)
+    assert compared.is_better is (min(gains) == 1.0)
+    assert compared.ratio == pytest.approx(1.0 - min(gains) / 10)

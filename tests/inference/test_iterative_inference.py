@@ -65,7 +65,7 @@ def test_the_code_of_a_linear_decoder_is_the_least_squares_one(digits):
 
 
 def test_the_code_of_pca_stays(iris):
-    model = Autoencoder(2, random_state=0).fit(iris)
+    model = Autoencoder(2, max_iter=1, learning_rate_init=1e-9, random_state=0).fit(iris)
     assert model.best_iter_ == 0
     np.testing.assert_array_equal(model.transform(iris), from_encoder(model, "transform", iris))
     np.testing.assert_allclose(model.transform(iris), PCA(2).fit_transform(iris), atol=1e-9)
