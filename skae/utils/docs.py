@@ -77,8 +77,9 @@ tol : float, default=1e-4
 
 early_stopping : bool, default=True
     Hold rows out, stop after `n_iter_no_change` epochs in which the validation loss does not
-    improve, and keep the best epoch. With ``shortcut="pca"``, PCA is kept unless the validation
-    loss of the network is significantly lower; docs/never_worse_than_pca.md explains the rule.
+    improve, and keep the best epoch. With ``shortcut="pca"``, PCA is kept unless the held-out loss
+    of the network is clearly lower, in total and on most rows; `selected_` says which was kept,
+    and docs/never_worse_than_pca.md explains the rule.
     False trains for `max_iter` epochs on all rows, and the result may be worse than PCA.
     With fewer than 10 rows, none are held out, and ``shortcut="pca"`` returns PCA untrained.
 
@@ -146,7 +147,8 @@ loss_curve_ : list of float, of length n_iter_
 validation_scores_ : list of float, of length n_iter_ + 1, or None
     Validation score at the start and after each epoch: 1 minus the mean loss of all held-out rows,
     penalties and noise included. For the plain squared error it is R2 with the encoder's codes,
-    not refined. An epoch that diverged has no entry. None without held-out rows.
+    not refined; `validation_ratio_` compares refined codes, so an epoch with a lower score than the
+    start may have been selected. An epoch that diverged has no entry. None without held-out rows.
 
 best_loss_ : float
     Loss of the state that was kept, with the encoder's codes: the validation loss if rows were
