@@ -184,9 +184,10 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
 
 def explain(fitted: dict[str, Any]) -> str:
     """Return a sentence on what was selected and why, given the fitted attributes."""
+    epoch = fitted["best_iter_"]
     if fitted["validation_ratio_"] is None:
         if fitted["selected_"] == "network":
-            return f"Kept the network of epoch {fitted['best_iter_']}."
+            return f"Kept the network of epoch {epoch}." if epoch else "Kept the initial network."
         return "Kept PCA: there was nothing to improve, or no held-out row that could show it."
     low, high = fitted["validation_ratio_interval_"]
     evidence = (
@@ -194,7 +195,6 @@ def explain(fitted: dict[str, Any]) -> str:
         f"{fitted['validation_improved_']:.0%} of the held-out rows improved."
     )
     if fitted["selected_"] == "network":
-        epoch = fitted["best_iter_"]
         return f"Selected the network of epoch {epoch}. Its held-out loss is {evidence}"
     return (
         f"Kept PCA. The held-out loss of the best epoch is {evidence} That is no clear gain: pass "
