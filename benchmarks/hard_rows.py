@@ -107,7 +107,7 @@ def measure(options: Options, **case: Any) -> dict[str, Any]:
             autoencoder = Autoencoder(2, random_state=seed).fit(train)
             error = float(autoencoder.reconstruction_error(test).sum())
             ratios.append(error / pca_error(train, test, 2))
-            kept_pca += autoencoder.best_iter_ == 0
+            kept_pca += autoencoder.selected_ == "pca"
     return {
         "ratios": ratios,
         "median": float(np.median(ratios)),

@@ -100,7 +100,7 @@ def measure(options: Options, **case: Any) -> dict[str, Any]:
                 seconds[method].append(timed(autoencoder.fit, train)[1])
                 error = float(autoencoder.reconstruction_error(test).sum())
                 ratios[method].append(error_ratio(error, baseline, total))
-                kept_pca += method == "anchored" and autoencoder.best_iter_ == 0
+                kept_pca += method == "anchored" and autoencoder.selected_ == "pca"
     return {
         "features": train.shape[1],
         "rows": len(train),

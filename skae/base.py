@@ -210,7 +210,7 @@ class BaseAutoencoder(
         device, generator = resolve_device(self.device), self._new_generator()
         # Split, and start at PCA or at the previous fit.
         split, previous, n_before = self._split(rows, generator)
-        # PCA is final unless training is significantly better.
+        # PCA is final unless the network is clearly better.
         must_beat_start = self.shortcut == "pca" and self.early_stopping and not split.is_resumed
         model, data, unexplained = self._start(rows, split, generator, device, previous)
         criterion, corruption = self._criterion(model), self._corruption(model, data)
@@ -244,7 +244,7 @@ class BaseAutoencoder(
         )
         start = None
         if must_beat_start and previous is None and max_epochs and validate is not None:
-            # No steps from PCA's codes, which are the nearest.
+            # PCA's codes already have the nearest reconstruction, so they are not refined.
             start = validate(None if self.loss == "squared_error" else self.transform_max_iter)
             state.settings = replace(state.settings, may_keep_start=False)
         evaluate = loss_and_gradient_of(criterion, state.parameters, self.dropout)
@@ -277,10 +277,11 @@ class BaseAutoencoder(
         if self.warm_start:
             fitted |= leave_warm_start(self, rows, split, model, history, n_before)
         callbacks.end_fit(fitted)
-        self._set_fitted(fitted, rows)
+        self._finish(fitted, rows)
 
-    def _set_fitted(self, fitted: dict[str, Any], rows: Array) -> None:
-        """Set all fitted attributes at once, so that a failed fit does not look fitted; warn."""
+    def _finish(self, fitted: dict[str, Any], rows: Array) -> None:
+        """Set the fitted attributes, and tell the user what deserves attention."""
+        # All at once, so that a failed fit does not look fitted.
         for name in _CONTINUED:
             self.__dict__.pop(name, None)
         self.__dict__.update(fitted)

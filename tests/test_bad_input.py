@@ -289,7 +289,7 @@ def test_a_fit_recovers_from_a_rate_that_is_too_high(digits):
 def test_divergence_without_held_out_rows(digits):
     X = digits[:600]
     model = fast(4, learning_rate_init=1e6, solver="sgd", early_stopping=False)
-    with pytest.warns(ConvergenceWarning, match="state of the start is kept"):
+    with pytest.warns(ConvergenceWarning, match="ends with the state of the start"):
         model.fit(X)
     assert model.score(X) == pytest.approx(PCA(4).fit(X).explained_variance_ratio_.sum())
 

@@ -43,7 +43,8 @@ class Settings:
     reference_loss: float | None = None
     # How often training goes on at a lower learning rate after it diverged.
     max_restarts: int = 0
-    # Whether the start is one of the states to choose the best from.
+    # Whether the start is one of the states to choose the best from. If not, the best epoch is 0
+    # only where none has less than about twice its loss.
     may_keep_start: bool = True
 
 
@@ -284,7 +285,11 @@ class _BestCheckpoint:
         self.validate, self.settings = validate, settings
         self.best = parameters.values.clone()
         history.validation.append(float(validate().mean()))
-        self.lowest = history.validation[0] if settings.may_keep_start else math.inf
+        self.lowest = history.validation[0]
+        if not settings.may_keep_start:
+            # Refined codes may be better than the start where the encoder's are worse, but not if
+            # these have twice its loss. A restart after divergence is then from the start.
+            self.lowest += settings.reference_loss or self.lowest
         # Patience ignores the start: the loss may first rise above that of PCA, then fall.
         self.lowest_trained = math.inf
         self.n_without_gain = 0

@@ -171,12 +171,14 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         )
 
     def _advice(self) -> str | None:
-        if self.selected_ == "network" or self.alpha == 0:
+        if self.selected_ == "network" or self.alpha == 0 or self._was_interrupted:
             return None
+        text = "PCA was kept, so the code is not contracted"
+        if self.validation_ratio_ is None:
+            return f"{text}: no epoch was compared with it. Pass more rows, at least 10."
         return (
-            "PCA was kept: no epoch clearly lowered the held-out loss, penalty included, so the "
-            f"code is not contracted. Pass more rows, or change alpha (now {self.alpha:g}) or "
-            "n_components."
+            f"{text}: no epoch had a clearly lower held-out loss, penalty included. Pass more "
+            f"rows, or change alpha (now {self.alpha:g}) or n_components."
         )
 
     def _jacobians(self, X: ArrayLike) -> Iterator[Tensor]:

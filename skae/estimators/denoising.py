@@ -140,12 +140,15 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return {"_walkback": walkback, "_noise_deviation": deviation}
 
     def _advice(self) -> str | None:
-        if self.selected_ == "network" or self.noise_level == 0:
+        if self.selected_ == "network" or self.noise_level == 0 or self._was_interrupted:
             return None
+        text = "PCA was kept, so noise is removed only as PCA does"
+        if self.validation_ratio_ is None:
+            return f"{text}: no epoch was compared with it. Pass more rows, at least 10."
         return (
-            "PCA was kept: on corrupted held-out rows, no epoch was clearly better, so noise is "
-            "removed only as PCA does. Pass more or cleaner rows, change noise_level (now "
-            f"{self.noise_level:g}) or n_components, or train for longer (max_iter)."
+            f"{text}: on corrupted held-out rows, no epoch was clearly better. Pass more or cleaner"
+            f" rows, change noise_level (now {self.noise_level:g}) or n_components, or train for "
+            "longer (max_iter)."
         )
 
     # -- denoising, imputation, score function and sampling --------------------------------------

@@ -19,9 +19,10 @@ from skae.fitting.split import Split
 # The network replaces PCA if its share of PCA's loss is below this by a standard error. Smaller
 # gains did not carry over to new rows.
 MAX_RATIO = 0.99
-# By three of them for a likelihood, which has no zero, so that its standard error is that of the
-# mean change: a few rows in the tails decide it. At two, 1 of 27 draws was far below PCA.
-_ERRORS_OF_LIKELIHOOD = 3.0
+# A loss without a zero (`Criterion.reference_loss`) has no ratio of totals. Its standard error is
+# that of the mean change, which a few rows in the tails decide, so three are required: with two, 1
+# of 27 networks was far worse than PCA.
+_ERRORS_WITHOUT_ZERO = 3.0
 _MAX_ROWS = 4096
 
 
@@ -90,8 +91,8 @@ class ValidationLoss:
         Parameters
         ----------
         n_steps : int or None
-            Number of steps in which `transform` refines the codes; None if it never does. Codes
-            are not refined if the objective is more than their reconstruction.
+            Number of steps in which `transform` refines the codes; 0 or None if it does not. Nor
+            are codes refined here if there is a penalty or a corruption.
         """
         losses = self._refined(n_steps) if n_steps else None
         if losses is None:
@@ -104,7 +105,7 @@ class ValidationLoss:
         return sums * (sums.shape[-1] / losses.shape[-1])
 
     def _refined(self, n_steps: int) -> Tensor | None:
-        """Return the loss of each row with refined codes; None where `describe` has none."""
+        """Return the loss of each row with refined codes; None if they are not refined."""
         if self.corruption is not None or not self.criterion.is_reconstruction_alone:
             return None
         losses = []
@@ -115,14 +116,15 @@ class ValidationLoss:
             network = model.network.eval()
             if network.code_activation != "identity":
                 return None
-            parts = self.data[rows[mask]].split(model.chunk_size)
-            codes = torch.cat([network.encode(part) for part in parts])
+            chunks = rows[mask].split(model.chunk_size)
+            codes = torch.cat([network.encode(self.data[chunk]) for chunk in chunks])
             make_exact(network)
-            set_preconditioner(model, codes.cpu(), parts[0])
+            set_preconditioner(model, codes.cpu(), self.data[chunks[0][:1]])
             network.to(codes)
-            for part in parts:
-                code = model.encode(part, n_steps)
-                losses.append(model.row_losses(network.decode(code), part))
+            for chunk in chunks:
+                z = self.data[chunk]
+                output = network.decode(model.encode(z, n_steps))
+                losses.append(model.row_losses(output, z))
         return torch.cat(losses)
 
 
@@ -135,7 +137,7 @@ class Comparison:
     ratio : float
         Loss of the network, divided by PCA's.
     interval : tuple of float
-        The ratio minus and plus a standard error; three of them for a likelihood.
+        The ratio minus and plus a standard error; three of them if the loss has no zero.
     improved : float
         Share of the rows with a lower loss than PCA's, of those whose loss differs.
     is_better : bool
@@ -154,8 +156,8 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
     Parameters
     ----------
     losses, start : Tensor of shape (n_rows,) or (n_losses, n_rows)
-        Validation losses after and before training. Of several losses of each row, that decides
-        which improves least.
+        Validation losses after and before training. With several losses of each row, all must
+        improve; the result is that of a loss that does not, else that with the highest ratio.
     reference : float or None
         Mean loss of PCA, above the lowest loss possible. None is the mean of `start`. See
         `Criterion.reference_loss`.
@@ -165,7 +167,7 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
         n_rows, change = len(before), after - before
         mean = float(before.mean()) if reference is None else reference
         ratio = 1.0 + float(change.mean()) / mean if mean > 0 else math.inf
-        residuals, n_errors = change - change.mean(), _ERRORS_OF_LIKELIHOOD
+        residuals, n_errors = change - change.mean(), _ERRORS_WITHOUT_ZERO
         if reference is None:
             # By the delta method: a row whose loss is the common share of PCA's adds nothing,
             # however large it is.
@@ -174,7 +176,8 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
         margin = n_errors * math.sqrt(variance / n_rows) / mean if mean > 0 else 0.0
         n_better, n_worse = int((change < 0).sum()), int((change > 0).sum())
         n_changed = max(1, n_better + n_worse)
-        # If either were as likely, the difference would have a standard error of the root.
+        # If gains and losses were equally likely, the difference would have the standard error
+        # sqrt(n_changed).
         is_majority = n_better - n_worse > math.sqrt(n_changed)
         is_better = is_majority and ratio + margin < MAX_RATIO
         interval = ratio - margin, ratio + margin
@@ -183,12 +186,17 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
 
 
 def explain(fitted: dict[str, Any]) -> str:
-    """Return a sentence on what was selected and why, given the fitted attributes."""
+    """Return what was selected and why, given the fitted attributes."""
     epoch = fitted["best_iter_"]
     if fitted["validation_ratio_"] is None:
         if fitted["selected_"] == "network":
-            return f"Kept the network of epoch {epoch}." if epoch else "Kept the initial network."
-        return "Kept PCA: there was nothing to improve, or no held-out row that could show it."
+            return f"Kept the network of epoch {epoch}." if epoch else "Kept the network as it was."
+        if fitted["n_iter_"]:
+            return "Kept PCA: no epoch came near its held-out loss."
+        return (
+            "Kept PCA without training: there was nothing to improve, no held-out row that could "
+            "show it, or training was stopped."
+        )
     low, high = fitted["validation_ratio_interval_"]
     evidence = (
         f"{fitted['validation_ratio_']:.3f} of PCA's ({low:.3f} to {high:.3f}); "

@@ -160,18 +160,21 @@ best_iter_ : int
     is the one after the same epoch.
 
 selected_ : {"pca", "network"}
-    What was kept: PCA, which is the start, or the trained network.
+    "pca" if the start was kept, which is PCA or what stands for it with another `loss` or
+    `code_activation`; otherwise, and after `partial_fit`, "network".
 
 validation_ratio_ : float or None
     Loss of the trained network on the held-out rows, with the codes that `transform` gives, divided
-    by PCA's. Also where PCA was kept. None if no epoch was compared with PCA.
+    by PCA's. Also where PCA was kept. None if no epoch was compared with PCA. For a density, 1
+    minus the gain in units of half a nat per feature.
 
 validation_ratio_interval_ : ndarray of shape (2,), or None
-    `validation_ratio_` minus and plus a standard error. The network is selected if the upper end is
-    below 0.99 and most held-out rows improve; docs/never_worse_than_pca.md explains the rule.
+    `validation_ratio_` minus and plus a standard error (three for a density). The network is
+    selected if the upper end is below 0.99 and most held-out rows improve;
+    docs/never_worse_than_pca.md explains the rule.
 
 validation_improved_ : float or None
-    Share of the held-out rows with a lower loss than PCA's.
+    Of the distinct held-out rows whose loss changed, the share whose loss is lower than PCA's.
 
 history_ : dict of str to list of float
     Each term of the training loss, per epoch.

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 
 from skae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
 from skae.core.criterion import Criterion
@@ -101,7 +102,7 @@ def test_most_rows_improve_by_a_standard_error(n_better, expected):
 
 def test_one_large_gain_alone_proves_nothing():
     network, pca = sample()
-    network = pca * (network / pca / 0.7)  # no gain
+    network = network / 0.7  # no gain
     pca[7] = network[7] + 10 * pca.sum()
     compared = compare(network, pca)
     assert compared.ratio < 0.2
@@ -122,8 +123,9 @@ def test_chance_is_rarely_taken_for_a_gain(degrees_of_freedom):
     weights = np.abs(stats.t(degrees_of_freedom).rvs((2000, 100), random_state=1))
     pairs = torch.from_numpy(weights[:, None] * rng.lognormal(sigma=0.3, size=(2000, 2, 100)))
     accepted = [compare(network, pca).is_better for network, pca in pairs]
-    # A normal mean lies a standard error below its expectation in 16 of 100 samples.
-    assert np.mean(accepted) < 0.16
+    # A normal mean lies a standard error below its expectation in 16 of 100 samples; that most
+    # rows improve, too, is rarer, and either test alone accepts more.
+    assert np.mean(accepted) < 0.08
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.9, False), (1.1, True)])
@@ -185,24 +187,66 @@ def test_a_fit_that_compares_nothing_says_so(iris, capsys):
     plain = Autoencoder(2, shortcut=None, max_iter=2, verbose=True).fit(iris)
     assert (plain.selected_, plain.validation_ratio_interval_) == ("network", None)
     assert f"Kept the network of epoch {plain.best_iter_}." in capsys.readouterr().out
+    few.partial_fit(iris)
+    assert few.selected_ == "network"
 
 
-def validation_of(model: Autoencoder, X: np.ndarray, rows: torch.Tensor) -> ValidationLoss:
-    """Return the validation loss of a fitted model on these rows."""
+def test_a_network_far_worse_than_pca_is_no_candidate(wine, capsys):
+    """A restart after divergence is then from PCA."""
+    X = (wine - wine.mean(0)) / wine.std(0)
+    model = Autoencoder(
+        3,
+        hidden_layer_sizes=(32,),
+        solver="sgd",
+        learning_rate_init=1.0,
+        max_iter=30,
+        random_state=0,
+        verbose=True,
+    )
+    with pytest.warns(ConvergenceWarning, match="went on"):
+        model.fit(X)
+    assert model.selected_ == "network"
+    assert model.validation_ratio_ < 0.95
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        model.set_params(learning_rate_init=1e6, max_iter=3).fit(X)
+    assert (model.selected_, model.validation_ratio_) == ("pca", None)
+    assert "no epoch came near" in capsys.readouterr().out
+
+
+def validation_of(model: Autoencoder, X: np.ndarray, split: Split) -> ValidationLoss:
+    """Return the validation loss of a fitted model, one copy for each of the split's."""
     trained = model._model.with_model_axis()
-    trained.network.float()
+    network = trained.network.float()
+    for parameter in network.parameters():
+        parameter.data = parameter.data.repeat(split.n_models, *[1] * (parameter.ndim - 1))
+    for mlp in network.mlps:
+        weight, bias = mlp.exact_skip
+        parts = [
+            part if part is None else part.repeat(split.n_models, 1, 1) for part in (weight, bias)
+        ]
+        mlp.set_skip(*parts, torch.float32)
     data = torch.from_numpy((X - model.mean_) / trained.scale).float()
-    split = single_split(rows, torch.arange(len(X)))
-    return ValidationLoss(model._criterion(trained), trained.network, data, split)
+    return ValidationLoss(model._criterion(trained), network, data, split)
 
 
-def test_the_compared_losses_are_those_of_transform(digits):
-    model = Autoencoder(4, hidden_layer_sizes=(32,), max_iter=10, random_state=0).fit(digits)
+@pytest.mark.parametrize("n_folds", [1, 5])
+def test_the_compared_losses_are_those_of_transform(digits, n_folds):
+    model = Autoencoder(2, hidden_layer_sizes=(64,), max_iter=10, random_state=0).fit(digits)
+    assert model.selected_ == "network"
     rows = torch.arange(0, 1797, 3)
     unit = digits.shape[1] * model._model.scale**2
-    validate = validation_of(model, digits, rows)
+    split = single_split(rows, torch.arange(len(digits)))
+    if n_folds > 1:
+        split = cross_fit(rows.tensor_split(n_folds), len(digits))
+    validate = validation_of(model, digits, split)
     errors = model.reconstruction_error(digits[rows]) / unit
+    assert errors.mean() < 0.99 * float(validate().mean())
     assert float(validate(10).mean()) == pytest.approx(errors.mean(), rel=2e-3)
+    # Each two of these rows are copies: their losses are summed, in the unit of a row's.
+    grouped = replace(split, groups=torch.arange(len(digits)) // 6)
+    sums = np.add.reduceat(validate(10).numpy(), np.arange(0, len(rows), 2))
+    unit = len(rows) / len(sums)
+    np.testing.assert_allclose(validation_of(model, digits, grouped)(10) * unit, sums, rtol=1e-4)
     model.set_params(transform_max_iter=0)
     errors = model.reconstruction_error(digits[rows]) / unit
     np.testing.assert_allclose(validate(), errors, rtol=1e-4)
@@ -211,7 +255,8 @@ def test_the_compared_losses_are_those_of_transform(digits):
 
 def test_codes_that_transform_does_not_refine_are_compared_as_they_are(iris):
     model = Autoencoder(2, code_activation="tanh", max_iter=2, random_state=0).fit(iris)
-    validate = validation_of(model, iris, torch.arange(50))
+    split = single_split(torch.arange(50), torch.arange(150))
+    validate = validation_of(model, iris, split)
     assert torch.equal(validate(10), validate())
 
 
@@ -220,6 +265,8 @@ def test_a_method_that_is_pca_warns_where_it_has_a_purpose_of_its_own(estimator,
     with pytest.warns(UserWarning, match="PCA was kept"):
         estimator.set_params(max_iter=1, learning_rate_init=1e-9).fit(iris)
     assert estimator.selected_ == "pca"
+    with pytest.warns(UserWarning, match="Pass more rows, at least 10"):
+        estimator.fit(iris[:9])
     without = {"noise_level": 0.0} if hasattr(estimator, "noise_level") else {"alpha": 0.0}
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -84,6 +84,7 @@ def test_a_callback_that_returns_true_stops_the_fit(iris, epoch):
 
 
 # The epochs of an autoencoder inside are only seen by callbacks that propagate.
+@pytest.mark.filterwarnings("ignore:PCA was kept")
 @pytest.mark.parametrize("estimator_class", [c for c in ESTIMATORS if hasattr(c, "max_iter")])
 def test_nothing_is_trained_after_a_callback_stopped_the_fit(estimator_class, iris):
     callback = StopAt(2)
@@ -192,5 +193,6 @@ def test_progress_bar_of_a_grid_search(iris, n_jobs, capsys):
 
 def test_verbose_prints_a_line_an_epoch_and_the_outcome(iris, capsys):
     autoencoder(verbose=True).fit(iris)
-    *lines, _ = capsys.readouterr().out.strip().splitlines()
+    *lines, outcome = capsys.readouterr().out.strip().splitlines()
+    assert outcome.startswith(("Kept PCA.", "Selected the network"))
     assert [line.split(",")[0] for line in lines] == [f"Epoch {i + 1}" for i in range(MAX_ITER)]
