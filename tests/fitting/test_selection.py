@@ -245,8 +245,8 @@ def test_the_compared_losses_are_those_of_transform(digits, n_folds):
     # Each two of these rows are copies: their losses are summed, in the unit of a row's.
     grouped = replace(split, groups=torch.arange(len(digits)) // 6)
     sums = np.add.reduceat(validate(10).numpy(), np.arange(0, len(rows), 2))
-    unit = len(rows) / len(sums)
-    np.testing.assert_allclose(validation_of(model, digits, grouped)(10) * unit, sums, rtol=1e-4)
+    means = sums * len(sums) / len(rows)
+    np.testing.assert_allclose(validation_of(model, digits, grouped)(10), means, rtol=1e-4)
     model.set_params(transform_max_iter=0)
     errors = model.reconstruction_error(digits[rows]) / unit
     np.testing.assert_allclose(validate(), errors, rtol=1e-4)
