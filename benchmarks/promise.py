@@ -189,7 +189,7 @@ BENCHMARK = Benchmark(
         )
     ],
     options={"--methods": several(METHODS), "--max-rows": 3000},
-    seeds=range(3),
+    seeds=range(2),
     rows=(60, 200, 700),
     parallel=True,
 )
