@@ -84,7 +84,6 @@ def test_a_callback_that_returns_true_stops_the_fit(iris, epoch):
 
 
 # The epochs of an autoencoder inside are only seen by callbacks that propagate.
-@pytest.mark.filterwarnings("ignore:PCA was kept")
 @pytest.mark.parametrize("estimator_class", [c for c in ESTIMATORS if hasattr(c, "max_iter")])
 def test_nothing_is_trained_after_a_callback_stopped_the_fit(estimator_class, iris):
     callback = StopAt(2)
