@@ -72,6 +72,8 @@ class Autoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     True
     """
 
+    _is_rotation_invariant: ClassVar[bool] = True
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseAutoencoder._parameter_constraints,
         **IterativeInference._inference_constraints,
