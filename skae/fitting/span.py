@@ -113,7 +113,7 @@ def find_span(estimator: Any, X: Array) -> Span | None:
         if sizes.n_weights() > MAX_WEIGHTS:
             return None  # an error, and so is the network of features
     mean, scale = mean_and_scale(X)
-    if not scale * math.sqrt(X.size) < np.finfo(X.dtype).max:
+    if not scale * math.sqrt(X.size) < float(np.finfo(X.dtype).max):
         return None  # coordinates might overflow
     z = standardise(X, mean, scale, X.dtype.type)
     # The basis takes the place of z.
