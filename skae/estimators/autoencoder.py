@@ -37,6 +37,11 @@ class Autoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     X is centred and divided by a single number. As for PCA, scale features of different units
     first.
 
+    If X has more features than rows, a rotation into the space of the rows loses nothing under the
+    squared error. Training then runs in coordinates of that space, and its cost follows the number
+    of rows. The fitted model is one of the features. With `tied_weights` or `warm_start`, training
+    runs on the features themselves.
+
     Parameters
     ----------
     {parameters}
