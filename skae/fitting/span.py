@@ -120,10 +120,10 @@ def find_span(estimator: Any, X: Array) -> Span | None:
     basis, triangle = scipy.linalg.qr(z.T, overwrite_a=True, mode="economic", check_finite=False)
     left, values, right = scipy.linalg.svd(triangle.T, check_finite=False)
     left, right = svd_flip(left, right)
+    if not np.square(values, dtype=np.float64).sum() > 0.5 * X.size:  # in units of the scale, 1
+        return None  # rows that vary by rounding alone have no scale
     least = _ROUNDING_ERRORS * float(np.finfo(X.dtype).eps) * values[0]
     rank = min(int((values > least).sum()), len(X) - 1)
-    if rank == 0:
-        return None
     # Adaptive steps would take principal axes of little variance as seriously as the first ones.
     # Along random axes, all coordinates vary alike, as features do.
     random = np.random.RandomState(0).standard_normal((rank, rank))
