@@ -40,6 +40,7 @@ from skae.fitting.describe import describe
 from skae.fitting.incremental import IncrementalTraining, adapt_model, copy_model
 from skae.fitting.pca_init import new_model
 from skae.fitting.selection import ValidationLoss, compare, explain
+from skae.fitting.span import find_span
 from skae.fitting.split import Split, no_split, split_rows
 from skae.fitting.trainer import TRAINING_CONSTRAINTS, Trainer, loss_and_gradient_of
 from skae.fitting.warm_start import leave_warm_start, models_to_continue, resume
@@ -114,6 +115,8 @@ class BaseAutoencoder(
 
     # Whether several models may be trained together, for cross-validation folds.
     _may_cross_fit: ClassVar[bool] = True
+    # Whether the hooks of this class treat rotated rows alike: none acts on single features.
+    _is_rotation_invariant: ClassVar[bool] = False
 
     # -- hooks -----------------------------------------------------------------------------------
 
@@ -212,15 +215,16 @@ class BaseAutoencoder(
         split, previous, n_before = self._split(rows, generator)
         # PCA is final unless the network is clearly better.
         must_beat_start = self.shortcut == "pca" and self.early_stopping and not split.is_resumed
-        model, data, unexplained = self._start(rows, split, generator, device, previous)
+        # Wide rows are trained on in coordinates of the space that they span.
+        span = find_span(self, rows) if rows.shape[0] < rows.shape[1] else None
+        inputs = rows if span is None else span.coordinates
+        model, data, unexplained = self._start(inputs, split, generator, device, previous)
         criterion, corruption = self._criterion(model), self._corruption(model, data)
         validate = None
         if split.held_out is not None:
             validate = ValidationLoss(criterion, model.network, data, split, corruption)
-        is_new = self.shortcut == "pca" and previous is None
-        summarise = partial(
-            describe, self, dtype=torch_dtype(rows), mean=feature_means(rows), starts_at_pca=is_new
-        )
+        dtype, mean, is_new = torch_dtype(rows), feature_means(rows), previous is None
+        summarise = partial(describe, self, dtype=dtype, mean=mean, span=span, is_new=is_new)
 
         def describe_epoch(history: History) -> dict[str, Any]:
             held_out = None if validate is None else validate.measure()
@@ -268,7 +272,7 @@ class BaseAutoencoder(
             validate = None
             del data  # its memory is that of the new data
             # PCA of all rows, including the held-out ones.
-            model, data, _ = self._start(rows, no_split(rows.shape[0]), generator, device, None)
+            model, data, _ = self._start(inputs, no_split(rows.shape[0]), generator, device, None)
             final = model.select_model(0)
 
         # Canonicalise and describe.

@@ -156,6 +156,7 @@ def canonicalise(
     symmetry: CodeSymmetry,
     n_steps: int | None = None,
     dtype: torch.dtype = torch.float64,
+    in_features: Callable[[Tensor], Tensor] | None = None,
 ) -> CodeSummary:
     """Convert the code of a model to its canonical form, in place, and summarise it.
 
@@ -174,6 +175,8 @@ def canonicalise(
         Number of refinement steps in `Model.encode`; None if codes are never refined.
     dtype : torch.dtype
         Precision of the codes.
+    in_features : callable or None
+        Converts components to those of features, if z are other coordinates.
     """
     network, tied = model.network.eval(), model.network.decoder.layers[0].transposed
     model.preconditioner = None
@@ -203,7 +206,10 @@ def canonicalise(
         codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
         mean = torch.zeros_like(mean)
     components = decoder_jacobians(model.decode, mean[None])[0]
-    if rotates:
+    if in_features is not None:
+        components = in_features(components)
+    # The axes of PCA had their signs from other coordinates.
+    if rotates or (in_features is not None and network.is_code_linear):
         signs = largest_loading_signs(components)
         _apply(model, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
         components = components * signs[:, None]

@@ -37,6 +37,11 @@ class Autoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     X is centred and divided by a single number. As for PCA, scale features of different units
     first.
 
+    If X has more features than rows, a rotation into the space of the rows loses nothing under the
+    squared error. Training then runs in coordinates of that space, and its cost follows the number
+    of rows. The fitted model is one of the features. With `tied_weights` or `warm_start`, training
+    runs on the features themselves.
+
     Parameters
     ----------
     {parameters}
@@ -71,6 +76,8 @@ class Autoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     >>> bool(error < 0.6 * pca_error)
     True
     """
+
+    _is_rotation_invariant: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseAutoencoder._parameter_constraints,

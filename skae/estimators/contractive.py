@@ -93,6 +93,8 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
     alpha: float = 0.01
     n_probes: int | None = None
 
+    _is_rotation_invariant: ClassVar[bool] = True
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseAutoencoder._parameter_constraints,
         "alpha": [real(0)],

@@ -145,6 +145,8 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
     n_active: int = 8
     sparse_output: bool = False
 
+    _is_rotation_invariant: ClassVar[bool] = True
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseAutoencoder._parameter_constraints,
         "code_activation": [StrOptions({*ACTIVATIONS, "auto"})],

@@ -16,6 +16,7 @@ from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.numerics import inference_device
 from skae.fitting.selection import Comparison
+from skae.fitting.span import Span
 
 
 def describe(
@@ -27,7 +28,8 @@ def describe(
     *,
     dtype: torch.dtype,
     mean: NDArray[np.float64],
-    starts_at_pca: bool = False,
+    span: Span | None = None,
+    is_new: bool = False,
     is_part: bool = False,
     comparison: Comparison | None = None,
 ) -> dict[str, Any]:
@@ -47,8 +49,10 @@ def describe(
         Precision of X.
     mean : ndarray of shape (n_features,)
         `mean_`.
-    starts_at_pca : bool
-        Whether training started at PCA.
+    span : Span or None
+        Space whose coordinates `data` and the model have. The fitted model has the features.
+    is_new : bool
+        Whether training started with a new model.
     is_part : bool
         Whether `data` is only a part of the data. The axes of the code are then kept, because codes
         before and after a `partial_fit` must be comparable.
@@ -63,7 +67,7 @@ def describe(
     )
     for name, value in trained.items():
         setattr(network, name, value)
-    keeps_pca = starts_at_pca and history.best_epoch == 0
+    keeps_pca = is_new and estimator.shortcut == "pca" and history.best_epoch == 0
     is_pca = keeps_pca and model.loss == LOSSES["squared_error"]
     symmetry = CodeSymmetry.NONE if is_part else criterion.symmetry
     if is_pca and symmetry is CodeSymmetry.LINEAR:
@@ -72,7 +76,8 @@ def describe(
     n_steps = (
         None if is_pca or network.code_activation != "identity" else estimator.transform_max_iter
     )
-    code = canonicalise(model, data, symmetry, n_steps, dtype)
+    in_features = None if span is None else span.in_features
+    code = canonicalise(model, data, symmetry, n_steps, dtype, in_features)
     network.to(inference_device(device))
     shares = code.component_variance / code.component_variance.sum().clamp_min(1e-30)
     fitted: dict[str, Any] = {
@@ -100,4 +105,7 @@ def describe(
         fitted["best_loss_"] = history.losses[history.best_epoch - 1]
     else:
         fitted["best_loss_"] = criterion.start_loss(data, code.encoder_r2)
-    return fitted | estimator._fitted_attributes(model, data)
+    fitted |= estimator._fitted_attributes(model, data)
+    if span is not None:
+        fitted["_model"] = span.model_of_features(model)
+    return fitted
