@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skae.core.canonical import make_exact, set_preconditioner
+from skae.core.canonical import set_preconditioner
 from skae.core.criterion import Criterion
 from skae.core.loop import Corruption
 from skae.core.networks.autoencoder import Network
@@ -117,7 +117,7 @@ class ValidationLoss:
                 return None
             parts = self.data[rows[mask]].split(model.chunk_size)
             codes = torch.cat([network.encode(part) for part in parts])
-            make_exact(network)
+            network.cpu().double().restore_skips()
             set_preconditioner(model, codes.cpu(), parts[0])
             network.to(codes)
             for part in parts:
