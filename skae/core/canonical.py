@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -31,9 +32,12 @@ from torch import Tensor
 from skae.core.criterion import CodeSymmetry
 from skae.core.model import Model
 from skae.core.networks.autoencoder import AutoencoderNetwork
+from skae.core.networks.conv import ConvolutionalDecoder
+from skae.core.networks.dense import MLP, Dense
 from skae.core.numerics import inference_device
 
 _MAX_JACOBIAN_ENTRIES = 2**23
+_PART_ENTRIES = 2**20  # of the Jacobians computed at once, which should stay in the cache
 _MAX_MULTIPLY_ADDS = 2**32
 _METRIC_ROWS = 256
 # The preconditioner of the refinement steps need not be exact.
@@ -44,12 +48,14 @@ _NO_SENSITIVITY = 1e-20
 _NO_VARIANCE = 1e-30
 
 Decoder = Callable[[Tensor], Tensor]
+Factors = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
-    """Return the transposed Jacobian of the decoder at each code: ``(rows, components, outputs)``.
+    """Return the transposed Jacobian of a decoder at each code: ``(rows, components, outputs)``.
 
-    Reverse mode is used if the code is wider than the output, otherwise forward mode.
+    For any decoder, by autograd. Reverse mode is used if the code is wider than the output,
+    otherwise forward mode.
     """
     n_rows, n_components = codes.shape
     n_outputs = decode(codes[:1]).numel()
@@ -70,7 +76,7 @@ def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
 
 
 def sensitivity(
-    decode: Decoder,
+    factors: Factors,
     codes: Tensor,
     n_outputs: int,
     multiply_adds: int = 0,
@@ -80,6 +86,14 @@ def sensitivity(
 
     The sample is drawn with a fixed seed. It has at most `max_rows` rows, and fewer if the Jacobian
     or the `multiply_adds` of a row are large.
+
+    Parameters
+    ----------
+    factors : callable
+        ``codes -> (A, B)``, whose product is J^T at each code. A has shape ``(rows, k, h)`` and B,
+        ``(h, n_outputs)``; None is the identity.
+    codes : Tensor of shape (n, k)
+    n_outputs, multiply_adds, max_rows : int
     """
     n_components = codes.shape[1]
     entries_per_row = n_outputs * n_components
@@ -90,9 +104,16 @@ def sensitivity(
     drawn = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))
     sample = codes[drawn[:n_rows]].double()
     total = sample.new_zeros(n_components, n_components)
-    for chunk in sample.split(max(1, _MAX_JACOBIAN_ENTRIES // entries_per_row)):
-        jacobians = decoder_jacobians(decode, chunk).transpose(0, 1).flatten(1)
-        total.addmm_(jacobians, jacobians.T)
+    gram = None
+    for chunk in sample.split(max(1, _PART_ENTRIES // entries_per_row)):
+        factor, base = factors(chunk)
+        if base is not None and len(base) >= n_outputs:
+            factor, base = factor @ base, None
+        weighted = factor
+        if base is not None:  # J^T J = A (B B^T) A^T, without any product as wide as the output
+            gram = base @ base.T if gram is None else gram
+            weighted = factor @ gram
+        total += torch.bmm(weighted, factor.mT).sum(0)
     return total / len(sample)
 
 
@@ -140,7 +161,7 @@ class CodeSummary:
     r2 : float
         Share of the training variance that the reconstruction explains.
     encoder_r2 : float
-        The same for the encoder's codes, before refinement.
+        The same for the encoder's codes, before refinement; NaN if it was not asked for.
     """
 
     components: Tensor
@@ -157,6 +178,8 @@ def canonicalise(
     n_steps: int | None = None,
     dtype: torch.dtype = torch.float64,
     in_features: Callable[[Tensor], Tensor] | None = None,
+    *,
+    scores_encoder: bool = True,
 ) -> CodeSummary:
     """Convert the code of a model to its canonical form, in place, and summarise it.
 
@@ -177,18 +200,20 @@ def canonicalise(
         Precision of the codes.
     in_features : callable or None
         Converts components to those of features, if z are other coordinates.
+    scores_encoder : bool
+        Whether to compute `CodeSummary.encoder_r2` even if codes are refined.
     """
     network, tied = model.network.eval(), model.network.decoder.layers[0].transposed
     model.preconditioner = None
-    codes, encoder_r2 = _encode_and_score(model, z)
+    codes, encoder_r2 = _encode_and_score(model, z, scores=scores_encoder or not n_steps)
     r2 = encoder_r2
-    make_exact(network)
+    network.cpu().double().restore_skips()
     if n_steps is not None:
         set_preconditioner(model, codes, z)
-    if model.preconditioner is not None and n_steps:
+    if n_steps and (model.preconditioner is not None or not scores_encoder):
         network.to(inference_device(z.device), dtype)
         codes, r2 = _encode_and_score(model, z, n_steps)
-        make_exact(network)
+        network.cpu().double().restore_skips()
     metric = _metric(model, codes, z)
     mean = codes.mean(0, dtype=torch.float64)
     if symmetry is CodeSymmetry.SCALE and not tied:  # rescaling would untie the weights
@@ -205,7 +230,8 @@ def canonicalise(
         _apply(model, forward, inverse, mean)
         codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
         mean = torch.zeros_like(mean)
-    components = decoder_jacobians(model.decode, mean[None])[0]
+    factor, base = _factors(model, model.decode, mean[None])
+    components = factor[0] if base is None else factor[0] @ base
     if in_features is not None:
         components = in_features(components)
     # The axes of PCA had their signs from other coordinates.
@@ -222,7 +248,7 @@ def canonicalise(
 def set_preconditioner(model: Model, codes: Tensor, z: Tensor) -> None:
     """Set the preconditioner of the refinement steps, unless the decoder ignores the codes.
 
-    The network is as `make_exact` leaves it.
+    The network is in float64, with its skip connections before rounding.
     """
     decode = model.decode_stabilised if model.loss.is_relative else model.decode
     metric = _metric(model, codes, z, _PRECONDITIONER_ROWS, decode)
@@ -231,12 +257,6 @@ def set_preconditioner(model: Model, codes: Tensor, z: Tensor) -> None:
     squares, axes = torch.linalg.eigh(metric)
     # Bounded, because a step along a direction that the decoder almost ignores would be huge.
     model.preconditioner = (axes / squares.clamp_min(squares[-1] * 1e-6)) @ axes.T
-
-
-def make_exact(network: AutoencoderNetwork) -> None:
-    """Convert a network to float64 on the CPU, with the skip connections before rounding."""
-    network.cpu().double()
-    network.restore_skips()
 
 
 def _metric(
@@ -249,8 +269,21 @@ def _metric(
     network, n_outputs = model.network, math.prod(z.shape[1:])
     if network.decoder.is_linear and model.loss.link is None:
         max_rows = 1
-    decode = decode or model.decode
-    return sensitivity(decode, codes, n_outputs, network.multiply_adds(), max_rows)
+    factors = partial(_factors, model, decode or model.decode)
+    return sensitivity(factors, codes, n_outputs, network.multiply_adds(), max_rows)
+
+
+@torch.no_grad()
+def _factors(model: Model, decode: Decoder, codes: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the factors of the transposed Jacobian at each code; see `sensitivity`."""
+    network, decoder = model.network, model.network.decoder
+    is_decoder_alone = model.loss.link is None and type(network).decode is AutoencoderNetwork.decode
+    # A custom decoder may do anything else besides. A code wider than the rows is pulled back.
+    is_known = type(decoder) in (MLP, ConvolutionalDecoder)
+    is_known = is_known and all(type(layer) is Dense for layer in decoder.layers)
+    if is_decoder_alone and is_known and codes.shape[1] <= len(model.mean):
+        return decoder.push_forward(codes)
+    return decoder_jacobians(decode, codes), None
 
 
 def _apply(model: Model, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:
@@ -260,24 +293,32 @@ def _apply(model: Model, forward: Tensor, inverse: Tensor, mean: Tensor) -> None
 
 
 @torch.no_grad()
-def _encode_and_score(model: Model, z: Tensor, n_steps: int | None = None) -> tuple[Tensor, float]:
+def _encode_and_score(
+    model: Model, z: Tensor, n_steps: int | None = None, *, scores: bool = True
+) -> tuple[Tensor, float]:
+    """Return the codes, and the share of the variance that they explain; NaN without `scores`."""
     # A linear code is rotated later, in float64. Other codes may be wide, so they stay in float32.
-    linear = model.network.is_code_linear
+    linear, may_miss = model.network.is_code_linear, model.network.imputes_missing
     codes, error, total = [], 0.0, 0.0
     n_values: int | Tensor = len(z)
-    if model.network.imputes_missing:
+    if may_miss:
         n_values = len(z) - sum(part.isnan().sum(0) for part in z.split(model.chunk_size))
-    # Not z.nanmean(0), whose count of the values takes twice the memory of z.
-    centre = (z.nansum(0) / n_values).to(z.dtype).to(model.device)
+    if scores:
+        # Not z.nanmean(0), whose count of the values takes twice the memory of z.
+        centre = (z.nansum(0) / n_values).to(z.dtype).to(model.device)
     dtype = next(model.network.parameters()).dtype
     for part in z.split(model.chunk_size):
         chunk = part.to(model.device).to(dtype)  # in this order: not every device has float64
         code = model.encode(chunk, n_steps)
-        # Missing entries (NaN) are ignored, but a reconstruction that is NaN is not.
-        squares = (model.decode(code) - chunk).square()
-        error += float(squares.masked_fill(chunk.isnan(), 0.0).sum())
-        total += float((chunk - centre).square().nansum())
         codes.append(code.cpu().double() if linear else code.cpu())
+        if not scores:
+            continue
+        # Missing entries (NaN) are ignored, but a reconstruction that is NaN is not.
+        squares = (model.decode(code) - chunk).square_()
+        error += float((squares.masked_fill_(chunk.isnan(), 0.0) if may_miss else squares).sum())
+        total += float((chunk - centre).square_().nansum())
+    if not scores:
+        return torch.cat(codes), math.nan
     # Constant data have no variance to explain, but the network may still get them wrong.
     r2 = 1.0 - error / total if total > _NO_VARIANCE else float(error <= total)
     return torch.cat(codes), r2

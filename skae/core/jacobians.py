@@ -9,17 +9,21 @@ to that; only `encoder_jacobians` goes back to the counts.
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from skae.core.activations import ACTIVATIONS
+from skae.core.criterion import ForwardPass, Reconstruction
 from skae.core.networks.autoencoder import AutoencoderNetwork
 
 _MAX_ENTRIES = 2**24  # in the Jacobians held in memory at once
 
 
 class EncoderChain:
-    """The factors of the encoder's Jacobian at a batch of rows.
+    """The code of a batch of rows, and the factors of the encoder's Jacobian at them.
 
     Parameters
     ----------
@@ -44,32 +48,53 @@ class EncoderChain:
             self.slopes.append(activation.slope(before))
             y = activation.function(before)
         before = encoder.add_skip(encoder.layers[-1](y), x)
-        self.code_slope = ACTIVATIONS[network.code_activation].slope(before)
+        code_activation = ACTIVATIONS[network.code_activation]
+        self.code = code_activation.function(before)
+        self.code_slope = code_activation.slope(before)
+        self.has_linear_code = network.code_activation == "identity"
 
-    def pull_back(self, directions: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Multiply directions by the Jacobian in reverse mode, except for the first layer.
+    def split(self, n_rows: int) -> list[EncoderChain]:
+        """Return the chains of parts of at most `n_rows` rows."""
+        if n_rows >= self.code.shape[-2]:
+            return [self]
+        parts = []
+        slopes = [slope.split(n_rows, -2) for slope in self.slopes]
+        codes, code_slopes = self.code.split(n_rows, -2), self.code_slope.split(n_rows, -2)
+        for i, (code, code_slope) in enumerate(zip(codes, code_slopes, strict=True)):
+            part = copy.copy(self)
+            part.code, part.code_slope = code, code_slope
+            part.slopes = [slope[i] for slope in slopes]
+            parts.append(part)
+        return parts
 
-        Returns F of shape ``(..., n, p, f)`` and B of shape ``(..., d, f)``. The rows of ``F B^T``
-        are ``v^T J`` for the directions v of shape ``(..., n, p, k)``, by default the k axes.
+    def from_code(self, matrix: Tensor, directions: Tensor | None = None) -> Tensor:
+        """Multiply directions by the code's slopes and by a matrix of shape ``(..., k, b)``.
+
+        The directions have shape ``(..., n, p, k)``; None is the k axes, which pick the matrix's
+        rows, without a product.
         """
         if directions is None:
-            scaled = torch.diag_embed(self.code_slope)
-        else:
-            scaled = directions * self.code_slope.unsqueeze(-2)
-        first, *others = self.weights
-        if not others:
-            return scaled, first
-        # The axes pick rows of the last weight; no product is needed.
-        if directions is None:
-            product = self.code_slope.unsqueeze(-1) * others[-1].mT.unsqueeze(-3)
-        else:
-            product = _times(scaled, others[-1].mT)
-        for slope, weight in zip(self.slopes[:0:-1], others[-2::-1], strict=True):
+            return self.code_slope.unsqueeze(-1) * matrix.unsqueeze(-3)
+        return _times(directions * self.code_slope.unsqueeze(-2), matrix)
+
+    def pull_back(self, directions: Tensor | None = None) -> Tensor:
+        """Multiply directions by the Jacobian of the layers in reverse mode, except for the first.
+
+        Returns F of shape ``(..., n, p, h)``. With the first layer's weight W, the rows of
+        ``F W^T``, plus those of the skip connection, are ``v^T J`` for the directions v.
+        """
+        product = self.from_code(self.weights[-1].mT, directions)
+        for slope, weight in zip(self.slopes[:0:-1], self.weights[-2:0:-1], strict=True):
             product = _times(product * slope.unsqueeze(-2), weight.mT)
-        product = product * self.slopes[0].unsqueeze(-2)
-        if self.skip is None:
-            return product, first
-        return torch.cat([product, scaled], -1), torch.cat([first, self.skip], -1)
+        return product * self.slopes[0].unsqueeze(-2)
+
+    def jacobians(self, directions: Tensor | None = None) -> Tensor:
+        """Return ``v^T J`` for each direction v, ``(..., n, p, d)``, in reverse mode."""
+        first = self.weights[0].mT
+        if not self.slopes:
+            return self.from_code(first, directions)
+        rows = _times(self.pull_back(directions), first)
+        return rows if self.skip is None else rows + self.from_code(self.skip.mT, directions)
 
     def push_forward(self) -> Tensor:
         """Return J^T, ``(..., n, d, k)``, in forward mode; for a code wider than the rows."""
@@ -90,8 +115,7 @@ def _times(batch: Tensor, matrix: Tensor) -> Tensor:
 
 def encoder_jacobians(network: AutoencoderNetwork, z: Tensor) -> Tensor:
     """Return the Jacobian of the code with respect to z at each row: ``(n, k, d)``."""
-    factor, base = EncoderChain(network, z).pull_back()
-    jacobians = _times(factor, base.mT)
+    jacobians = EncoderChain(network, z).jacobians()
     if network.encoder.input_map is None:
         return jacobians
     with torch.enable_grad():
@@ -104,17 +128,41 @@ def encoder_jacobians(network: AutoencoderNetwork, z: Tensor) -> Tensor:
     return torch.stack(rows, -2)
 
 
+@dataclass(frozen=True)
+class ChainPass(ForwardPass):
+    """A forward pass with the factors of the encoder's Jacobian at its rows."""
+
+    chain: EncoderChain
+
+
+class ChainReconstruction(Reconstruction):
+    """Reconstruction loss plus penalties on the encoder's Jacobian, from one pass of the encoder.
+
+    For networks without dropout: the Jacobian is that of the whole encoder.
+    """
+
+    def forward(
+        self, inputs: Tensor, target: Tensor, generator: torch.Generator | None
+    ) -> ForwardPass:
+        network = self.model.network
+        chain = EncoderChain(network, network.impute(inputs))
+        output = network.decode(chain.code)
+        return ChainPass(inputs, target, chain.code, output, generator, chain)
+
+
 def contraction(
     network: AutoencoderNetwork,
     z: Tensor,
     n_probes: int | None = None,
     generator: torch.Generator | None = None,
+    chain: EncoderChain | None = None,
 ) -> Tensor:
     """Return the mean squared Frobenius norm of the encoder's Jacobian over rows, for each model.
 
-    For one layer, a closed form costs next to nothing (Rifai et al. 2011). For a deeper encoder,
-    the exact norm costs about ``min(k, d)`` times as much as encoding, in the mode that starts from
-    the smaller side.
+    For one layer, a closed form costs next to nothing (Rifai et al. 2011), and for one hidden layer
+    and a linear code, another costs about as much as encoding. For a deeper encoder, the exact norm
+    costs about ``min(k, d)`` times as much as encoding, in the mode that starts from the smaller
+    side.
 
     Parameters
     ----------
@@ -122,11 +170,13 @@ def contraction(
     z : Tensor of shape (..., n, d)
     n_probes : int or None
         Estimate the norm from this many random directions instead: ``E ||v^T J||^2 = ||J||_F^2``
-        for random signs v (Hutchinson 1990). This costs `n_probes` times as much as encoding. If
-        `n_probes` is at least ``min(k, d)``, the exact norm is no more expensive and is computed
-        instead.
+        for random signs v (Hutchinson 1990). This costs `n_probes` times as much as encoding. The
+        exact norm is computed if it is no more expensive: in closed form, or if `n_probes` is at
+        least ``min(k, d)``.
     generator : torch.Generator or None
         Source of the directions.
+    chain : EncoderChain or None
+        That of z, if it is known already.
     """
     n_components, n_features = network.encoder.layers[-1].bias.shape[-1], z.shape[-1]
     max_width = max([n_features, *(layer.bias.shape[-1] for layer in network.encoder.layers)])
@@ -135,48 +185,90 @@ def contraction(
         n_probes = None
     n_rows = max(1, _MAX_ENTRIES // (max_width * (n_probes or smaller)))
     total = z.new_zeros(())
-    for chunk in z.split(n_rows, -2):
-        squares = _squared_norms(EncoderChain(network, chunk), n_features, n_probes, generator)
-        total = total + squares.mean(-1) * (chunk.shape[-2] / z.shape[-2])
+    for part in (chain or EncoderChain(network, z)).split(n_rows):
+        squares = _squared_norms(part, n_features, n_probes, generator)
+        total = total + squares.mean(-1) * (squares.shape[-1] / z.shape[-2])
     return total
 
 
 def relative_contraction(
     network: AutoencoderNetwork,
-    z: Tensor,
+    batch: ForwardPass,
     variance: float,
     n_probes: int | None = None,
-    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Return the `contraction` relative to the unit of the rows.
+    """Return the `contraction` at a batch relative to the unit of the rows.
 
     A code that scales with the rows has the same unit, which cancels. Any other code has a unit of
     its own, so the result is multiplied by the total variance of the rows. `variance` is the mean
     variance of their columns.
     """
-    norm = contraction(network, z, n_probes, generator)
-    return norm if network.code_scales_with_data else norm * (variance * z.shape[-1])
+    chain = batch.chain if isinstance(batch, ChainPass) else None
+    norm = contraction(network, batch.inputs, n_probes, batch.generator, chain)
+    return norm if network.code_scales_with_data else norm * (variance * batch.inputs.shape[-1])
 
 
 def _squared_norms(
     chain: EncoderChain, n_features: int, n_probes: int | None, generator: torch.Generator | None
 ) -> Tensor:
     """Return the squared Frobenius norm of the Jacobian at each row: ``(..., n)``."""
-    slope = chain.code_slope
+    slope, first = chain.code_slope, chain.weights[0]
     if not chain.slopes:
-        (weight,) = chain.weights
-        norms = weight.square().sum(-2, keepdim=True)
+        norms = first.square().sum(-2, keepdim=True)
         return (slope.square() * norms).sum(-1)
+    n_rows, width = slope.shape[-2], first.shape[-1]
+    n_directions = n_rows * (n_probes or min(slope.shape[-1], n_features))
+    # Products with the Gram matrix of W, which is first computed, instead of with W.
+    of_rows, of_gram = n_directions * n_features, width * n_features
+    if chain.has_linear_code and len(chain.slopes) == 1 and of_gram + n_rows * width <= of_rows:
+        return _norms_of_one_hidden_layer(chain)
     if n_probes is None and n_features < slope.shape[-1]:
         return chain.push_forward().square().sum((-2, -1))
     directions = None
     if n_probes is not None:
-        signs = slope.new_empty(*slope.shape[:-1], n_probes, slope.shape[-1])
-        directions = signs.bernoulli_(0.5, generator=generator).mul_(2.0).sub_(1.0)
-    factor, base = chain.pull_back(directions)
-    if base.shape[-1] < n_features:
-        # ||F B^T||^2 = tr(F (B^T B) F^T) avoids a product as wide as the rows.
-        squares = _times(factor, base.mT @ base) * factor
+        directions = probes(slope, n_probes, generator)
+    if of_gram + n_directions * width > of_rows:
+        squares = chain.jacobians(directions).square()
+        return squares.sum((-2, -1)) / (n_probes or 1)
+    # ||F W^T + C S^T||^2 = tr(F W^T W F^T + 2 C S^T W F^T + C S^T S C^T)
+    product = chain.pull_back(directions)
+    factor = _times(product, first.mT @ first)
+    if chain.skip is None:
+        return (factor * product).sum((-2, -1)) / (n_probes or 1)
+    factor = factor + 2.0 * chain.from_code(chain.skip.mT @ first, directions)
+    squares = (factor * product).sum((-2, -1))
+    if directions is None:
+        squares = squares + (slope.square() * chain.skip.square().sum(-2, keepdim=True)).sum(-1)
     else:
-        squares = _times(factor, base.mT).square()
-    return squares.sum((-2, -1)) / (n_probes or 1)
+        squares = squares + chain.from_code(chain.skip.mT, directions).square().sum((-2, -1))
+    return squares / (n_probes or 1)
+
+
+def probes(rows: Tensor, n_probes: int, generator: torch.Generator | None) -> Tensor:
+    """Return random directions of entries 1 and -1 for each row: ``(..., n, n_probes, k)``.
+
+    Any two columns of the directions of successive rows are orthogonal, as in a Hadamard matrix.
+    What the Jacobians of these rows have in common is then measured without error.
+    """
+    n_rows, n_columns = rows.shape[-2:]
+    matrix = rows.new_ones(1, 1)
+    while len(matrix) < n_columns:
+        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
+    signs = rows.new_empty(*rows.shape[:-2], 1, 1, n_columns)
+    signs = signs.bernoulli_(0.5, generator=generator).mul_(2.0).sub_(1.0)
+    drawn = torch.arange(n_rows * n_probes, device=rows.device) % len(matrix)
+    return signs * matrix[drawn, :n_columns].view(n_rows, n_probes, n_columns)
+
+
+def _norms_of_one_hidden_layer(chain: EncoderChain) -> Tensor:
+    """Return the squared norms of ``V^T D W^T + S^T``, with D the slopes of a row.
+
+    They are quadratic in the slopes s: ``s^T (W^T W * V V^T) s + 2 s^T diag(W^T S V^T) + ||S||^2``.
+    """
+    (first, last), (slope,), skip = chain.weights, chain.slopes, chain.skip
+    quadratic = (first.mT @ first) * (last @ last.mT)
+    if skip is None:
+        return ((slope @ quadratic) * slope).sum(-1)
+    linear = ((first.mT @ skip) * last).sum(-1).unsqueeze(-2)
+    constant = skip.square().sum((-2, -1)).unsqueeze(-1)
+    return ((slope @ quadratic + 2.0 * linear) * slope).sum(-1) + constant

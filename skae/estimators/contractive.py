@@ -14,10 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae.base import BaseAutoencoder
-from skae.core.criterion import CodeSymmetry, Criterion, ForwardPass, Penalty
-from skae.core.jacobians import encoder_jacobians, relative_contraction
+from skae.core.criterion import CodeSymmetry, Criterion, ForwardPass, Penalty, Reconstruction
+from skae.core.jacobians import ChainReconstruction, encoder_jacobians, relative_contraction
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
+from skae.core.optimizers import OPTIMIZERS
 from skae.fitting.data import torch_dtype
 from skae.inference.sampling import MixtureSampling
 from skae.inference.transformer import as_tensor
@@ -44,9 +45,10 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
     loss keeps the code sensitive to directions in which the data varies; the penalty makes it
     insensitive to all others.
 
-    For an encoder of one layer the penalty has a closed form with negligible cost. For a deeper
-    encoder it is also exact, and a training step takes about ``min(n_components, n_features)``
-    times as long; `n_probes` gives a cheaper estimate.
+    For an encoder of one layer the penalty has a closed form with negligible cost, and usually also
+    for one hidden layer and a linear code. For a deeper encoder, training estimates it from
+    `n_probes` random directions per row; a training step then takes two to three times as long as
+    that of `Autoencoder`, and with the exact norm about twelve times as long for 32 components.
 
     Parameters
     ----------
@@ -56,10 +58,13 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         Weight of the penalty. 0 is equivalent to `Autoencoder` with
         ``transform_max_iter=0`` and the same other parameters.
 
-    n_probes : int or None, default=None
-        Number of random directions for Hutchinson's estimate of the norm of the Jacobian, for wide
-        codes. None computes the norm exactly; so does any value of at least
-        ``min(n_components, n_features)``.
+    n_probes : int or None, default=2
+        Number of random directions per row for Hutchinson's unbiased estimate of the norm of the
+        Jacobian. None computes the norm exactly; so does any value if that is no more expensive: in
+        closed form, or with at least ``min(n_components, n_features)`` directions. So does the
+        solver "lbfgs", whose line search compares losses. With the default
+        and ``alpha=0.01``, held-out errors and norms were within 1 % and 2 % of those of the exact
+        penalty; if `alpha` is ten times as large and rows are few, these were 3 % and 12 %.
 
     Attributes
     ----------
@@ -91,7 +96,7 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
     _: KW_ONLY
     tied_weights: bool = True
     alpha: float = 0.01
-    n_probes: int | None = None
+    n_probes: int | None = 2
 
     _is_rotation_invariant: ClassVar[bool] = True
 
@@ -104,12 +109,15 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
     def _criterion(self, model: Model) -> Criterion:
         # Rotations of the code leave the penalty as it is; changes of scale do not.
         penalty = Penalty("contraction", self.alpha, self._contraction, CodeSymmetry.ROTATION)
-        return super()._criterion(model).with_penalty(penalty)
+        criterion = super()._criterion(model)
+        if self.alpha and not self.dropout and type(criterion) is Reconstruction:
+            criterion = ChainReconstruction(model, criterion.penalties)
+        return criterion.with_penalty(penalty)
 
     def _contraction(self, model: Model, batch: ForwardPass) -> Tensor:
-        return relative_contraction(
-            model.network, batch.inputs, 1.0, self.n_probes, batch.generator
-        )
+        # A line search compares losses, which probes would change from one evaluation to the next.
+        n_probes = None if OPTIMIZERS[self.solver].full_batch else self.n_probes
+        return relative_contraction(model.network, batch, 1.0, n_probes)
 
     def jacobian(self, X: ArrayLike) -> Array:
         """Compute the Jacobian of the code with respect to the features, at each row.

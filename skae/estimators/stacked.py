@@ -270,4 +270,4 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
 
 
 def _contraction(variance: float, model: Model, batch: ForwardPass) -> Tensor:
-    return relative_contraction(model.network, batch.inputs, variance)
+    return relative_contraction(model.network, batch, variance)

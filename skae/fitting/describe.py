@@ -76,8 +76,9 @@ def describe(
     n_steps = (
         None if is_pca or network.code_activation != "identity" else estimator.transform_max_iter
     )
+    is_start = not history.validation and not history.best_epoch
     in_features = None if span is None else span.in_features
-    code = canonicalise(model, data, symmetry, n_steps, dtype, in_features)
+    code = canonicalise(model, data, symmetry, n_steps, dtype, in_features, scores_encoder=is_start)
     network.to(inference_device(device))
     shares = code.component_variance / code.component_variance.sum().clamp_min(1e-30)
     fitted: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skae.core.canonical import make_exact, set_preconditioner
+from skae.core.canonical import set_preconditioner
 from skae.core.criterion import Criterion
 from skae.core.loop import Corruption
 from skae.core.networks.autoencoder import Network
@@ -118,7 +118,7 @@ class ValidationLoss:
                 return None
             chunks = rows[mask].split(model.chunk_size)
             codes = torch.cat([network.encode(self.data[chunk]) for chunk in chunks])
-            make_exact(network)
+            network.cpu().double().restore_skips()
             set_preconditioner(model, codes.cpu(), self.data[chunks[0][:1]])
             network.to(codes)
             for chunk in chunks:

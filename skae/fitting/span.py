@@ -22,7 +22,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.extmath import svd_flip
 from torch import Tensor, nn
 
-from skae.core.canonical import apply_map, make_exact
+from skae.core.canonical import apply_map
 from skae.core.model import Model
 from skae.core.numerics import MAX_WEIGHTS, chunk_size
 from skae.fitting.data import mean_and_scale, standardise
@@ -74,7 +74,7 @@ class Span:
         # Units are root mean squares over entries; there are more of these now.
         ratio = math.sqrt(n_features / rank)
         scale = code_unit = model.scale / ratio
-        make_exact(network)
+        network.cpu().double().restore_skips()
         encode, (decode, bias) = network.encoder.skip, network.decoder.exact_skip
         first.weight = nn.Parameter(self.in_features(first.weight.mT).mT.contiguous() / ratio)
         last.weight = nn.Parameter(self.in_features(last.weight) * ratio)

@@ -21,6 +21,7 @@ from skae.core.criterion import CodeSymmetry
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.networks.autoencoder import Architecture, build_network
+from skae.core.networks.conv import ConvolutionalArchitecture
 
 X = StandardScaler().fit_transform(load_wine().data)
 Z = torch.from_numpy(X)
@@ -48,6 +49,11 @@ def random_model(*, tied=False, skip=True, hidden=(8,), seed=0) -> Model:
         network.decoder.set_skip(axes.T.contiguous(), randn(D, seed=9))
         network.decoder.scale = 0.3
     return Model(network.eval(), torch.zeros(D).double(), 1.0, LOSSES["squared_error"])
+
+
+def factors_of(decode):
+    """Return the factors of any decoder's Jacobian, by autograd."""
+    return lambda codes: (decoder_jacobians(decode, codes), None)
 
 
 def linear_model(*, tied: bool) -> Model:
@@ -126,10 +132,44 @@ def test_jacobians_are_the_slopes(n_components):
     torch.testing.assert_close(decoder_jacobians(decode, codes), expected.mT)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("hidden", [(), (8,), (8, 5)])
+def test_factors_of_a_dense_decoder_are_its_jacobians(tied, skip, hidden):
+    decoder = random_model(tied=tied, skip=skip, hidden=hidden).network.decoder
+    codes = randn(4, K, seed=2)
+    factor, base = decoder.push_forward(codes)
+    torch.testing.assert_close(factor @ base, decoder_jacobians(decoder, codes))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("hidden", [(), (6,)])
+def test_factors_of_a_convolutional_decoder_are_its_jacobians(channels_last, skip, hidden):
+    architecture = ConvolutionalArchitecture(
+        60, K, hidden, image_shape=(2, 5, 6), channels=(3, 4), channels_last=channels_last
+    )
+    decoder = build_network(architecture, generator=seeded(0)).select_model(0).double().decoder
+    if skip:
+        decoder.set_skip(randn(K, 60, seed=7), randn(60, seed=9))
+        decoder.scale = 0.3
+    codes = randn(4, K, seed=2)
+    factor, base = decoder.push_forward(codes)
+    assert base is None
+    torch.testing.assert_close(factor, decoder_jacobians(decoder, codes))
+
+
+def test_sensitivity_from_factors_is_that_from_jacobians():
+    decoder, codes = random_model(hidden=(8, 5)).network.decoder, randn(40, K, seed=2)
+    expected = sensitivity(factors_of(decoder), codes, D)
+    torch.testing.assert_close(sensitivity(decoder.push_forward, codes, D), expected)
+
+
 def test_sensitivity_of_a_linear_decoder_is_its_gram_matrix():
     weight = randn(K, 5, seed=1)
     for max_rows in (256, 1):
-        result = sensitivity(lambda code: code @ weight, randn(40, K, seed=2), 5, max_rows=max_rows)
+        factors = factors_of(lambda code: code @ weight)
+        result = sensitivity(factors, randn(40, K, seed=2), 5, max_rows=max_rows)
         torch.testing.assert_close(result, weight @ weight.T)
 
 
@@ -141,9 +181,9 @@ def test_sensitivity_a_few_rows_at_a_time_is_the_mean_over_all(n_components, mon
         return torch.tanh(code @ weight)
 
     jacobians = decoder_jacobians(decode, codes)
-    monkeypatch.setattr("skae.core.canonical._MAX_JACOBIAN_ENTRIES", 3 * 5 * n_components)
+    monkeypatch.setattr("skae.core.canonical._PART_ENTRIES", 3 * 5 * n_components)
     expected = (jacobians @ jacobians.mT).mean(0)
-    torch.testing.assert_close(sensitivity(decode, codes, 5), expected)
+    torch.testing.assert_close(sensitivity(factors_of(decode), codes, 5), expected)
 
 
 def test_signs_make_the_largest_loading_positive():
@@ -183,7 +223,7 @@ def test_untied_code_has_the_unit_of_the_reconstruction():
     model = random_model()
     canonicalise(model, Z, CodeSymmetry.LINEAR)
     network = model.network.double()
-    metric = sensitivity(network.decode, network.encode(Z).detach(), D)
+    metric = sensitivity(factors_of(network.decode), network.encode(Z).detach(), D)
     torch.testing.assert_close(
         metric.detach(), torch.eye(K, dtype=torch.float64), rtol=0, atol=1e-4
     )
@@ -207,5 +247,5 @@ def test_r2_of_rows_that_do_not_vary_is_0(noise):
 def test_sensitivity_does_not_depend_on_the_order_of_the_rows():
     """The decoder's slope at z is 2 z; every second row has the same code."""
     codes = torch.tensor([0.1, 2.0], dtype=torch.float64).repeat(250)[:, None]
-    found = sensitivity(torch.square, codes, 1)
+    found = sensitivity(factors_of(torch.square), codes, 1)
     assert found.item() == pytest.approx(4 * float(codes.square().mean()), rel=0.15)

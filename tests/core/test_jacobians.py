@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from skae.core.activations import ACTIVATIONS
-from skae.core.jacobians import EncoderChain, contraction, encoder_jacobians
+from skae.core.criterion import Penalty, Reconstruction
+from skae.core.jacobians import (
+    ChainReconstruction,
+    EncoderChain,
+    contraction,
+    encoder_jacobians,
+    probes,
+    relative_contraction,
+)
+from skae.core.losses import LOSSES
+from skae.core.model import Model
 from skae.core.networks.autoencoder import Architecture, build_network
 
 D, N = 6, 5
@@ -47,6 +58,8 @@ SHAPES = [
     {"hidden": (7,)},
     {"hidden": (7, 4), "skip": False},
     {"hidden": (7, 4), "k": 9},
+    {"hidden": (7,), "code": "identity"},  # quadratic in the slopes
+    {"hidden": (2,), "k": 2, "code": "identity", "skip": False},
     {"hidden": (2,), "k": 2},  # narrow enough for the trace of the Gram matrix
     {"hidden": (2, 3), "k": 2, "skip": False},
 ]
@@ -85,12 +98,12 @@ def test_jacobian_agrees_with_finite_differences():
 @pytest.mark.parametrize("shape", SHAPES[:-1], ids=str)
 def test_both_modes_agree(shape):
     network, z = build(**shape)
-    factor, base = EncoderChain(network, z).pull_back()
-    reverse = factor @ base.mT
-    assert torch.allclose(EncoderChain(network, z).push_forward().mT, reverse)
+    chain = EncoderChain(network, z)
+    reverse = chain.jacobians()
+    assert torch.allclose(chain.push_forward().mT, reverse)
 
 
-@pytest.mark.parametrize("shape", SHAPES[:5], ids=str)
+@pytest.mark.parametrize("shape", SHAPES[:8], ids=str)
 def test_gradient_of_the_norm_agrees_with_autograd_twice(shape):
     network, z = build(**shape)
     parameters = list(network.encoder.parameters())
@@ -126,15 +139,51 @@ def test_a_model_axis_gives_one_number_a_model(shape):
 
 
 def test_probes_estimate_the_norm():
+    """Each row has probes of its own, and the mean over many draws is the norm."""
     network, z = build(k=3)
     exact = float(contraction(network, z).detach())
     generator = torch.Generator().manual_seed(0)
-    many = z.repeat(5000, 1)  # each duplicate has probes of its own
-    estimate = float(contraction(network, many, n_probes=2, generator=generator).detach())
-    assert estimate != exact
-    assert estimate == pytest.approx(exact, rel=0.02)
+    draws = [float(contraction(network, z, 2, generator).detach()) for _ in range(3000)]
+    assert np.std(draws) > 0.01 * exact
+    assert np.mean(draws) == pytest.approx(exact, abs=4 * np.std(draws) / np.sqrt(len(draws)))
     # More than the columns of the code would cost more than all of its Jacobian.
     assert float(contraction(network, z, n_probes=3, generator=generator).detach()) == exact
+
+
+@pytest.mark.parametrize("n_probes", [1, 2])
+@pytest.mark.parametrize("shape", [{"hidden": (2,)}, {"hidden": (2, 3), "skip": False}, {}])
+@pytest.mark.parametrize("n_models", [None, 2])
+def test_what_all_rows_have_in_common_is_measured_without_error(shape, n_probes, n_models):
+    """The probes of successive rows are orthogonal: equal rows have the exact norm."""
+    network, z = build(**shape, k=4, n_models=n_models)
+    z = z[..., :1, :].expand(*z.shape[:-2], 8, D)
+    exact = contraction(network, z)
+    generator = torch.Generator().manual_seed(0)
+    torch.testing.assert_close(contraction(network, z, n_probes, generator), exact)
+
+
+def test_probes_need_not_divide_the_rows():
+    """Nor do the components need to be a power of 2: every direction has entries 1 and -1."""
+    network, z = build(k=5)
+    chain = EncoderChain(network, z.repeat(3, 1))
+    directions = probes(chain.code, 2, torch.Generator().manual_seed(0))
+    assert directions.shape == (15, 2, 5)
+    assert (directions.abs() == 1).all()
+    flat = directions.flatten(0, 1)
+    gram = flat[:24].T @ flat[:24]
+    assert torch.equal(gram, 24 * torch.eye(5, dtype=gram.dtype))
+
+
+def test_the_shared_pass_has_the_terms_of_two_passes():
+    network, z = build(code="identity", n_models=2)
+    model = Model(network, torch.zeros(D).double(), 1.0, LOSSES["squared_error"])
+    penalty = Penalty("contraction", 0.1, lambda model, b: relative_contraction(network, b, 1.0))
+    one, two = (
+        kind(model, [penalty]).terms(z, z) for kind in (ChainReconstruction, Reconstruction)
+    )
+    assert one.keys() == two.keys()
+    for name, term in one.items():
+        torch.testing.assert_close(term, two[name])
 
 
 def test_rows_in_chunks_give_the_same_norm(monkeypatch):

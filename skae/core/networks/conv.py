@@ -48,8 +48,12 @@ class Convolution(nn.Module):
         return self.weight.mT.reshape(self.bias.numel(), -1, 3, 3)
 
     def forward(self, images: Tensor) -> Tensor:
-        bias, groups = self.bias.view(-1), self.n_models
-        return F.conv2d(images, self.kernels(), bias, stride=2, padding=1, groups=groups)
+        return self.linear(images, self.bias.view(-1))
+
+    def linear(self, images: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return the convolution, plus a bias if there is one."""
+        kernels, groups = self.kernels(), self.n_models
+        return F.conv2d(images, kernels, bias, stride=2, padding=1, groups=groups)
 
 
 class ResizeConvolution(Convolution):
@@ -59,14 +63,13 @@ class ResizeConvolution(Convolution):
         super().__init__(weight, bias)
         self.size = size
 
-    def forward(self, images: Tensor) -> Tensor:
+    def linear(self, images: Tensor, bias: Tensor | None = None) -> Tensor:
         kernels = self.kernels().flatten(0, 1)[:, None]
         # What each pixel adds to the larger image: a 2 x 2 square convolved with the kernel.
         spread = F.conv2d(kernels, kernels.new_ones(1, 1, 2, 2), padding=1).flip(-1, -2)
         spread = spread.view(self.n_models, self.bias.shape[-1], -1, 4, 4)
         spread = spread.transpose(1, 2).flatten(0, 1)
-        bias, groups = self.bias.view(-1), self.n_models
-        larger = F.conv_transpose2d(images, spread, bias, stride=2, padding=1, groups=groups)
+        larger = F.conv_transpose2d(images, spread, bias, stride=2, padding=1, groups=self.n_models)
         return larger[..., : self.size[0], : self.size[1]]
 
 
@@ -161,6 +164,23 @@ class ConvolutionalDecoder(ConvolutionalMLP):
                 images = self.drop(images)
             images = convolution(images)
         return self.add_skip(_as_rows(images, x, channels_last=self.channels_last), x)
+
+    def push_forward(self, x: Tensor, *, adds_skip: bool = True) -> tuple[Tensor, Tensor | None]:
+        activation = ACTIVATIONS[self.activation]
+        product, _ = super().push_forward(x, adds_skip=False)
+        weight = self.layers[-1].weight
+        # The images of the rows give the slopes, through which those of the directions pass.
+        images = _as_images(self.layers[-1](super().hidden(x)), self.shape)
+        directions = _as_images(torch.matmul(product, weight).flatten(0, 1), self.shape)
+        for convolution in self.convolutions:
+            after = activation.function(images)
+            slopes = activation.backward(torch.ones_like(images), images, after)
+            directions = convolution.linear(directions * slopes.repeat_interleave(x.shape[1], 0))
+            images = convolution(after)
+        rows = _as_rows(directions, x, channels_last=self.channels_last).view(*x.shape, -1)
+        if adds_skip and self.skip is not None:
+            rows = rows.mul_(self.scale).add_(self.skip)
+        return rows, None
 
     @torch.no_grad()
     def scale_output(self, factor: float) -> None:

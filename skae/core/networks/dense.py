@@ -133,6 +133,25 @@ class MLP(nn.Module):
                 y = torch.add(torch.matmul(x, skip), y, alpha=self.scale)
         return y if bias is None else y + bias
 
+    def push_forward(self, x: Tensor, *, adds_skip: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Return the transposed Jacobian at each row of x as a product ``A B``.
+
+        A has shape ``(rows, inputs, h)``, and B, ``(h, outputs)``, is the same for all rows; None
+        is the identity. The network has no model axis, and its layers are `Dense`.
+        """
+        activation = ACTIVATIONS[self.activation]
+        weights = [layer.weight.mT if layer.transposed else layer.weight for layer in self.layers]
+        axes = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).expand(len(x), -1, -1)
+        product, y = axes, x
+        for layer, weight in zip(self.layers[:-1], weights[:-1], strict=True):
+            before = layer(y)
+            y = activation.function(before)
+            slopes = activation.backward(torch.ones_like(before), before, y).unsqueeze(-2)
+            product = weight * slopes if product is axes else torch.matmul(product, weight) * slopes
+        if self.skip is None or not adds_skip:
+            return product, weights[-1]
+        return torch.cat([product, axes], -1), torch.cat([weights[-1] * self.scale, self.skip])
+
     def stages(self) -> list[nn.Module]:
         """Return every module that has weights, in order from the input."""
         return list(self.layers)
