@@ -14,6 +14,8 @@ import argparse
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import product
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -41,6 +43,7 @@ Rule = Callable[[Losses, Losses], bool]
 STORE = PROJECT_ROOT / "build" / "selection"
 IN_VAIN = 0.95  # PCA kept although the network has less than this share of its test error
 LAW_SEEDS = 100  # added to the seeds of the laws, so that `benchmarks.hard_rows` has others
+HEAVY_LAWS = ("contaminated", "heavy-tailed curve", "heavy-tailed mixture", "log-normal")
 N_RESAMPLES = 1000
 
 
@@ -117,14 +120,22 @@ def bootstrap(network: Losses, pca: Losses) -> bool:
     return bool(np.mean(network[drawn].mean(1) < 0.99 * pca[drawn].mean(1)) > 0.95)
 
 
-def of_the_ratio(network: Losses, pca: Losses, *, errors: float, least: float) -> bool:
+def of_the_ratio(
+    network: Losses, pca: Losses, *, errors: float, least: float, n_adverse: float = 0.0
+) -> bool:
     """Keep a network whose ratio is below 0.99 by so many standard errors, on most rows.
 
-    `least` is the least majority, in standard errors. With one of both, it is the rule of skae.
+    `least` is the least majority, in standard errors. `n_adverse` rows are added, drawn in
+    proportion to PCA's loss, on which the network loses what it gained there. One, one and three
+    are the rule of skae.
     """
-    compared = compare(torch.from_numpy(network), torch.from_numpy(pca))
-    upper = compared.ratio + errors * (compared.interval[1] - compared.ratio)
-    return upper < 0.99 and majority(network, pca) > least
+    ratio = mean_ratio(network, pca)
+    if not math.isfinite(ratio):
+        return False
+    residuals = network - ratio * pca
+    error = math.sqrt(np.square(residuals).sum() / max(1, len(pca) - 1) / len(pca)) / pca.mean()
+    adverse = n_adverse * float((pca * np.abs(network - pca)).sum() / pca.sum() ** 2)
+    return ratio + errors * error + adverse < 0.99 and majority(network, pca) > least
 
 
 def chosen(network: Losses, pca: Losses) -> bool:
@@ -135,43 +146,39 @@ def chosen(network: Losses, pca: Losses) -> bool:
 RULES: dict[str, tuple[str, Rule]] = {
     # Name: the codes, and the rule.
     "the network always": ("refined", always),
-    "three standard errors of the mean, or capped gains, encoder's codes": (
+    "mean by 3 or capped gains, encoder's codes (the rule before)": (
         "encoder",
         three_errors_or_capped,
     ),
     "the same, refined codes": ("refined", three_errors_or_capped),
-    "one standard error of the mean": (
-        "refined",
-        lambda network, pca: of_the_mean(network, pca, least=1.0),
-    ),
-    "two standard errors of the mean": (
-        "refined",
-        lambda network, pca: of_the_mean(network, pca, least=2.0),
-    ),
-    "signs, two standard errors": ("refined", signs),
+    "mean by 1": ("refined", partial(of_the_mean, least=1.0)),
+    "mean by 2": ("refined", partial(of_the_mean, least=2.0)),
+    "signs by 2": ("refined", signs),
     "signed ranks, 2.5 %": ("refined", signed_ranks),
-    "winsorised mean, two standard errors": ("refined", winsorised),
-    "bootstrap of the ratio, 95 %": ("refined", bootstrap),
+    "winsorised mean by 2": ("refined", winsorised),
+    "ratio in 95 % of bootstrap samples": ("refined", bootstrap),
     **{
-        f"ratio by {errors:g} standard errors"
-        + (f", majority by {least:g}" if math.isfinite(least) else ""): (
+        f"ratio by {errors:g}"
+        + (f", majority by {least:g}" if math.isfinite(least) else "")
+        + (f", {n_adverse:g} adverse rows" if n_adverse else ""): (
             "refined",
-            lambda network, pca, errors=errors, least=least: of_the_ratio(
-                network, pca, errors=errors, least=least
-            ),
+            partial(of_the_ratio, errors=errors, least=least, n_adverse=n_adverse),
         )
-        for errors, least in [
-            (0.0, -math.inf),
-            (1.0, -math.inf),
-            (2.0, -math.inf),
-            (3.0, -math.inf),
-            (0.0, 1.0),
-            (1.0, 2.0),
-            (1.0, 3.0),
-            (2.0, 2.0),
+        for errors, least, n_adverse in [
+            (0.0, -math.inf, 0.0),
+            (1.0, -math.inf, 0.0),
+            (2.0, -math.inf, 0.0),
+            (3.0, -math.inf, 0.0),
+            (0.0, 1.0, 0.0),
+            (1.0, 1.0, 0.0),
+            (2.0, 1.0, 0.0),
+            (1.0, 2.0, 0.0),
+            (0.0, 1.0, 3.0),
+            (1.0, 1.0, 2.0),
+            (1.0, 1.0, 4.0),
         ]
     },
-    "chosen: ratio by 1 standard error, majority by 1": ("refined", chosen),
+    "chosen: ratio by 1, majority by 1, 3 adverse rows": ("refined", chosen),
 }
 
 
@@ -190,11 +197,12 @@ def cases(options: Options) -> Iterator[Case]:
             for k in sizes:
                 for seed in options.seeds:
                     yield {"kind": "set", "name": name, "rows": rows, "k": k, "seed": seed}
-    for law in options.laws:
-        for rows in options.rows:
-            for seed in options.seeds:
-                seed += LAW_SEEDS
-                yield {"kind": "law", "name": law, "rows": rows, "k": 2, "seed": seed}
+    for law, rows in product(options.laws, options.rows):
+        seeds = [seed + LAW_SEEDS for seed in options.seeds]
+        if law in HEAVY_LAWS:
+            seeds += [seed + LAW_SEEDS for seed in options.more_seeds]
+        for seed in seeds:
+            yield {"kind": "law", "name": law, "rows": rows, "k": 2, "seed": seed}
 
 
 def data_of(options: Options, case: Case) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -349,7 +357,9 @@ BENCHMARK = Benchmark(
         "Worse: the error of new rows is above PCA's by more than 0.5 %. In vain: PCA is kept "
         "although the network has less than 0.95 of its error. The geometric mean is of the error "
         "relative to PCA's. Fits have 60, 200 and 700 training rows, and on the public sets all "
-        "(at most 2,100), too. Refined codes unless stated otherwise.",
+        '(at most 2,100), too. "By 2" means by two standard errors. Adverse rows are those of the '
+        "rule, see [never worse than PCA](never_worse_than_pca.md#the-decision). Refined codes "
+        "unless stated otherwise.",
         tables,
     ],
     runs=[
@@ -357,13 +367,15 @@ BENCHMARK = Benchmark(
             "selection",
             "The decision between PCA and the network",
             "--jobs 2",
-            quick="--sets iris wine --laws curve log-normal --rows 60 --seeds 0",
+            quick="--sets iris --laws curve log-normal --rows 60 --seeds 0 --more-seeds 100",
         )
     ],
     options={
         "--sets": (*SCIKIT_LEARN_SETS, *TABULAR_SETS),
         "--laws": tuple(CASES),
         "--max-rows": 3000,
+        # More draws of the laws with heavy tails, where failures are rare and large.
+        "--more-seeds": range(100, 120),
     },
     seeds=range(5),
     rows=(60, 200, 700),

@@ -19,6 +19,9 @@ from skae.fitting.split import Split
 # The network replaces PCA if its share of PCA's loss is below this by a standard error. Smaller
 # gains did not carry over to new rows.
 MAX_RATIO = 0.99
+# New heavy rows may go wrong where the held-out ones went well. So the network must also be better
+# with so many more rows, of those that carry PCA's loss, on which it loses what it gained there.
+N_ADVERSE = 3
 # A loss without a zero (`Criterion.reference_loss`) has no ratio of totals. Its standard error is
 # that of the mean change, which a few rows in the tails decide, so three are required: with two, 1
 # of 27 networks was far worse than PCA.
@@ -137,7 +140,8 @@ class Comparison:
     ratio : float
         Loss of the network, divided by PCA's.
     interval : tuple of float
-        The ratio minus and plus a standard error; three of them if the loss has no zero.
+        The ratio minus a standard error, and plus a standard error and the cost of `N_ADVERSE`
+        adverse rows. If the loss has no zero, minus and plus three standard errors.
     improved : float
         Share of the rows with a lower loss than PCA's, of those whose loss differs.
     is_better : bool
@@ -167,20 +171,22 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
         n_rows, change = len(before), after - before
         mean = float(before.mean()) if reference is None else reference
         ratio = 1.0 + float(change.mean()) / mean if mean > 0 else math.inf
-        residuals, n_errors = change - change.mean(), _ERRORS_WITHOUT_ZERO
+        residuals, n_errors, adverse = change - change.mean(), _ERRORS_WITHOUT_ZERO, 0.0
         if reference is None:
+            # The mean change on a row that is drawn in proportion to PCA's loss.
+            adverse = N_ADVERSE * float((before * change.abs()).sum() / before.sum().square())
             # By the delta method: a row whose loss is the common share of PCA's adds nothing,
             # however large it is.
             residuals, n_errors = after - ratio * before, 1.0
         variance = float(residuals.square().sum()) / max(1, n_rows - 1)
-        margin = n_errors * math.sqrt(variance / n_rows) / mean if mean > 0 else 0.0
+        error = n_errors * math.sqrt(variance / n_rows) / mean if mean > 0 else 0.0
         n_better, n_worse = int((change < 0).sum()), int((change > 0).sum())
         n_changed = max(1, n_better + n_worse)
         # If gains and losses were equally likely, the difference would have the standard error
         # sqrt(n_changed).
         is_majority = n_better - n_worse > math.sqrt(n_changed)
-        is_better = is_majority and ratio + margin < MAX_RATIO
-        interval = ratio - margin, ratio + margin
+        interval = ratio - error, ratio + error + adverse
+        is_better = is_majority and interval[1] < MAX_RATIO
         compared.append(Comparison(ratio, interval, n_better / n_changed, is_better))
     return max(compared, key=lambda comparison: (not comparison.is_better, comparison.ratio))
 
