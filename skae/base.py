@@ -293,7 +293,8 @@ class BaseAutoencoder(
             print(explain(fitted))
         if self._refines_codes and self.n_components > min(rows.shape):
             warn_of_wide_code(self.n_components, *rows.shape)
-        if (advice := self._advice()) is not None and np.ptp(rows, axis=0).any():
+        advice = self._advice()
+        if advice is not None and (np.fmax.reduce(rows) > np.fmin.reduce(rows)).any():
             warn(advice, UserWarning)
 
     def _start(

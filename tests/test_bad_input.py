@@ -290,7 +290,7 @@ def test_a_fit_recovers_from_a_rate_that_is_too_high(digits):
 def test_divergence_without_held_out_rows(digits):
     X = digits[:600]
     model = fast(4, learning_rate_init=1e6, solver="sgd", early_stopping=False)
-    with pytest.warns(ConvergenceWarning, match="ends with the state of the start"):
+    with pytest.warns(ConvergenceWarning, match="best state is that of the start"):
         model.fit(X)
     assert model.score(X) == pytest.approx(PCA(4).fit(X).explained_variance_ratio_.sum())
 
@@ -344,7 +344,7 @@ class InterruptAt:
 def test_interrupt_keeps_the_best_state_and_warns(digits, early_stopping):
     X = digits[:600]
     model = fast(4, max_iter=50, early_stopping=early_stopping).set_callbacks(InterruptAt(3))
-    with pytest.warns(ConvergenceWarning, match="interrupted by the user; it ends with"):
+    with pytest.warns(ConvergenceWarning, match="interrupted by the user; the best state"):
         model.fit(X)
     assert model.n_iter_ == 3
     assert np.isfinite(model.transform(X)).all()

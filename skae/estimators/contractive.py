@@ -181,11 +181,13 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         )
 
     def _advice(self) -> str | None:
-        if self.selected_ == "network" or self.alpha == 0 or self._was_interrupted:
+        if self.selected_ == "network" or self.alpha == 0:
             return None
         text = "PCA was kept, so the code is not contracted"
         if self.validation_ratio_ is None:
-            return f"{text}: no epoch was compared with it. Pass more rows, at least 10."
+            return (
+                f"{text}: no epoch was compared with it. Pass at least 10 rows, and train longer."
+            )
         return (
             f"{text}: no epoch had a clearly lower held-out loss, penalty included. Pass more "
             f"rows, or change alpha (now {self.alpha:g}) or n_components."

@@ -140,11 +140,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return {"_walkback": walkback, "_noise_deviation": deviation}
 
     def _advice(self) -> str | None:
-        if self.selected_ == "network" or self.noise_level == 0 or self._was_interrupted:
+        if self.selected_ == "network" or self.noise_level == 0:
             return None
         text = "PCA was kept, so noise is removed only as PCA does"
         if self.validation_ratio_ is None:
-            return f"{text}: no epoch was compared with it. Pass more rows, at least 10."
+            return (
+                f"{text}: no epoch was compared with it. Pass at least 10 rows, and train longer."
+            )
         return (
             f"{text}: on corrupted held-out rows, no epoch was clearly better. Pass more or cleaner"
             f" rows, change noise_level (now {self.noise_level:g}) or n_components, or train for "

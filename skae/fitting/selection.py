@@ -198,7 +198,7 @@ def explain(fitted: dict[str, Any]) -> str:
         if fitted["selected_"] == "network":
             return f"Kept the network of epoch {epoch}." if epoch else "Kept the network as it was."
         if fitted["n_iter_"]:
-            return "Kept PCA: no epoch came near its held-out loss."
+            return "Kept PCA: no epoch had less than twice its held-out loss."
         return (
             "Kept PCA without training: there was nothing to improve, no held-out row that could "
             "show it, or training was stopped."
@@ -210,7 +210,8 @@ def explain(fitted: dict[str, Any]) -> str:
     )
     if fitted["selected_"] == "network":
         return f"Selected the network of epoch {epoch}. Its held-out loss is {evidence}"
+    reason = f"The upper end is not below {MAX_RATIO}" if high >= MAX_RATIO else "These are too few"
     return (
-        f"Kept PCA. The held-out loss of the best epoch is {evidence} That is no clear gain: pass "
-        "more rows, train for longer (max_iter) or try another n_components."
+        f"Kept PCA. The held-out loss of the best epoch is {evidence} {reason}: pass more rows, "
+        "train for longer (max_iter) or try another n_components."
     )

@@ -240,7 +240,7 @@ class Trainer:
         kept = f"epoch {history.best_epoch}" if history.best_epoch else "the start"
         if history.stopped_by == "interrupt":
             warn(
-                f"Training was interrupted by the user; it ends with the state of {kept}.",
+                f"Training was interrupted by the user; the best state so far is that of {kept}.",
                 ConvergenceWarning,
             )
             return
@@ -260,7 +260,7 @@ class Trainer:
         else:
             remedy += f", or {decay} if that is large."
         warn(
-            f"Training diverged in epoch {len(history.losses)} and ends with the state of {kept}. "
+            f"Training diverged in epoch {len(history.losses)}; the best state is that of {kept}. "
             f"{remedy}",
             ConvergenceWarning,
         )

@@ -139,7 +139,7 @@ def test_a_part_that_diverged_does_not_change_the_thresholds(digits):
     before = hashing.thresholds_
     outlying = digits.copy()
     outlying[0, 0] = 1e38
-    with pytest.warns(ConvergenceWarning, match="ends with the state of the start"):
+    with pytest.warns(ConvergenceWarning, match="best state is that of the start"):
         hashing.partial_fit(outlying)
     np.testing.assert_allclose(hashing.thresholds_, before, atol=1e-6)
 

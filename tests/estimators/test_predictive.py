@@ -130,7 +130,7 @@ def test_an_interrupt_in_the_first_epoch_keeps_the_start(digits, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("skae.core.optimizers.AdamW.step", interrupted)
-    with pytest.warns(ConvergenceWarning, match="ends with the state of the start"):
+    with pytest.warns(ConvergenceWarning, match="best state so far is that of the start"):
         model = fast().fit(digits)
     assert model.n_iter_ == 0
     assert np.isfinite(model.transform(digits)).all()

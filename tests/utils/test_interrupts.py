@@ -50,7 +50,7 @@ def fast(cls=Autoencoder, **options):
 MOMENTS = {
     "start": ("skae.base.BaseAutoencoder._split", 2),
     "epoch": ("skae.core.optimizers.AdamW.step", 3),
-    "validation": ("skae.fitting.selection.ValidationLoss.__call__", 2),
+    "validation": ("skae.fitting.selection.ValidationLoss.__call__", 3),
     "scoring": ("skae.inference.transformer.AutoencoderTransformer.score", 1),
 }
 SEARCHES = {
