@@ -129,7 +129,7 @@ def find_span(estimator: Any, X: Array) -> Span | None:
     error = z.mean(axis=0, dtype=np.float64)
     z -= error.astype(z.dtype)
     mean = mean + error * scale
-    sizes = np.linalg.norm(z, axis=1)
+    sizes = np.sqrt(np.einsum("ij,ij->i", z, z))  # without a copy
     order, largest = np.arange(len(z)), int(sizes.argmax())
     order[[largest, -1]] = order[[-1, largest]]
     z[[largest, -1]], last = z[[-1, largest]], z[largest].copy()
