@@ -211,19 +211,19 @@ class BaseAutoencoder(
         rows = self._validate_input(X, reset=True, ensure_min_samples=2)
         self._check_values(rows)
         device, generator = resolve_device(self.device), self._new_generator()
-        # Split, and start at PCA or at the previous fit.
-        split, previous, n_before = self._split(rows, generator)
-        # PCA is final unless the network is clearly better.
-        must_beat_start = self.shortcut == "pca" and self.early_stopping and not split.is_resumed
         # Wide rows are trained on in coordinates of the space that they span.
         span = find_span(self, rows) if rows.shape[0] < rows.shape[1] else None
-        inputs = rows if span is None else span.coordinates
+        inputs, mean = (span.coordinates, span.mean) if span else (rows, feature_means(rows))
+        # Split, and start at PCA or at the previous fit.
+        split, previous, n_before = self._split(rows, inputs.shape[1], generator)
+        # PCA is final unless the network is clearly better.
+        must_beat_start = self.shortcut == "pca" and self.early_stopping and not split.is_resumed
         model, data, unexplained = self._start(inputs, split, generator, device, previous)
         criterion, corruption = self._criterion(model), self._corruption(model, data)
         validate = None
         if split.held_out is not None:
             validate = ValidationLoss(criterion, model.network, data, split, corruption)
-        dtype, mean, is_new = torch_dtype(rows), feature_means(rows), previous is None
+        dtype, is_new = torch_dtype(rows), previous is None
         summarise = partial(describe, self, dtype=dtype, mean=mean, span=span, is_new=is_new)
 
         def describe_epoch(history: History) -> dict[str, Any]:
@@ -316,8 +316,13 @@ class BaseAutoencoder(
             adapt_model(model, data, self.dropout)
         return model, data, unexplained
 
-    def _split(self, rows: Array, generator: torch.Generator) -> tuple[Split, Model | None, int]:
-        """Return the split of the rows, the model to continue, and its number of epochs."""
+    def _split(
+        self, rows: Array, width: int, generator: torch.Generator
+    ) -> tuple[Split, Model | None, int]:
+        """Return the split of the rows, the model to continue, and its number of epochs.
+
+        `width` is that of the rows in training.
+        """
         new = None, None, 0
         previous, split, n_epochs = resume(self, rows, generator) if self.warm_start else new
         if split is None and not self.early_stopping:
@@ -325,14 +330,14 @@ class BaseAutoencoder(
         if split is not None:
             return split, previous, n_epochs
         is_share = isinstance(self.n_components, float)
-        n_components = min(rows.shape) if is_share else int(self.n_components)
+        n_components = min(rows.shape[0], width) if is_share else int(self.n_components)
         split = split_rows(
             rows,
             rows.shape[0],
             self.validation_fraction,
             # With a warm start, folds would start from a fit to the rows that validate them.
             may_cross_fit=previous is None and self._may_cross_fit,
-            n_weights=self._network(rows.shape[1], n_components).n_weights(),
+            n_weights=self._network(width, n_components).n_weights(),
             generator=generator,
         )
         return split, previous, n_epochs

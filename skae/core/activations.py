@@ -22,7 +22,8 @@ class Activation:
     function : callable
     backward : callable
         ``(gradient, before, after) -> gradient``: the backward pass, in torch's fused kernels. It
-        may overwrite `gradient`. Used by `skae.core.backprop`.
+        may overwrite `gradient`. Used by `skae.core.backprop` and by the decoders' `push_forward`,
+        where it multiplies by the slope in one call.
     slope : callable
         Derivative, which autograd can differentiate again. Used by `skae.core.jacobians`.
     gain : float

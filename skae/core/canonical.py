@@ -180,11 +180,12 @@ def canonicalise(
     in_features: Callable[[Tensor], Tensor] | None = None,
     *,
     scores_encoder: bool = True,
+    has_pca_axes: bool = False,
 ) -> CodeSummary:
     """Convert the code of a model to its canonical form, in place, and summarise it.
 
-    Afterwards, the network's weights are float32 and its skip connections float64. The model's
-    preconditioner is set if codes are refined.
+    Afterwards, weights are float32 and skip connections float64, and the model's preconditioner is
+    set if codes are refined.
 
     Parameters
     ----------
@@ -196,12 +197,13 @@ def canonicalise(
         Changes of the code that leave the objective unchanged.
     n_steps : int or None
         Number of refinement steps in `Model.encode`; None if codes are never refined.
-    dtype : torch.dtype
-        Precision of the codes.
+    dtype : torch.dtype, precision of the codes
     in_features : callable or None
         Converts components to those of features, if z are other coordinates.
     scores_encoder : bool
         Whether to compute `CodeSummary.encoder_r2` even if codes are refined.
+    has_pca_axes : bool
+        Whether the code is that of PCA, whatever the symmetry of the objective.
     """
     network, tied = model.network.eval(), model.network.decoder.layers[0].transposed
     model.preconditioner = None
@@ -234,8 +236,8 @@ def canonicalise(
     components = factor[0] if base is None else factor[0] @ base
     if in_features is not None:
         components = in_features(components)
-    # The axes of PCA had their signs from other coordinates.
-    if rotates or (in_features is not None and network.is_code_linear):
+    # PCA's signs were chosen by loadings of coordinates; choose them by loadings of features.
+    if rotates or (has_pca_axes and in_features is not None and network.is_code_linear):
         signs = largest_loading_signs(components)
         _apply(model, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
         components = components * signs[:, None]

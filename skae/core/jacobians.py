@@ -29,6 +29,7 @@ class EncoderChain:
     ----------
     network : AutoencoderNetwork
     z : Tensor of shape (..., n, d)
+        Without missing entries.
     """
 
     def __init__(self, network: AutoencoderNetwork, z: Tensor) -> None:
@@ -39,9 +40,7 @@ class EncoderChain:
             self.weights, self.skip = [self.weights[0] + self.skip], None
         self.slopes: list[Tensor] = []
         activation = ACTIVATIONS[encoder.activation]
-        x = network.impute(z)
-        if encoder.input_map is not None:
-            x = encoder.input_map(x)
+        x = z if encoder.input_map is None else encoder.input_map(z)
         y = x
         for layer in encoder.layers[:-1]:
             before = layer(y)
@@ -115,11 +114,12 @@ def _times(batch: Tensor, matrix: Tensor) -> Tensor:
 
 def encoder_jacobians(network: AutoencoderNetwork, z: Tensor) -> Tensor:
     """Return the Jacobian of the code with respect to z at each row: ``(n, k, d)``."""
+    z = network.impute(z)
     jacobians = EncoderChain(network, z).jacobians()
     if network.encoder.input_map is None:
         return jacobians
     with torch.enable_grad():
-        points = network.impute(z).detach().requires_grad_()
+        points = z.detach().requires_grad_()
         inputs = network.encoder.input_map(points)
         rows = [
             torch.autograd.grad(inputs, points, direction, retain_graph=True)[0]
@@ -138,14 +138,19 @@ class ChainPass(ForwardPass):
 class ChainReconstruction(Reconstruction):
     """Reconstruction loss plus penalties on the encoder's Jacobian, from one pass of the encoder.
 
-    For networks without dropout: the Jacobian is that of the whole encoder.
+    For networks without dropout: the Jacobian is that of the whole encoder. A network of another
+    kind may encode in its own way, and so does one that keeps the largest units; these take a pass
+    of their own.
     """
 
     def forward(
         self, inputs: Tensor, target: Tensor, generator: torch.Generator | None
     ) -> ForwardPass:
         network = self.model.network
-        chain = EncoderChain(network, network.impute(inputs))
+        if type(network) is not AutoencoderNetwork or network.n_active is not None:
+            return super().forward(inputs, target, generator)
+        inputs = network.impute(inputs)
+        chain = EncoderChain(network, inputs)
         output = network.decode(chain.code)
         return ChainPass(inputs, target, chain.code, output, generator, chain)
 
@@ -168,6 +173,7 @@ def contraction(
     ----------
     network : AutoencoderNetwork
     z : Tensor of shape (..., n, d)
+        Without missing entries.
     n_probes : int or None
         Estimate the norm from this many random directions instead: ``E ||v^T J||^2 = ||J||_F^2``
         for random signs v (Hutchinson 1990). This costs `n_probes` times as much as encoding. The
@@ -247,17 +253,28 @@ def _squared_norms(
 def probes(rows: Tensor, n_probes: int, generator: torch.Generator | None) -> Tensor:
     """Return random directions of entries 1 and -1 for each row: ``(..., n, n_probes, k)``.
 
-    Any two columns of the directions of successive rows are orthogonal, as in a Hadamard matrix.
-    What the Jacobians of these rows have in common is then measured without error.
+    The directions of successive rows are rows of a Hadamard matrix, with random signs of the
+    columns. Over K successive directions, with K the next power of 2 from k on, any two columns are
+    orthogonal. What the Jacobians of these rows have in common is then measured without error.
     """
     n_rows, n_columns = rows.shape[-2:]
-    matrix = rows.new_ones(1, 1)
-    while len(matrix) < n_columns:
-        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
+    n_bits = (n_columns - 1).bit_length()
+    drawn = torch.arange(n_rows * n_probes, device=rows.device) % 2**n_bits
+    # A Kronecker product of two small matrices. Only the rows that are drawn are computed.
+    high, low = _hadamard(n_bits - n_bits // 2, rows), _hadamard(n_bits // 2, rows)
+    outer, inner = high[drawn // len(low)], low[drawn % len(low)]
+    matrix = (outer.unsqueeze(-1) * inner.unsqueeze(-2)).flatten(-2)[:, :n_columns]
     signs = rows.new_empty(*rows.shape[:-2], 1, 1, n_columns)
     signs = signs.bernoulli_(0.5, generator=generator).mul_(2.0).sub_(1.0)
-    drawn = torch.arange(n_rows * n_probes, device=rows.device) % len(matrix)
-    return signs * matrix[drawn, :n_columns].view(n_rows, n_probes, n_columns)
+    return signs * matrix.unflatten(0, (n_rows, n_probes))
+
+
+def _hadamard(n_bits: int, like: Tensor) -> Tensor:
+    """Return Sylvester's Hadamard matrix of ``2**n_bits`` rows."""
+    matrix = like.new_ones(1, 1)
+    for _ in range(n_bits):
+        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
+    return matrix
 
 
 def _norms_of_one_hidden_layer(chain: EncoderChain) -> Tensor:

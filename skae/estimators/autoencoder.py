@@ -37,10 +37,11 @@ class Autoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     X is centred and divided by a single number. As for PCA, scale features of different units
     first.
 
-    If X has more features than rows, a rotation into the space of the rows loses nothing under the
-    squared error. Training then runs in coordinates of that space, and its cost follows the number
-    of rows. The fitted model is one of the features. With `tied_weights` or `warm_start`, training
-    runs on the features themselves.
+    If X has many more features than rows, training runs on the coordinates of the rows in the space
+    that they span, which have the same distances. The weights are then converted back, so the
+    fitted model takes and returns features. This is so for the squared error and dense X of at most
+    2000 rows, with at least twice as many features. With `tied_weights` or `warm_start`, and in a
+    subclass with hooks of its own, training runs on the features themselves.
 
     Parameters
     ----------

@@ -60,11 +60,12 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
 
     n_probes : int or None, default=2
         Number of random directions per row for Hutchinson's unbiased estimate of the norm of the
-        Jacobian. None computes the norm exactly; so does any value if that is no more expensive: in
-        closed form, or with at least ``min(n_components, n_features)`` directions. So does the
-        solver "lbfgs", whose line search compares losses. With the default
-        and ``alpha=0.01``, held-out errors and norms were within 1 % and 2 % of those of the exact
-        penalty; if `alpha` is ten times as large and rows are few, these were 3 % and 12 %.
+        Jacobian. Validation and the choice against PCA use such directions, too, the same in each
+        epoch. The exact norm is used instead with None, with the solver "lbfgs", and wherever it is
+        no more expensive: in closed form, or with at least ``min(n_components, n_features)``
+        directions. With the default and ``alpha=0.01``, held-out errors and norms were within 1 %
+        and 2 % of those of the exact penalty; if `alpha` is ten times as large and rows are few,
+        these were 3 % and 12 %.
 
     Attributes
     ----------

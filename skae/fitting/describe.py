@@ -50,7 +50,7 @@ def describe(
     mean : ndarray of shape (n_features,)
         `mean_`.
     span : Span or None
-        Space whose coordinates `data` and the model have. The fitted model has the features.
+        If given, `data` and `model` are in its coordinates; the returned model is in features.
     is_new : bool
         Whether training started with a new model.
     is_part : bool
@@ -78,7 +78,8 @@ def describe(
     )
     is_start = not history.validation and not history.best_epoch
     in_features = None if span is None else span.in_features
-    code = canonicalise(model, data, symmetry, n_steps, dtype, in_features, scores_encoder=is_start)
+    flags = {"scores_encoder": is_start, "has_pca_axes": is_pca}
+    code = canonicalise(model, data, symmetry, n_steps, dtype, in_features, **flags)
     network.to(inference_device(device))
     shares = code.component_variance / code.component_variance.sum().clamp_min(1e-30)
     fitted: dict[str, Any] = {

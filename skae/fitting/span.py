@@ -17,6 +17,7 @@ import numpy as np
 import scipy.linalg
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import get_lapack_funcs
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import svd_flip
@@ -28,7 +29,10 @@ from skae.core.numerics import MAX_WEIGHTS, chunk_size
 from skae.fitting.data import mean_and_scale, standardise
 from skae.utils.csr import Array
 
-_MAX_ROWS = 4096
+_MAX_ROWS = 4096  # at once
+# With more rows, or fewer features per row, the conversion costs more than it saves.
+_MOST_ROWS = 2000
+_MIN_RATIO = 2
 # Hooks that may treat features singly.
 _HOOKS = ("_criterion", "_corruption", "_network", "_initialise", "_fitted_attributes")
 # Singular values below this many rounding errors of the largest one are rounding errors.
@@ -98,43 +102,96 @@ class Span:
 
 
 def find_span(estimator: Any, X: Array) -> Span | None:
-    """Return the space that the rows span, or None if training must see the features.
+    """Return the space that the rows span, or None if training should see the features.
+
+    Rows are converted if there are at least twice as many features, and at most 2000 rows. With
+    more of either, the conversion costs more than it saves. Nor are rows converted that differ so
+    much in size that rounding of the large ones would cover the small ones.
 
     Parameters
     ----------
     estimator : BaseAutoencoder
     X : array or CSR matrix of shape (n_samples, n_features)
     """
-    if issparse(X) or not _is_rotation_invariant(estimator):
+    is_wide = X.shape[0] <= min(_MOST_ROWS, X.shape[1] // _MIN_RATIO)
+    if not is_wide or issparse(X) or not _is_rotation_invariant(estimator):
         return None
     n_components = estimator.n_components
     if isinstance(n_components, Integral):
         sizes = estimator._network(X.shape[1], int(n_components))
         if sizes.n_weights() > MAX_WEIGHTS:
-            return None  # an error, and so is the network of features
+            return None  # an error: the fitted model is one of features
     mean, scale = mean_and_scale(X)
     if not scale * math.sqrt(X.size) < float(np.finfo(X.dtype).max):
         return None  # coordinates might overflow
     z = standardise(X, mean, scale, X.dtype.type)
-    # The basis takes the place of z.
-    basis, triangle = scipy.linalg.qr(z.T, overwrite_a=True, mode="economic", check_finite=False)
-    left, values, right = scipy.linalg.svd(triangle.T, check_finite=False)
-    left, right = svd_flip(left, right)
-    if not np.square(values, dtype=np.float64).sum() > 0.5 * X.size:  # in units of the scale, 1
+    # As exact as the rows, not as the mean: then each row is minus the sum of the others.
+    error = z.mean(axis=0, dtype=np.float64)
+    z -= error.astype(z.dtype)
+    mean = mean + error * scale
+    sizes = np.sqrt(np.einsum("ij,ij->i", z, z))  # without a copy
+    order, largest = np.arange(len(z)), int(sizes.argmax())
+    order[[largest, -1]] = order[[-1, largest]]
+    z[[largest, -1]], last = z[[-1, largest]], z[largest].copy()
+    # All rows but the largest one. The basis takes the place of z.
+    basis, triangle = scipy.linalg.qr(
+        z[:-1].T, overwrite_a=True, mode="economic", check_finite=False
+    )
+    # Row by row, so that the rounding of small rows is small, too.
+    in_basis = np.concatenate([triangle.T, (last @ basis)[None]])[order]
+    if not np.square(sizes, dtype=np.float64).sum() > 0.5 * X.size:  # in units of the scale, 1
         return None  # rows that vary by rounding alone have no scale
-    least = _ROUNDING_ERRORS * float(np.finfo(X.dtype).eps) * values[0]
-    rank = min(int((values > least).sum()), len(X) - 1)
-    # Adaptive steps would take principal axes of little variance as seriously as the first ones.
-    # Along random axes, all coordinates vary alike, as features do.
-    random = np.random.RandomState(0).standard_normal((rank, rank))
-    rotation = scipy.linalg.qr(random)[0].astype(X.dtype)
-    coordinates = (left[:, :rank] * (values[:rank] * scale).astype(X.dtype)) @ rotation
-    turn = right[:rank].T @ rotation
+    turn = _random_axes(triangle, in_basis, sizes + float(np.linalg.norm(mean / scale)))
+    if turn is None:
+        return None
+    rank = turn.shape[1]
     for part in gen_batches(len(basis), chunk_size(_MAX_ROWS, len(X))):
         basis[part, :rank] = basis[part] @ turn
     axes = basis[:, :rank]
     axes[(X[0] == X).all(axis=0)] = 0.0  # no rounding where a feature is constant
-    return Span(mean, axes, coordinates)
+    return Span(mean, axes, in_basis @ turn * X.dtype.type(scale))
+
+
+def _random_axes(
+    triangle: NDArray[Any], in_basis: NDArray[Any], sizes: NDArray[Any]
+) -> NDArray[Any] | None:
+    """Return random orthonormal axes of the space of the rows, as columns in the basis.
+
+    Adam scales the step of each weight, so along principal axes those of little variance would move
+    as far as the first ones. Hence random axes, along which all coordinates vary alike.
+
+    Parameters
+    ----------
+    triangle : ndarray of shape (n_samples - 1, n_samples - 1)
+        All rows but one, as columns.
+    in_basis : ndarray of shape (n_samples, n_samples - 1)
+        All rows.
+    sizes : ndarray of shape (n_samples,)
+        Lengths of the rows that their rounding is relative to.
+
+    Returns
+    -------
+    axes : ndarray of shape (n_samples - 1, rank), or None
+        None if more of some row than its rounding is lost.
+    """
+    least = _ROUNDING_ERRORS * float(np.finfo(triangle.dtype).eps)
+    (condition,) = get_lapack_funcs(("trcon",), (triangle,))
+    if condition(triangle)[0] > least:  # of full rank
+        # The signs make the basis that of the rows, which turns with them.
+        signs = np.where(np.diagonal(triangle) < 0, -1.0, 1.0).astype(triangle.dtype)
+        return signs[:, None] * _random_rotation(len(signs), triangle.dtype)
+    left, values, right = scipy.linalg.svd(triangle.T, check_finite=False)
+    right = svd_flip(left, right)[1]
+    rank = int((values > least * values[0]).sum())
+    lost = np.linalg.norm(in_basis @ right[rank:].T, axis=1)
+    if (lost > least * sizes).any():
+        return None
+    return right[:rank].T @ _random_rotation(rank, triangle.dtype)
+
+
+def _random_rotation(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    random = np.random.RandomState(0).standard_normal((size, size))
+    return scipy.linalg.qr(random)[0].astype(dtype)
 
 
 def _is_rotation_invariant(estimator: Any) -> bool:
@@ -142,6 +199,8 @@ def _is_rotation_invariant(estimator: Any) -> bool:
     if estimator.loss != "squared_error" or estimator.tied_weights or estimator.warm_start:
         return False
     method: Any = type(estimator)
+    if method._allows_missing:  # a distance from a missing entry is unknown
+        return False
     # A class says so of its own hooks, not of those that a subclass overrides.
     says_so = next(cls for cls in method.__mro__ if "_is_rotation_invariant" in vars(cls))
     has_its_hooks = (getattr(method, hook) is getattr(says_so, hook) for hook in _HOOKS)

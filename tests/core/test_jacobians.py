@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import hadamard
 
 from skae.core.activations import ACTIVATIONS
 from skae.core.criterion import Penalty, Reconstruction
@@ -18,7 +19,7 @@ from skae.core.jacobians import (
 )
 from skae.core.losses import LOSSES
 from skae.core.model import Model
-from skae.core.networks.autoencoder import Architecture, build_network
+from skae.core.networks.autoencoder import Architecture, AutoencoderNetwork, build_network
 
 D, N = 6, 5
 
@@ -174,9 +175,63 @@ def test_probes_need_not_divide_the_rows():
     assert torch.equal(gram, 24 * torch.eye(5, dtype=gram.dtype))
 
 
+@pytest.mark.parametrize("k", [1, 2, 32, 37])
+def test_probes_are_rows_of_a_hadamard_matrix(k):
+    matrix = torch.from_numpy(hadamard(2 ** (k - 1).bit_length())).double()
+    rows = torch.zeros(2, 40, k, dtype=torch.float64)
+    directions = probes(rows, 3, torch.Generator().manual_seed(0)).flatten(1, 2)
+    for of_model in directions:
+        # The first row of the matrix has no signs but those that were drawn.
+        expected = matrix[torch.arange(120) % len(matrix), :k] * of_model[0]
+        assert torch.equal(of_model, expected)
+    if k > 2:
+        assert not torch.equal(directions[0, 0], directions[1, 0])
+
+
+def test_probes_of_a_wide_code_need_no_square_matrix():
+    """That of 2^20 components would have 2^40 entries."""
+    directions = probes(torch.zeros(3, 2**20), 1, torch.Generator().manual_seed(0))
+    assert directions.shape == (3, 1, 2**20)
+    assert not (directions[0] @ directions[1].mT).any()
+
+
+def model_of(network):
+    return Model(network, torch.zeros(D).double(), 1.0, LOSSES["squared_error"])
+
+
+def test_the_shared_pass_imputes_once():
+    network, z = build()
+    z[0, 0] = torch.nan
+    network.imputes_missing = True
+    calls, impute = [], network.impute
+    network.impute = lambda x: calls.append(x) or impute(x)
+    batch = ChainReconstruction(model_of(network)).forward(z, z, None)
+    assert len(calls) == 1
+    assert torch.equal(batch.inputs, z.nan_to_num(0.0))
+    torch.testing.assert_close(batch.code, network.encode(z))
+    torch.testing.assert_close(encoder_jacobians(network, z), by_autograd(network, batch.inputs))
+
+
+def test_the_shared_pass_takes_the_code_of_the_network():
+    network, z = build(k=4)
+    network.n_active = 2
+    batch = ChainReconstruction(model_of(network)).forward(z, z, None)
+    assert (batch.code != 0).sum(-1).tolist() == [2] * N
+    network.n_active = None
+
+    class Doubled(AutoencoderNetwork):
+        def encode(self, x):
+            return 2.0 * super().encode(x)
+
+    code = network.encode(z)
+    network.__class__ = Doubled
+    batch = ChainReconstruction(model_of(network)).forward(z, z, None)
+    torch.testing.assert_close(batch.code, 2.0 * code)
+
+
 def test_the_shared_pass_has_the_terms_of_two_passes():
     network, z = build(code="identity", n_models=2)
-    model = Model(network, torch.zeros(D).double(), 1.0, LOSSES["squared_error"])
+    model = model_of(network)
     penalty = Penalty("contraction", 0.1, lambda model, b: relative_contraction(network, b, 1.0))
     one, two = (
         kind(model, [penalty]).terms(z, z) for kind in (ChainReconstruction, Reconstruction)

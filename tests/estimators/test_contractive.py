@@ -10,6 +10,7 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.preprocessing import StandardScaler
 
 from skae import ContractiveAutoencoder
+from skae.core.jacobians import probes
 
 
 def fit(X, n_components=3, **parameters) -> ContractiveAutoencoder:
@@ -20,6 +21,19 @@ def fit(X, n_components=3, **parameters) -> ContractiveAutoencoder:
 @pytest.fixture(scope="module")
 def model(wine):
     return fit(wine, alpha=0.03)
+
+
+@pytest.fixture
+def drawn_probes(monkeypatch):
+    """Return the numbers of probes of all estimates so far."""
+    numbers = []
+
+    def spy(rows, n_probes, generator):
+        numbers.append(n_probes)
+        return probes(rows, n_probes, generator)
+
+    monkeypatch.setattr("skae.core.jacobians.probes", spy)
+    return numbers
 
 
 @pytest.mark.parametrize("code_activation", ["identity", "relu", "logistic"])
@@ -43,11 +57,11 @@ def test_jacobian_is_that_of_transform(wine, code_activation, tied):
         {},
         {"shortcut": None},
         {"hidden_layer_sizes": (), "code_activation": "logistic", "shortcut": None},
-        {"n_probes": 2},
+        {"hidden_layer_sizes": (32, 16)},  # with probes
     ],
     ids=str,
 )
-def test_mean_norm_falls_with_alpha(held_out_split, settings):
+def test_mean_norm_falls_with_alpha(held_out_split, settings, drawn_probes):
     X, fresh = held_out_split("digits")
     alphas = [1e-4, 1e-3, 1e-2] if "code_activation" in settings else [1e-3, 1e-2, 1e-1]
     norms = [
@@ -56,6 +70,19 @@ def test_mean_norm_falls_with_alpha(held_out_split, settings):
     ]
     assert norms[1] < 0.97 * norms[0]
     assert norms[2] < 0.8 * norms[1]
+    assert set(drawn_probes) == ({2} if settings.get("hidden_layer_sizes") else set())
+
+
+def test_a_line_search_sees_the_exact_norm(wine, drawn_probes):
+    settings = {"hidden_layer_sizes": (16, 8), "max_iter": 3}
+    curves = [
+        fit(wine, solver="lbfgs", n_probes=n_probes, **settings).loss_curve_
+        for n_probes in (1, None)
+    ]
+    assert curves[0] == curves[1]
+    assert not drawn_probes
+    fit(wine, n_probes=1, **settings)
+    assert set(drawn_probes) == {1}
 
 
 def test_singular_values_and_tangents_are_those_of_the_jacobian(model, wine):
