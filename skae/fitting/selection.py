@@ -16,16 +16,14 @@ from skae.core.networks.autoencoder import Network
 from skae.core.numerics import chunk_size
 from skae.fitting.split import Split
 
-# The network replaces PCA if its share of PCA's loss is below this by a standard error. Smaller
-# gains did not carry over to new rows.
+# The network replaces PCA if its share of PCA's loss is below this: smaller gains did not carry
+# over to new rows.
 MAX_RATIO = 0.99
-# New heavy rows may go wrong where the held-out ones went well. So the network must also be better
-# with so many more rows, of those that carry PCA's loss, on which it loses what it gained there.
-N_ADVERSE = 3
-# A loss without a zero (`Criterion.reference_loss`) has no ratio of totals. Its standard error is
-# that of the mean change, which a few rows in the tails decide, so three are required: with two, 1
-# of 27 networks was far worse than PCA.
-_ERRORS_WITHOUT_ZERO = 3.0
+# The share must also be below 1 by so many standard errors. A likelihood (a loss without a zero,
+# see `Criterion.reference_loss`) needs three: a few rows in the tails decide its mean.
+_STANDARD_ERRORS, _OF_LIKELIHOOD = 2.0, 3.0
+# And the rows that improve must be the majority by so many standard errors of a fair coin.
+MIN_MAJORITY = 2.5
 _MAX_ROWS = 4096
 
 
@@ -140,8 +138,7 @@ class Comparison:
     ratio : float
         Loss of the network, divided by PCA's.
     interval : tuple of float
-        The ratio minus a standard error, and plus a standard error and the cost of `N_ADVERSE`
-        adverse rows. If the loss has no zero, minus and plus three standard errors.
+        The ratio minus and plus two standard errors; three for a likelihood.
     improved : float
         Share of the rows with a lower loss than PCA's, of those whose loss differs.
     is_better : bool
@@ -171,22 +168,16 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
         n_rows, change = len(before), after - before
         mean = float(before.mean()) if reference is None else reference
         ratio = 1.0 + float(change.mean()) / mean if mean > 0 else math.inf
-        residuals, n_errors, adverse = change - change.mean(), _ERRORS_WITHOUT_ZERO, 0.0
-        if reference is None:
-            # The mean change on a row that is drawn in proportion to PCA's loss.
-            adverse = N_ADVERSE * float((before * change.abs()).sum() / before.sum().square())
-            # By the delta method: a row whose loss is the common share of PCA's adds nothing,
-            # however large it is.
-            residuals, n_errors = after - ratio * before, 1.0
-        variance = float(residuals.square().sum()) / max(1, n_rows - 1)
-        error = n_errors * math.sqrt(variance / n_rows) / mean if mean > 0 else 0.0
+        margin = _STANDARD_ERRORS if reference is None else _OF_LIKELIHOOD
+        if n_rows > 1 and mean > 0:
+            margin *= float(change.std()) / math.sqrt(n_rows) / mean
         n_better, n_worse = int((change < 0).sum()), int((change > 0).sum())
         n_changed = max(1, n_better + n_worse)
         # If gains and losses were equally likely, the difference would have the standard error
         # sqrt(n_changed).
-        is_majority = n_better - n_worse > math.sqrt(n_changed)
-        interval = ratio - error, ratio + error + adverse
-        is_better = is_majority and interval[1] < MAX_RATIO
+        is_majority = n_better - n_worse > MIN_MAJORITY * math.sqrt(n_changed)
+        interval = ratio - margin, ratio + margin
+        is_better = is_majority and ratio < MAX_RATIO and interval[1] < 1.0
         compared.append(Comparison(ratio, interval, n_better / n_changed, is_better))
     return max(compared, key=lambda comparison: (not comparison.is_better, comparison.ratio))
 
@@ -210,7 +201,9 @@ def explain(fitted: dict[str, Any]) -> str:
     )
     if fitted["selected_"] == "network":
         return f"Selected the network of epoch {epoch}. Its held-out loss is {evidence}"
-    reason = f"The upper end is not below {MAX_RATIO}" if high >= MAX_RATIO else "These are too few"
+    reason = "These are too few"
+    if high >= 1.0 or fitted["validation_ratio_"] >= MAX_RATIO:
+        reason = f"That is not clearly below {MAX_RATIO}"
     return (
         f"Kept PCA. The held-out loss of the best epoch is {evidence} {reason}: pass more rows, "
         "train for longer (max_iter) or try another n_components."
