@@ -10,8 +10,6 @@ MODULES = (
     "pca",
     "hard_rows",
     "selection",
-    "seeds",
-    "promise",
     "default_fit",
     "counts",
     "memory",

@@ -364,9 +364,9 @@ BENCHMARK = Benchmark(
         "although the network has less than 0.95 of its error. The geometric mean is of the error "
         "relative to PCA's. Fits have 60, 200 and 700 training rows, and on the public sets all "
         "(at most 2,100), too. By 2: by two standard errors, of the mean change, of the ratio of "
-        "the totals (delta method) or of the numbers of rows that improve and get worse. Adverse rows: "
-        "added rows like those that carry PCA's loss, on which the network loses what it gained. "
-        "Refined codes unless stated otherwise.",
+        "the totals (delta method) or of the numbers of rows that improve and get worse. Adverse "
+        "rows: added rows like those that carry PCA's loss, on which the network loses what it "
+        "gained. Refined codes unless stated otherwise.",
         tables,
     ],
     runs=[

@@ -169,9 +169,8 @@ validation_ratio_ : float or None
     minus the gain in units of half a nat per feature.
 
 validation_ratio_interval_ : ndarray of shape (2,), or None
-    `validation_ratio_` minus a standard error, and plus a standard error and an allowance for new
-    rows like those that carry PCA's loss; plus and minus three standard errors for a density. The
-    network is selected if the upper end is below 0.99 and most held-out rows improve;
+    `validation_ratio_` minus and plus two standard errors (three for a density). The network is
+    selected if the ratio is below 0.99, the interval below 1, and most held-out rows improve;
     docs/never_worse_than_pca.md explains the rule.
 
 validation_improved_ : float or None
