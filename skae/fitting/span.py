@@ -118,6 +118,8 @@ def find_span(estimator: Any, X: Array) -> Span | None:
         return None
     n_components = estimator.n_components
     if isinstance(n_components, Integral):
+        if int(n_components) >= len(X):
+            return None  # some axes of PCA lie outside, and new rows may have a part along them
         sizes = estimator._network(X.shape[1], int(n_components))
         if sizes.n_weights() > MAX_WEIGHTS:
             return None  # an error: the fitted model is one of features

@@ -326,6 +326,15 @@ def test_more_components_than_the_rank_are_0():
     np.testing.assert_allclose(model.reconstruct(X), X, atol=1e-9)
 
 
+@pytest.mark.parametrize("n_components", [29, 30])
+def test_new_rows_are_not_reconstructed_worse_than_by_pca_with_as_many_components(n_components):
+    """With as many as there are rows, the last axis of PCA lies outside the span."""
+    X, new = np.random.default_rng(0).normal(size=(2, 30, 90))
+    model, pca = fast(n_components=n_components).fit(X), PCA(n_components).fit(X)
+    error = np.square(new - pca.inverse_transform(pca.transform(new))).sum()
+    assert model.reconstruction_error(new).sum() <= error * 1.005
+
+
 # -- shift, scale and rotation --------------------------------------------------------------------
 
 
