@@ -10,6 +10,8 @@ MODULES = (
     "pca",
     "hard_rows",
     "selection",
+    "seeds",
+    "promise",
     "default_fit",
     "counts",
     "memory",
