@@ -94,16 +94,21 @@ CASES: dict[str, tuple[Distribution, Resampling]] = {
 }
 
 
+def draw(name: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the training and test rows of a case."""
+    distribution, resample = CASES[name]
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(4, 20))
+    train = resample(rng, distribution(rng, rows, mixing))
+    return train, distribution(rng, N_TEST, mixing)
+
+
 def measure(options: Options, **case: Any) -> dict[str, Any]:
     """Compare the test error with PCA's, for each seed."""
-    distribution, resample = CASES[case["set"]]
     ratios, kept_pca = [], 0
     with threadpool_limits(1):
         for seed in options.seeds:
-            rng = np.random.default_rng(seed)
-            mixing = rng.normal(size=(4, 20))
-            train = resample(rng, distribution(rng, case["rows"], mixing))
-            test = distribution(rng, N_TEST, mixing)
+            train, test = draw(case["set"], case["rows"], seed)
             autoencoder = Autoencoder(2, random_state=seed).fit(train)
             error = float(autoencoder.reconstruction_error(test).sum())
             ratios.append(error / pca_error(train, test, 2))

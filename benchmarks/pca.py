@@ -14,12 +14,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from benchmarks.datasets import (
     MNIST_TRAINING_ROWS,
@@ -28,7 +26,7 @@ from benchmarks.datasets import (
     is_available,
     load,
 )
-from benchmarks.runner import Benchmark, Case, Options, Run
+from benchmarks.runner import Benchmark, Case, Options, Run, threads_of_jobs
 from benchmarks.tables import Content, Table
 from benchmarks.timing import timed
 from skae import Autoencoder
@@ -70,6 +68,13 @@ def pca_error(train: np.ndarray, test: np.ndarray, n_components: int) -> float:
     return float(np.square(test - pca.inverse_transform(pca.transform(test))).sum())
 
 
+def ratio_to_pca(autoencoder: Autoencoder, train: np.ndarray, test: np.ndarray) -> float:
+    """Return the error on test rows, divided by that of PCA with as many components."""
+    error = float(autoencoder.reconstruction_error(test).sum())
+    baseline = pca_error(train, test, autoencoder.n_components)
+    return error_ratio(error, baseline, float(np.square(test - train.mean(axis=0)).sum()))
+
+
 def cases(options: Options) -> Iterator[Case]:
     """Yield each data set with a quarter and half of its number of features as the code size."""
     names = [name for name in options.sets if is_available(name, options.data_dir)]
@@ -84,22 +89,16 @@ def cases(options: Options) -> Iterator[Case]:
 def measure(options: Options, **case: Any) -> dict[str, Any]:
     """Fit both methods with each seed, and compare their test error with PCA's."""
     warnings.simplefilter("ignore", ConvergenceWarning)
-    n_threads = 1 if options.jobs > 1 else None
-    if n_threads:
-        torch.set_num_threads(n_threads)
     ratios: dict[str, list[float]] = {method: [] for method in METHODS}
     seconds: dict[str, list[float]] = {method: [] for method in METHODS}
     kept_pca = 0
-    with threadpool_limits(n_threads):
+    with threads_of_jobs(options):
         for seed in options.seeds:
             train, test = prepare(options, case["set"], seed)
-            baseline = pca_error(train, test, case["k"])
-            total = float(np.square(test - train.mean(axis=0)).sum())
             for method, parameters in METHODS.items():
                 autoencoder = Autoencoder(case["k"], random_state=seed, **parameters)
                 seconds[method].append(timed(autoencoder.fit, train)[1])
-                error = float(autoencoder.reconstruction_error(test).sum())
-                ratios[method].append(error_ratio(error, baseline, total))
+                ratios[method].append(ratio_to_pca(autoencoder, train, test))
                 kept_pca += method == "anchored" and autoencoder.selected_ == "pca"
     return {
         "features": train.shape[1],

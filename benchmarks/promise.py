@@ -21,16 +21,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
-from threadpoolctl import threadpool_limits
 
 from benchmarks.datasets import is_available, load
 from benchmarks.hard_rows import CASES
-from benchmarks.pca import WORSE
-from benchmarks.runner import Benchmark, Case, Options, Run, several
+from benchmarks.runner import Benchmark, Case, Options, Run, several, threads_of_jobs
 from benchmarks.selection import (
-    IN_VAIN,
     LAW_SEEDS,
     data_of,
+    figures,
     fit_network,
     three_errors_or_capped,
 )
@@ -103,8 +101,6 @@ def test_ratio(autoencoder: BaseAutoencoder, train: NDArray[Any], test: NDArray[
 def measure(options: Options, **case: Any) -> list[Row]:
     """Fit, and let the rules decide."""
     warnings.simplefilter("ignore")
-    if options.jobs > 1:
-        torch.set_num_threads(1)
     parameters: dict[str, Any] = {}
     if case["method"] == "ConvolutionalAutoencoder":
         train, test = images_of(options, case)
@@ -114,7 +110,7 @@ def measure(options: Options, **case: Any) -> list[Row]:
         train, test = data_of(options, case)
     test = test[:MAX_TEST_ROWS]
     autoencoder = METHODS[case["method"]](case["k"], random_state=case["seed"], **parameters)
-    with threadpool_limits(1 if options.jobs > 1 else None):
+    with threads_of_jobs(options):
         autoencoder, losses = fit_network(autoencoder, train)
         if not losses:
             return []
@@ -135,22 +131,8 @@ def summarise(rows: list[Row], options: Options) -> list[dict[str, Any]]:
         for kind in ("set", "law"):
             part = [row for row in rows if row["method"] == method and row["kind"] == kind]
             for rule in RULES if part else ():
-                ratios = np.array([row["ratio"] for row in part])
-                kept = np.array([row[rule] for row in part])
-                result = np.where(kept, ratios, 1.0)
-                summary.append(
-                    {
-                        "method": method,
-                        "kind": kind,
-                        "rule": rule,
-                        "cases": len(part),
-                        "worse": int((result > WORSE).sum()),
-                        "worst": float(result.max()),
-                        "in_vain": int((~kept & (ratios < IN_VAIN)).sum()),
-                        "kept_pca": int((~kept).sum()),
-                        "median": float(np.median(result)),
-                    }
-                )
+                found = figures(part, lambda row, rule=rule: row[rule])
+                summary.append({"method": method, "kind": kind, "rule": rule, **found})
     return summary
 
 

@@ -10,11 +10,14 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from joblib import Parallel, delayed
 from rich.progress import track
+from threadpoolctl import threadpool_limits
 
 from benchmarks import record
 from benchmarks.tables import Block, Content, Row, plain_text, render
@@ -165,6 +168,16 @@ class Benchmark:
                 yield {**case, **result}
             else:
                 yield from result
+
+
+@contextmanager
+def threads_of_jobs(options: Options) -> Iterator[None]:
+    """Use one thread in each process if there are several (``--jobs``)."""
+    n_threads = 1 if options.jobs > 1 else None
+    if n_threads:
+        torch.set_num_threads(n_threads)  # of a process that measures nothing else
+    with threadpool_limits(n_threads):
+        yield
 
 
 def _option(value: Any) -> dict[str, Any]:

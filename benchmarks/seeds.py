@@ -11,15 +11,12 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
-import numpy as np
-import torch
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
 from benchmarks.datasets import SCIKIT_LEARN_SETS, TABULAR_SETS, is_available, load
 from benchmarks.hard_rows import CASES
-from benchmarks.pca import error_ratio, pca_error
-from benchmarks.runner import Benchmark, Case, Options, Run
+from benchmarks.pca import ratio_to_pca
+from benchmarks.runner import Benchmark, Case, Options, Run, threads_of_jobs
 from benchmarks.selection import data_of
 from benchmarks.tables import Content, Row, Table
 from skae import Autoencoder
@@ -45,17 +42,12 @@ def cases(options: Options) -> Iterator[Case]:
 def measure(options: Options, **case: Any) -> Row:
     """Fit the same rows with each seed."""
     warnings.simplefilter("ignore", ConvergenceWarning)
-    if options.jobs > 1:
-        torch.set_num_threads(1)
     train, test = data_of(options, {**case, "seed": SPLIT_SEED})
-    total = float(np.square(test - train.mean(axis=0)).sum())
-    baseline = pca_error(train, test, case["k"])
     ratios, n_pca = [], 0
-    with threadpool_limits(1 if options.jobs > 1 else None):
+    with threads_of_jobs(options):
         for seed in options.seeds:
             autoencoder = Autoencoder(case["k"], random_state=seed).fit(train)
-            error = float(autoencoder.reconstruction_error(test).sum())
-            ratios.append(error_ratio(error, baseline, total))
+            ratios.append(ratio_to_pca(autoencoder, train, test))
             n_pca += autoencoder.selected_ == "pca"
     return {
         "pca": n_pca,

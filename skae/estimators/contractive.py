@@ -20,6 +20,7 @@ from skae.core.model import Model
 from skae.core.numerics import torch_defaults
 from skae.core.optimizers import OPTIMIZERS
 from skae.fitting.data import torch_dtype
+from skae.fitting.selection import advise_where_pca_was_kept
 from skae.inference.sampling import MixtureSampling
 from skae.inference.transformer import as_tensor
 from skae.utils.csr import Array, dense_parts
@@ -182,16 +183,13 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         )
 
     def _advice(self) -> str | None:
-        if self.selected_ == "network" or self.alpha == 0:
+        if self.alpha == 0:
             return None
-        text = "PCA was kept, so the code is not contracted"
-        if self.validation_ratio_ is None:
-            return (
-                f"{text}: no epoch was compared with it. Pass at least 10 rows, and train longer."
-            )
-        return (
-            f"{text}: no epoch had a clearly lower held-out loss, penalty included. Pass more "
-            f"rows, or change alpha (now {self.alpha:g}) or n_components."
+        return advise_where_pca_was_kept(
+            self,
+            "the code is not contracted",
+            "no epoch had a clearly lower held-out loss, penalty included. Pass more rows, or "
+            f"change alpha (now {self.alpha:g}) or n_components.",
         )
 
     def _jacobians(self, X: ArrayLike) -> Iterator[Tensor]:

@@ -19,6 +19,7 @@ from skae.core.corruption import gaussian, masking, salt_and_pepper
 from skae.core.loop import Corruption
 from skae.core.model import Model
 from skae.core.walkback import Walkback
+from skae.fitting.selection import advise_where_pca_was_kept
 from skae.utils.csr import Array
 from skae.utils.docs import document
 from skae.utils.validation import StrOptions, check_count, real
@@ -140,17 +141,14 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return {"_walkback": walkback, "_noise_deviation": deviation}
 
     def _advice(self) -> str | None:
-        if self.selected_ == "network" or self.noise_level == 0:
+        if self.noise_level == 0:
             return None
-        text = "PCA was kept, so noise is removed only as PCA does"
-        if self.validation_ratio_ is None:
-            return (
-                f"{text}: no epoch was compared with it. Pass at least 10 rows, and train longer."
-            )
-        return (
-            f"{text}: on corrupted held-out rows, no epoch was clearly better. Pass more or cleaner"
-            f" rows, change noise_level (now {self.noise_level:g}) or n_components, or train for "
-            "longer (max_iter)."
+        return advise_where_pca_was_kept(
+            self,
+            "noise is removed only as PCA does",
+            "on corrupted held-out rows, no epoch was clearly better. Pass more or cleaner rows, "
+            f"change noise_level (now {self.noise_level:g}) or n_components, or train for longer "
+            "(max_iter).",
         )
 
     # -- denoising, imputation, score function and sampling --------------------------------------

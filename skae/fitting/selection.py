@@ -182,6 +182,24 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
     return max(compared, key=lambda comparison: (not comparison.is_better, comparison.ratio))
 
 
+def advise_where_pca_was_kept(estimator: Any, effect: str, remedy: str) -> str | None:
+    """Return the warning of a fitted method that is PCA, or None if it is not.
+
+    Parameters
+    ----------
+    estimator : BaseAutoencoder
+    effect : str
+        What PCA does not do.
+    remedy : str
+        Why the network was not selected, and what to try.
+    """
+    if estimator.selected_ == "network":
+        return None
+    if estimator.validation_ratio_ is None:
+        remedy = "no epoch was compared with it. Pass at least 10 rows, and train longer."
+    return f"PCA was kept, so {effect}: {remedy}"
+
+
 def explain(fitted: dict[str, Any]) -> str:
     """Return what was selected and why, given the fitted attributes."""
     epoch = fitted["best_iter_"]
@@ -203,7 +221,7 @@ def explain(fitted: dict[str, Any]) -> str:
         return f"Selected the network of epoch {epoch}. Its held-out loss is {evidence}"
     reason = "These are too few"
     if high >= 1.0 or fitted["validation_ratio_"] >= MAX_RATIO:
-        reason = f"That is not clearly below {MAX_RATIO}"
+        reason = f"The loss is not clearly lower (by {1 - MAX_RATIO:.0%} at least)"
     return (
         f"Kept PCA. The held-out loss of the best epoch is {evidence} {reason}: pass more rows, "
         "train for longer (max_iter) or try another n_components."

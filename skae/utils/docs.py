@@ -165,13 +165,13 @@ selected_ : {"pca", "network"}
 
 validation_ratio_ : float or None
     Loss of the trained network on the held-out rows, with the codes that `transform` gives, divided
-    by PCA's. Also where PCA was kept. None if no epoch was compared with PCA. For a density, 1
-    minus the gain in units of half a nat per feature.
+    by PCA's. Also where PCA was kept. None if no epoch was compared with PCA. For a normal
+    likelihood, it is 1 minus the gain in units of half a nat per feature.
 
 validation_ratio_interval_ : ndarray of shape (2,), or None
-    `validation_ratio_` minus and plus two standard errors (three for a density). The network is
-    selected if the ratio is below 0.99, the interval below 1, and most held-out rows improve;
-    docs/never_worse_than_pca.md explains the rule.
+    `validation_ratio_` minus and plus two standard errors, or three for a normal likelihood. The
+    network is selected if the ratio is below 0.99, the interval below 1, and most held-out rows
+    improve; docs/never_worse_than_pca.md explains the rule.
 
 validation_improved_ : float or None
     Of the distinct held-out rows whose loss changed, the share whose loss is lower than PCA's.
