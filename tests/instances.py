@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
 from sklearn.base import BaseEstimator
 
 import skae
@@ -33,4 +36,26 @@ def make_fast(estimator_class: type, *positional: object, **changes: object) -> 
 FAST_AUTOENCODERS = [make_fast(estimator_class) for estimator_class in AUTOENCODERS]
 FAST_TRANSFORMERS = [make_fast(cls) for cls in ESTIMATORS if hasattr(cls, "transform")]
 FAST_INSTANCES = [make_fast(estimator_class) for estimator_class in ESTIMATORS]
-DEFAULT_INSTANCES = [estimator_class() for estimator_class in ESTIMATORS]
+
+
+def make_default(estimator_class: type) -> BaseEstimator:
+    """Return an instance whose parameters are the defaults, except for a few epochs.
+
+    As scikit-learn's own checks shorten its estimators: what they check does not need convergence.
+    The autoencoder of a head stays None; `shorten_default_autoencoders` gives what it stands for a
+    few epochs as well.
+    """
+    parameters = estimator_class().get_params(deep=False)
+    names = {name for name in ("max_iter", "pretraining_iter") if name in parameters}
+    return estimator_class(**dict.fromkeys(names, 20 if "autoencoder" in parameters else 5))
+
+
+def shorten_default_autoencoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the autoencoders that ``autoencoder=None`` stands for a few epochs."""
+    for estimator_class in ESTIMATORS:
+        if hasattr(estimator_class, "_default_autoencoder"):
+            shorter = partial(estimator_class._default_autoencoder, max_iter=5)
+            monkeypatch.setattr(estimator_class, "_default_autoencoder", shorter)
+
+
+DEFAULT_INSTANCES = [make_default(estimator_class) for estimator_class in ESTIMATORS]

@@ -13,6 +13,7 @@ from instances import (
     FAST_AUTOENCODERS,
     FAST_INSTANCES,
     FAST_TRANSFORMERS,
+    shorten_default_autoencoders,
 )
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -50,7 +51,8 @@ def test_scikit_learn_check(estimator, check):
 
 @infinite_targets
 @parametrize_with_checks(DEFAULT_INSTANCES)
-def test_scikit_learn_check_of_the_defaults(estimator, check):
+def test_scikit_learn_check_of_the_defaults(estimator, check, monkeypatch):
+    shorten_default_autoencoders(monkeypatch)
     check(estimator)
 
 
