@@ -18,7 +18,7 @@ ESTIMATORS: list[type] = [
 
 AUTOENCODERS = [cls for cls in ESTIMATORS if issubclass(cls, BaseAutoencoder)]
 
-_FAST = {"hidden_layer_sizes": (16,), "max_iter": 5, "random_state": 0}
+_FAST = {"hidden_layer_sizes": (16,), "channels": (4, 8), "max_iter": 5, "random_state": 0}
 
 
 def make_fast(estimator_class: type, *positional: object, **changes: object) -> BaseEstimator:
@@ -26,7 +26,7 @@ def make_fast(estimator_class: type, *positional: object, **changes: object) -> 
     names = estimator_class().get_params()
     fast = {name: value for name, value in _FAST.items() if name in names}
     if "autoencoder" in names:
-        inner = type(estimator_class._default_autoencoder())(**_FAST)
+        inner = make_fast(type(estimator_class._default_autoencoder()))
         fast = {"autoencoder": inner, "random_state": 0}
         if "max_iter" in names:
             fast |= {"learning_rate_init": 0.01, "max_iter": 30}
