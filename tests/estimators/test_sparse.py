@@ -48,14 +48,14 @@ def test_dead_units_are_found(digits):
 
 def test_rates_may_start_at_pca(wine):
     X = StandardScaler().fit_transform(wine)
-    from_pca = fit(X, 8, penalty="kl", shortcut="pca")
+    from_pca = fit(X, 8, penalty="kl", shortcut="pca", max_iter=30)
     assert from_pca.validation_scores_[0] > 0.5
-    assert from_pca.score(X) > fit(X, 8, penalty="kl").score(X)
+    assert from_pca.score(X) > fit(X, 8, penalty="kl", max_iter=30).score(X)
 
 
 def test_warns_if_no_unit_is_active(digits):
     with pytest.warns(UserWarning, match=r"No unit .* active .*Lower alpha \(now 10\)"):
-        model = fit(digits, 8, alpha=10.0)
+        model = fit(digits, 8, alpha=10.0, max_iter=40)
     assert not model.transform(digits).any()
 
 
@@ -103,7 +103,7 @@ def test_the_network_does_not_escape_by_a_small_code(digits, penalty):
 
 @pytest.mark.parametrize("rate", [0.05, 0.2])
 def test_kl_reaches_its_target_rate(digits, rate):
-    model = fit(digits, penalty="kl", sparsity=rate, alpha=0.2)
+    model = fit(digits, penalty="kl", sparsity=rate, alpha=0.2, max_iter=50)
     assert model.activity_.mean() == pytest.approx(rate, rel=0.2)
     assert np.abs(model.activity_ - rate).max() < 0.5 * rate
     code = model.transform(digits)
@@ -120,7 +120,7 @@ def test_top_k_has_exactly_n_active_non_zeros(digits, hidden, n_active):
 
 
 def test_top_k_revives_its_units(digits):
-    model = fit(digits, penalty="topk", n_active=8)
+    model = fit(digits, penalty="topk", n_active=8, max_iter=50)
     assert len(model.dead_units_) < 0.05 * MORE_UNITS
     assert "revival" in model.history_
 
@@ -128,7 +128,7 @@ def test_top_k_revives_its_units(digits):
 def test_a_sparse_code_is_useful_to_a_classifier():
     X, y = load_digits(return_X_y=True)
     code = make_pipeline(
-        SparseAutoencoder(200, penalty="topk", n_active=15, random_state=0),
+        SparseAutoencoder(200, penalty="topk", n_active=15, max_iter=20, random_state=0),
         StandardScaler(),
         LogisticRegression(max_iter=500),
     )

@@ -66,6 +66,16 @@ def classifier(autoencoder=None, **parameters) -> AutoencoderClassifier:
     return AutoencoderClassifier(autoencoder or METHODS[0], **(defaults | parameters))
 
 
+def brief(autoencoder=None, **parameters) -> AutoencoderClassifier:
+    """Return a classifier for what holds after any number of epochs."""
+    return classifier(autoencoder, max_iter=5, **parameters)
+
+
+def quick(autoencoder=None, **parameters) -> AutoencoderClassifier:
+    """Return a classifier that learns in few epochs."""
+    return classifier(autoencoder, learning_rate_init=0.03, max_iter=30, **parameters)
+
+
 @pytest.mark.parametrize("autoencoder", METHODS, ids=str)
 @pytest.mark.parametrize("freeze", [False, True, 1])
 def test_every_autoencoder_can_be_used(iris_data, autoencoder, freeze):
@@ -80,7 +90,7 @@ def test_every_autoencoder_can_be_used(iris_data, autoencoder, freeze):
 def test_frozen_layers_stay_as_the_autoencoder_has_them(iris_data, autoencoder, freeze, n_frozen):
     if not autoencoder.hidden_layer_sizes:
         autoencoder = clone(autoencoder).set_params(hidden_layer_sizes=(16,))
-    model = classifier(autoencoder, freeze=freeze, weight_decay=0.0).fit(*iris_data)
+    model = brief(autoencoder, freeze=freeze, weight_decay=0.0).fit(*iris_data)
     before = model.autoencoder_._model.network.encoder.layers
     after = model._predictor.network.network.encoder.layers
     same = [torch.equal(a.weight, b.weight) for a, b in zip(before, after, strict=True)]
@@ -102,7 +112,7 @@ def test_a_frozen_encoder_is_logistic_regression_on_the_code(iris_data):
 def test_unlabelled_rows_help(few_labels):
     """The same classifier, with and without the 1100 rows that have no label."""
     X, y, X_test, y_test = few_labels
-    autoencoder = Autoencoder(16, random_state=0)
+    autoencoder = Autoencoder(16, max_iter=30, random_state=0)
     with_all = classifier(autoencoder).fit(X, y)
     without = classifier(autoencoder).fit(X[:100], y[:100])
     assert with_all.autoencoder_.score(X_test) > without.autoencoder_.score(X_test) + 0.05
@@ -124,10 +134,10 @@ def test_a_prefit_autoencoder_is_used_and_not_changed(iris_data):
     X, y = iris_data
     autoencoder = Autoencoder(3, **SMALL).fit(X)
     code = autoencoder.transform(X)
-    model = classifier(autoencoder, prefit=True).fit(X, y)
+    model = brief(autoencoder, prefit=True).fit(X, y)
     assert model.autoencoder_ is autoencoder
     assert np.array_equal(autoencoder.transform(X), code)
-    cloned = classifier(autoencoder).fit(X, y)
+    cloned = brief(autoencoder).fit(X, y)
     assert cloned.autoencoder_ is not autoencoder
     assert np.array_equal(autoencoder.transform(X), code)
 
@@ -142,16 +152,16 @@ def test_the_hidden_layers_of_a_head_keep_the_variance_of_a_signal(activation, g
 def test_labels_of_any_kind(iris_data):
     X, y = iris_data
     names = np.array(["setosa", "versicolor", "virginica"])[y]
-    model = classifier().fit(X, names)
+    model = quick().fit(X, names)
     assert model.classes_.tolist() == ["setosa", "versicolor", "virginica"]
-    assert np.array_equal(model.classes_[classifier().fit(X, y).predict(X)], model.predict(X))
-    binary = classifier().fit(X[:100], np.where(y[:100] == 0, -1, 1))
+    assert np.array_equal(model.classes_[quick().fit(X, y).predict(X)], model.predict(X))
+    binary = quick().fit(X[:100], np.where(y[:100] == 0, -1, 1))
     assert binary.classes_.tolist() == [-1, 1]
     logits = binary.decision_function(X)
     assert logits.shape == (150,)
     assert binary.predict_proba(X)[:, 1] == pytest.approx(1 / (1 + np.exp(-logits)))
     assert np.exp(binary.predict_log_proba(X)) == pytest.approx(binary.predict_proba(X))
-    named = classifier().fit(X[:100], np.where(y[:100] == 0, "-1", "1"))
+    named = quick().fit(X[:100], np.where(y[:100] == 0, "-1", "1"))
     assert named.classes_.tolist() == ["-1", "1"]
 
 
@@ -160,7 +170,7 @@ def test_names_and_minus_one_for_rows_without_a_label(iris_data):
     numbers = np.where(np.arange(len(y)) % 3 == 0, -1, y)
     names = np.array(["setosa", "versicolor", "virginica"], dtype=object)[y]
     names[numbers == -1] = -1
-    named, numbered = classifier().fit(X, names), classifier().fit(X, numbers)
+    named, numbered = brief().fit(X, names), brief().fit(X, numbers)
     assert named.classes_.tolist() == ["setosa", "versicolor", "virginica"]
     np.testing.assert_array_equal(named.predict_proba(X), numbered.predict_proba(X))
 
@@ -171,7 +181,7 @@ def test_missing_labels_are_unlabelled(iris_data, mark):
     numbers = np.where(np.arange(len(y)) % 3 == 0, -1, y)
     names = np.array(["setosa", "versicolor", "virginica"], dtype=object)[y]
     names[numbers == -1] = mark
-    named, numbered = classifier().fit(X, names), classifier().fit(X, numbers)
+    named, numbered = brief().fit(X, names), brief().fit(X, numbers)
     assert named.classes_.tolist() == ["setosa", "versicolor", "virginica"]
     np.testing.assert_array_equal(named.predict_proba(X), numbered.predict_proba(X))
     assert named.score(X, names) == numbered.score(X, numbers)
@@ -180,7 +190,7 @@ def test_missing_labels_are_unlabelled(iris_data, mark):
 def test_score_leaves_rows_without_a_label_out(iris_data):
     X, y = iris_data
     y_few = np.where(np.arange(len(y)) % 3 == 0, y, -1)
-    model = classifier().fit(X, y_few)
+    model = brief().fit(X, y_few)
     weights = np.arange(1.0, 151.0)
     assert model.score(X, y_few) == model.score(X[::3], y[::3])
     weighted = model.score(X, y_few, sample_weight=weights)
@@ -195,36 +205,36 @@ def test_cross_validation_with_few_labels(iris_data):
     """By default, and with the folds that the README shows for scikit-learn's scorers."""
     X, y = iris_data
     y_few = np.where(np.arange(len(y)) % 2 == 0, y, -1)
-    by_default = cross_val_score(classifier(), X, y_few, cv=2, error_score="raise")
+    by_default = cross_val_score(quick(), X, y_few, cv=2, error_score="raise")
     assert by_default.mean() > 0.8
     labelled, unlabelled = np.flatnonzero(y_few != -1), np.flatnonzero(y_few == -1)
     folds = [
         (np.r_[labelled[train], unlabelled], labelled[test])
         for train, test in StratifiedKFold(2).split(labelled, y_few[labelled])
     ]
-    accuracy = cross_val_score(classifier(), X, y_few, cv=folds, scoring="accuracy")
+    accuracy = cross_val_score(quick(), X, y_few, cv=folds, scoring="accuracy")
     for (train, test), score in zip(folds, accuracy, strict=True):
-        model = classifier().fit(X[train], y_few[train])
+        model = quick().fit(X[train], y_few[train])
         assert score == (model.predict(X[test]) == y[test]).mean()
     assert accuracy.mean() > 0.75
     # Text with None: no string scorer and no stratified split takes it, but `score` does.
     names = np.where(y_few == -1, None, np.array(["a", "b", "c"], dtype=object)[y])
     cv = KFold(2, shuffle=True, random_state=0)
-    named = cross_val_score(classifier(), X, names, cv=cv, error_score="raise")
-    np.testing.assert_array_equal(named, cross_val_score(classifier(), X, y_few, cv=cv))
+    named = cross_val_score(quick(), X, names, cv=cv, error_score="raise")
+    np.testing.assert_array_equal(named, cross_val_score(quick(), X, y_few, cv=cv))
 
 
 def test_a_frozen_autoencoder_survives_the_clones_of_a_cross_validation(iris_data):
     X, y = iris_data
     autoencoder = clone(METHODS[0]).fit(X)
-    frozen = classifier(FrozenEstimator(autoencoder))
+    frozen = brief(FrozenEstimator(autoencoder))
     scores = cross_val_score(frozen, X, y, cv=2, error_score="raise")
     assert len(scores) == 2
-    one, other = frozen.fit(X, y), classifier(autoencoder, prefit=True).fit(X, y)
+    one, other = frozen.fit(X, y), brief(autoencoder, prefit=True).fit(X, y)
     assert one.autoencoder_ is autoencoder
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
     with pytest.raises(NotFittedError, match="pass autoencoder=FrozenEstimator"):
-        cross_val_score(classifier(autoencoder, prefit=True), X, y, error_score="raise")
+        cross_val_score(brief(autoencoder, prefit=True), X, y, error_score="raise")
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -232,10 +242,10 @@ def test_a_fitted_autoencoder_is_given_the_features_in_its_order(iris_data, froz
     X, y = iris_data
     frame = pd.DataFrame(X, columns=list("abcd"))
     autoencoder = clone(METHODS[0]).fit(frame)
-    model = classifier(FrozenEstimator(autoencoder) if frozen else autoencoder, prefit=not frozen)
+    model = brief(FrozenEstimator(autoencoder) if frozen else autoencoder, prefit=not frozen)
     with pytest.raises(ValueError, match="must be in the same order"):
         model.fit(frame[list("dcba")], y)
-    fitted = classifier().fit(frame, y)
+    fitted = brief().fit(frame, y)
     assert fitted.autoencoder_.feature_names_in_.tolist() == list("abcd")
 
 
@@ -243,9 +253,9 @@ def test_a_fitted_autoencoder_is_given_the_features_in_its_order(iris_data, froz
 def test_scales_of_x_and_y_that_float32_does_not_have(iris_data, factor):
     X, y = iris_data
     np.testing.assert_array_equal(
-        classifier().fit(X * factor, y).predict(X * factor), classifier().fit(X, y).predict(X)
+        quick().fit(X * factor, y).predict(X * factor), quick().fit(X, y).predict(X)
     )
-    regressor = AutoencoderRegressor(Autoencoder(2, **SMALL), random_state=0)
+    regressor = AutoencoderRegressor(Autoencoder(2, **SMALL), max_iter=5, random_state=0)
     expected = regressor.fit(X[:, :3], X[:, 3]).predict(X[:, :3])
     targets = X[:, 3] * factor * factor**0.1
     scaled = clone(regressor).fit(X[:, :3], targets).predict(X[:, :3])
@@ -254,7 +264,7 @@ def test_scales_of_x_and_y_that_float32_does_not_have(iris_data, factor):
 
 def test_all_of_an_encoder_is_trained_on_labels(iris_data):
     X, y = iris_data
-    model = classifier(PredictiveSparseDecomposition(5, max_iter=5, random_state=0)).fit(X, y)
+    model = brief(PredictiveSparseDecomposition(5, max_iter=5, random_state=0)).fit(X, y)
     before = model.autoencoder_._model.network.thresholds
     assert not torch.equal(model._predictor.network.network.thresholds, before)
 
@@ -281,7 +291,7 @@ def test_columns_of_small_variance_tell_classes_apart(freeze):
 
 
 def test_grid_search_reaches_the_autoencoder(iris_data):
-    pipeline = make_pipeline(StandardScaler(), classifier())
+    pipeline = make_pipeline(StandardScaler(), quick())
     grid = {
         "autoencoderclassifier__autoencoder__n_components": [1, 3],
         "autoencoderclassifier__freeze": [True, False],
@@ -324,7 +334,7 @@ def test_missing_entries_where_the_autoencoder_takes_them(iris_data):
 
 def test_pickle_and_float32(iris_data):
     X, y = iris_data
-    model = classifier().fit(X, y)
+    model = brief().fit(X, y)
     again = pickle.loads(pickle.dumps(model))
     assert np.array_equal(again.predict_proba(X), model.predict_proba(X))
     assert model.predict_proba(X.astype(np.float32)).dtype == np.float32
