@@ -31,7 +31,7 @@ def page():
 def test_a_stronger_penalty_gives_a_smaller_code(page, iris):
     def size(alpha: float) -> float:
         model = page.RidgeCodeAutoencoder(
-            2, alpha=alpha, early_stopping=False, shortcut=None, random_state=0
+            2, alpha=alpha, max_iter=30, early_stopping=False, shortcut=None, random_state=0
         )
         return model.fit(iris).history_["ridge"][-1] / alpha
 
@@ -59,7 +59,7 @@ def test_a_weight_of_zero_changes_no_bit(page, iris):
 
 
 def test_a_code_with_a_ridge_penalty_is_rotated_to_its_principal_axes(page, iris):
-    model = page.RidgeCodeAutoencoder(3, alpha=0.01, random_state=0).fit(iris)
+    model = page.RidgeCodeAutoencoder(3, alpha=0.01, max_iter=20, random_state=0).fit(iris)
     covariance = np.cov(model.transform(iris), rowvar=False)
     np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-4)
 
