@@ -61,7 +61,7 @@ def test_loss_is_minus_the_lower_bound(factor_model):
 
 def test_divergence_falls_with_beta(iris):
     def divergence(beta: float) -> float:
-        model = fit(iris, beta=beta, shortcut=None, early_stopping=False, max_iter=100)
+        model = fit(iris, beta=beta, shortcut=None, early_stopping=False, max_iter=50)
         mean, deviation = model.encode_distribution(iris)
         return 0.5 * (mean**2 + deviation**2 - 2 * np.log(deviation) - 1).sum(1).mean()
 
@@ -109,7 +109,7 @@ def test_grid_search_prefers_beta_of_one(factor_model):
         base.set_params(learning_rate_init=0.01), {"beta": [0.05, 1.0, 20.0]}, cv=2
     )
     with pytest.warns(UserWarning, match=r"posterior collapse.*Lower beta \(now 20\)"):
-        search.fit(X[:1000])
+        search.fit(X[:400])
     assert search.best_params_ == {"beta": 1.0}
 
 
@@ -291,14 +291,15 @@ def test_noise_of_a_trained_model_is_that_of_fresh_rows(held_out_split):
     assert model.noise_variance_ == pytest.approx(residual, rel=0.2)
 
 
-@pytest.mark.parametrize("factor", [2.0**-40, 2.0**10, 2.0**40])
-def test_validation_does_not_depend_on_the_unit(digits, factor):
+def test_validation_does_not_depend_on_the_unit(digits):
     """A density has no zero: what counts as a gain must not move with the unit of X."""
     X = digits[:300]
-    plain, scaled = (fit(part, 2, max_iter=30) for part in (X, X * factor))
+    plain = fit(X, 2, max_iter=30)
     assert plain.best_iter_ > 0
-    assert scaled.best_iter_ == plain.best_iter_
-    assert scaled.n_iter_ == plain.n_iter_
+    for factor in (2.0**-40, 2.0**10, 2.0**40):
+        scaled = fit(X * factor, 2, max_iter=30)
+        assert scaled.best_iter_ == plain.best_iter_
+        assert scaled.n_iter_ == plain.n_iter_
 
 
 @pytest.mark.parametrize("factor", [1e-160, 1e150])
