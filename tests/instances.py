@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 from sklearn.base import BaseEstimator
 
@@ -42,20 +40,19 @@ def make_default(estimator_class: type) -> BaseEstimator:
     """Return an instance whose parameters are the defaults, except for a few epochs.
 
     As scikit-learn's own checks shorten its estimators: what they check does not need convergence.
-    The autoencoder of a head stays None; `shorten_default_autoencoders` gives what it stands for a
-    few epochs as well.
+    The autoencoder of a head stays None; `shorten_fits` shortens what it stands for as well.
     """
     parameters = estimator_class().get_params(deep=False)
     names = {name for name in ("max_iter", "pretraining_iter") if name in parameters}
     return estimator_class(**dict.fromkeys(names, 20 if "autoencoder" in parameters else 5))
 
 
-def shorten_default_autoencoders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the autoencoders that ``autoencoder=None`` stands for a few epochs."""
+def shorten_fits(monkeypatch: pytest.MonkeyPatch, max_iter: int) -> None:
+    """Make `max_iter` the default number of epochs of every estimator."""
     for estimator_class in ESTIMATORS:
-        if hasattr(estimator_class, "_default_autoencoder"):
-            shorter = partial(estimator_class._default_autoencoder, max_iter=5)
-            monkeypatch.setattr(estimator_class, "_default_autoencoder", shorter)
+        defaults = estimator_class.__init__.__kwdefaults__
+        if "max_iter" in defaults:
+            monkeypatch.setitem(defaults, "max_iter", max_iter)
 
 
 DEFAULT_INSTANCES = [make_default(estimator_class) for estimator_class in ESTIMATORS]

@@ -13,7 +13,7 @@ from instances import (
     FAST_AUTOENCODERS,
     FAST_INSTANCES,
     FAST_TRANSFORMERS,
-    shorten_default_autoencoders,
+    shorten_fits,
 )
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -52,7 +52,7 @@ def test_scikit_learn_check(estimator, check):
 @infinite_targets
 @parametrize_with_checks(DEFAULT_INSTANCES)
 def test_scikit_learn_check_of_the_defaults(estimator, check, monkeypatch):
-    shorten_default_autoencoders(monkeypatch)
+    shorten_fits(monkeypatch, 5)
     check(estimator)
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from instances import ESTIMATORS
+from instances import shorten_fits
 
 import skae
 
@@ -30,10 +30,7 @@ SNIPPETS = [
 @pytest.fixture
 def few_epochs(monkeypatch):
     """Make few epochs the default: what a snippet prints is not compared with anything."""
-    for estimator_class in ESTIMATORS:
-        defaults = estimator_class.__init__.__kwdefaults__
-        if "max_iter" in defaults:
-            monkeypatch.setitem(defaults, "max_iter", 3)
+    shorten_fits(monkeypatch, 3)
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))

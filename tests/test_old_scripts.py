@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from instances import shorten_fits
 from sklearn import datasets
 from sklearn.decomposition import NMF
 from sklearn.feature_selection import SelectKBest, f_classif
@@ -14,6 +15,12 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
 from skae import Autoencoder as PCA  # noqa: N814 (the swap that this file is about)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Scripts pass no `max_iter`; few epochs are enough for what is compared here."""
+    shorten_fits(monkeypatch, 20)
 
 
 @pytest.fixture(autouse=True)

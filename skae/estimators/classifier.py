@@ -88,7 +88,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
     >>> from skae import Autoencoder, AutoencoderClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> y_few = np.where(np.arange(len(y)) % 18 == 0, y, -1)  # a hundred labels
-    >>> classifier = AutoencoderClassifier(Autoencoder(16), random_state=0).fit(X, y_few)
+    >>> autoencoder = Autoencoder(16, max_iter=20)
+    >>> classifier = AutoencoderClassifier(autoencoder, random_state=0).fit(X, y_few)
     >>> bool(classifier.score(X, y) > 0.85)
     True
     """
