@@ -82,7 +82,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     >>> from skae import DenoisingAutoencoder
     >>> X = load_digits().data
     >>> holes = np.where(np.random.default_rng(0).random(X.shape) < 0.3, np.nan, X)
-    >>> autoencoder = DenoisingAutoencoder(16, random_state=0).fit(holes)
+    >>> autoencoder = DenoisingAutoencoder(16, max_iter=20, random_state=0).fit(holes)
     >>> filled = autoencoder.impute(holes)
     >>> bool(np.abs(filled - X).mean() < 0.7 * np.abs(np.nanmean(holes, axis=0) - X).mean())
     True

@@ -90,7 +90,7 @@ class HashingAutoencoder(BaseAutoencoder):
     >>> from sklearn.datasets import load_digits
     >>> from skae import HashingAutoencoder
     >>> X, y = load_digits(return_X_y=True)
-    >>> hashing = HashingAutoencoder(32, random_state=0).fit(X[:1500])
+    >>> hashing = HashingAutoencoder(32, max_iter=30, random_state=0).fit(X[:1500])
     >>> hashing.hash(X[1500:]).shape
     (297, 4)
     >>> distances, indices = hashing.kneighbors(X[1500:], n_neighbors=10)

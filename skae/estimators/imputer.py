@@ -82,7 +82,8 @@ class AutoencoderImputer(
     >>> from skae import AutoencoderImputer, DenoisingAutoencoder
     >>> X = load_digits().data
     >>> holes = np.where(np.random.default_rng(0).random(X.shape) < 0.3, np.nan, X)
-    >>> imputer = AutoencoderImputer(DenoisingAutoencoder(16), random_state=0)
+    >>> autoencoder = DenoisingAutoencoder(16, max_iter=20)
+    >>> imputer = AutoencoderImputer(autoencoder, random_state=0)
     >>> filled = imputer.fit_transform(holes)
     >>> bool(np.abs(filled - X).mean() < 0.7 * np.abs(np.nanmean(holes, axis=0) - X).mean())
     True

@@ -94,7 +94,7 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
     >>> from sklearn.datasets import load_digits
     >>> from skae import PredictiveSparseDecomposition
     >>> X = load_digits().data
-    >>> model = PredictiveSparseDecomposition(100, random_state=0).fit(X)
+    >>> model = PredictiveSparseDecomposition(100, max_iter=15, random_state=0).fit(X)
     >>> predicted, optimised = model.transform(X), model.sparse_code(X)
     >>> bool(np.corrcoef(predicted.ravel(), optimised.ravel())[0, 1] > 0.8)
     True

@@ -66,7 +66,8 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
     >>> from sklearn.datasets import load_diabetes
     >>> from skae import Autoencoder, AutoencoderRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> regressor = AutoencoderRegressor(Autoencoder(5), random_state=0).fit(X[:300], y[:300])
+    >>> autoencoder = Autoencoder(5, max_iter=20)
+    >>> regressor = AutoencoderRegressor(autoencoder, random_state=0).fit(X[:300], y[:300])
     >>> bool(regressor.score(X[300:], y[300:]) > 0.3)
     True
     """
