@@ -30,7 +30,8 @@ from torch import Tensor
 
 from skae.core.activations import ACTIVATIONS
 from skae.core.criterion import Criterion, Reconstruction
-from skae.core.loop import Corruption, History
+from skae.core.history import History
+from skae.core.loop import Corruption
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.networks.autoencoder import Architecture
@@ -86,7 +87,7 @@ class BaseAutoencoder(
     solver: str = "adamw"
     learning_rate_init: float | str = "auto"
     batch_size: int | str = "auto"
-    max_iter: int = 50
+    max_iter: int | str = "auto"
     tol: float = 1e-4
     early_stopping: bool = True
     validation_fraction: float = 0.1

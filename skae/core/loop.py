@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from skae.core.autograd import Terms
+from skae.core.history import History
 from skae.core.optimizers import FlatParameters, Optimizer
 
 # ``(inputs, target) -> terms``: named terms, each a mean over rows and models. A call also sets the
@@ -19,7 +20,11 @@ from skae.core.optimizers import FlatParameters, Optimizer
 LossAndGradient = Callable[[Tensor, Tensor], Terms]
 Corruption = Callable[[Tensor, torch.Generator], Tensor]
 
-_WARM_UP = 0.05  # share of the steps in which the learning rate rises
+_WARM_UP = 0.05  # share of the first cycle's steps in which the learning rate rises
+# A cycle is followed by another if it lowered the validation loss by this share,
+_LEAST_GAIN = 0.02
+# and if the best epoch is in this last part of it: otherwise, longer training overfits.
+_LATE = 0.2
 _GATHERED_ENTRIES = 2**22  # entries of X copied at once, for several batches
 # Training has diverged if the mean loss of an epoch exceeds the loss of the first step by more than
 # this many times that loss, or times 1 (the loss of predicting the mean) if that loss is lower.
@@ -34,6 +39,8 @@ class Settings:
 
     batch_size: int
     max_epochs: int
+    # Epochs in which the learning rate falls to 0. Another cycle follows if it pays; see `train`.
+    cycle: int
     learning_rate: float
     constant_learning_rate: bool = False
     shuffle: bool = True
@@ -48,44 +55,6 @@ class Settings:
     may_keep_start: bool = True
 
 
-@dataclass
-class History:
-    """Record of a training run, epoch by epoch.
-
-    Attributes
-    ----------
-    terms : dict of list of float
-        Mean of each term of the objective over the batches of an epoch.
-    losses : list of float
-        Sum of the terms.
-    validation : list of float
-        Mean validation loss, at the start and after each epoch.
-    best_epoch : int
-        Epoch whose parameters were kept; 0 is the start.
-    stopped_by : {"max_epochs", "patience", "callback", "interrupt", "divergence"}
-    restart_rate : float or None
-        Learning rate at which training went on after it diverged. None if it never did.
-    """
-
-    terms: dict[str, list[float]] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
-    validation: list[float] = field(default_factory=list)
-    best_epoch: int = 0
-    stopped_by: str = "max_epochs"
-    restart_rate: float | None = None
-
-    def forget_epoch(self) -> None:
-        """Remove the losses of the last epoch."""
-        self.losses.pop()
-        for losses in self.terms.values():
-            losses.pop()
-
-    @property
-    def was_cancelled(self) -> bool:
-        """Whether a callback or the user stopped training: later phases must be skipped."""
-        return self.stopped_by in ("callback", "interrupt")
-
-
 class TrainingCallbacks(Protocol):
     """Hooks of the caller before and after each epoch."""
 
@@ -97,10 +66,12 @@ class TrainingCallbacks(Protocol):
 
 
 def learning_rate_factor(step: int, n_steps: int) -> float:
-    """Return the factor on the learning rate at a step: linear warm-up times cosine decay to 0."""
-    return (
-        min(1.0, step / (_WARM_UP * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * step / n_steps))
-    )
+    """Return the factor on the learning rate at a step: linear warm-up times cosine decay to 0.
+
+    Each `n_steps` steps, the decay begins anew; the warm-up does not.
+    """
+    share = ((step - 1) % n_steps + 1) / n_steps
+    return min(1.0, step / (_WARM_UP * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
@@ -111,11 +82,6 @@ def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
     n_batches = max(1, round(n_rows / batch_size))
     size, n_larger = divmod(n_rows, n_batches)
     return [size + 1] * n_larger + [size] * (n_batches - n_larger)
-
-
-def tile(rows: Tensor, length: int) -> Tensor:
-    """Repeat the rows up to this length."""
-    return rows.repeat(-(-length // len(rows)))[:length]
 
 
 def epoch_batches(
@@ -138,11 +104,11 @@ def epoch_batches(
     shuffle : bool
     generator : torch.Generator
     """
-    orders = []
+    orders, places = [], torch.arange(sum(sizes))
     for own in rows:
         if shuffle:
             own = own[torch.randperm(len(own), generator=generator)]
-        orders.append(tile(own, sum(sizes)))
+        orders.append(own[places % len(own)])
     order = torch.stack(orders)
     entries = sizes[0] * len(orders) * math.prod(data.shape[1:])
     n_batches = max(1, _GATHERED_ENTRIES // entries)
@@ -175,6 +141,10 @@ def train(
     An interrupt (Ctrl-C) ends training early. An epoch that diverges is repeated from the best
     parameters at a lower learning rate, at most `Settings.max_restarts` times; then training ends.
 
+    In each cycle, the learning rate falls to 0 (warm restarts; Loshchilov & Hutter 2017). Another
+    cycle follows if the last one lowered the validation loss by 2 % and its best epoch is in its
+    last fifth. Weights decay in the first cycle only.
+
     Parameters
     ----------
     parameters : FlatParameters
@@ -201,7 +171,8 @@ def train(
         checkpoint = _BestCheckpoint(parameters, history, validate, settings)
     sizes = batch_sizes(max(map(len, rows)), settings.batch_size)
     # The learning rate is 0 at step n_steps. A single step must not have rate 0, hence at least 2.
-    step, n_steps = 0, max(2, len(sizes) * settings.max_epochs)
+    step, n_steps = 0, max(2, len(sizes) * settings.cycle)
+    is_constant = settings.constant_learning_rate
     epoch, n_restarts, is_repeated, highest_rate = 0, 0, False, settings.learning_rate
     recorded: dict[int, Terms] = {}
 
@@ -215,15 +186,14 @@ def train(
         while epoch < settings.max_epochs:
             epoch += 1
             recorded.clear()
+            optimizer.weight_decay *= epoch <= settings.cycle
             if callbacks is not None and not is_repeated:
                 callbacks.begin_epoch()
             for batch in epoch_batches(data, rows, sizes, settings.shuffle, generator):
                 inputs, target = batch if corrupt is None else corrupt(batch), batch
                 step += 1
-                rate = highest_rate
-                if not settings.constant_learning_rate:
-                    rate *= learning_rate_factor(step, n_steps)
-                optimizer.step(closure, rate)
+                factor = 1.0 if is_constant else learning_rate_factor(step, n_steps)
+                optimizer.step(closure, highest_rate * factor)
             if epoch == 1 and not is_repeated:
                 first_loss = float(sum(recorded[1].values()))
                 limit = first_loss + _DIVERGED * max(1.0, abs(first_loss))
@@ -245,7 +215,7 @@ def train(
             if callbacks is not None and callbacks.end_epoch(history):
                 history.stopped_by = "callback"
                 break
-            if settings.patience is not None and checkpoint.n_without_gain >= settings.patience:
+            if epoch < settings.max_epochs and not checkpoint.goes_on(epoch):
                 history.stopped_by = "patience"
                 break
     except KeyboardInterrupt:
@@ -290,6 +260,7 @@ class _BestCheckpoint:
             # Refined codes may be better than the start where the encoder's are worse, but not if
             # these have twice its loss. A restart after divergence is then from the start.
             self.lowest += settings.reference_loss or self.lowest
+        self.before = self.lowest  # the lowest loss before this cycle
         # Patience ignores the start: the loss may first rise above that of PCA, then fall.
         self.lowest_trained = math.inf
         self.n_without_gain = 0
@@ -311,6 +282,21 @@ class _BestCheckpoint:
             self.n_without_gain += 1
         return True
 
+    def goes_on(self, epoch: int) -> bool:
+        """Return whether another epoch pays: neither patience nor a cycle ends with this one."""
+        patience, cycle = self.settings.patience, self.settings.cycle
+        if patience is not None and self.n_without_gain >= patience:
+            return False
+        if epoch % cycle:
+            return True
+        reference = self.settings.reference_loss
+        least_gain = _LEAST_GAIN * (self.before if reference is None else reference)
+        pays = self.before - self.lowest > least_gain
+        pays = pays and self.history.best_epoch > epoch - _LATE * cycle
+        # The loss first rises with the learning rate. Patience compares with losses of the cycle.
+        self.before, self.lowest_trained, self.n_without_gain = self.lowest, math.inf, 0
+        return pays
+
     def restore(self, *, after_divergence: bool = False) -> None:
         """Restore the best parameters."""
         self.parameters.values.copy_(self.best)
@@ -322,8 +308,6 @@ class _LastCheckpoint:
     The safe epoch is the one before the epoch with the lowest mean loss. Within the latter, the
     loss may already have begun to rise, so the parameters after it are not safe.
     """
-
-    n_without_gain = 0
 
     def __init__(self, parameters: FlatParameters, history: History) -> None:
         self.parameters, self.history = parameters, history
@@ -338,6 +322,10 @@ class _LastCheckpoint:
             self.last, self.history.best_epoch = self.safe, self.safe_epoch
             return False
         self.last, self.history.best_epoch = self.parameters.values.clone(), epoch
+        return True
+
+    def goes_on(self, epoch: int) -> bool:
+        """Return True: without held-out rows, nothing shows that training no longer pays."""
         return True
 
     def restore(self, *, after_divergence: bool = False) -> None:

@@ -16,9 +16,10 @@ from skae.core.autograd import Autograd
 from skae.core.backprop import DERIVATIVES, Backpropagation, Derivative, hidden_derivative
 from skae.core.corruption import masking
 from skae.core.criterion import ForwardPass, Penalty, Reconstruction
+from skae.core.history import History
 from skae.core.jacobians import relative_contraction
 from skae.core.layerwise import hidden_model, layer_output, shallow_networks
-from skae.core.loop import Corruption, History, LossAndGradient
+from skae.core.loop import Corruption, LossAndGradient
 from skae.core.model import Model
 from skae.core.networks.autoencoder import Architecture
 from skae.core.optimizers import OPTIMIZERS
@@ -155,7 +156,7 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
 
     def _n_epochs(self) -> tuple[int, int]:
         n_layers = len(tuple(self.hidden_layer_sizes)) + 1
-        return n_layers * self.pretraining_iter, self.max_iter * self.fine_tune
+        return n_layers * self.pretraining_iter, super()._n_epochs()[1] * self.fine_tune
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train for one pass over X, a part of the data; see `Autoencoder.partial_fit`.

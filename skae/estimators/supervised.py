@@ -22,7 +22,7 @@ from skae.base import BaseAutoencoder
 from skae.core.activations import ACTIVATIONS
 from skae.core.autograd import Autograd
 from skae.core.head import EncoderWithHead, HeadCriterion, Predictor, build_head
-from skae.core.loop import History
+from skae.core.history import History
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
 from skae.estimators.wrapped import WrapsAutoencoder
@@ -265,7 +265,7 @@ class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMi
     def _n_epochs(self) -> tuple[int, int]:
         trains_head_alone = isinstance(self.freeze, bool | np.bool_) and self.freeze
         n_phases = 1 if trains_head_alone else 2
-        return int(not self._is_prefit()), n_phases * self.max_iter
+        return int(not self._is_prefit()), n_phases * int(self.max_iter)
 
     def _n_frozen(self, n_layers: int) -> int:
         if isinstance(self.freeze, bool | np.bool_):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skae.core.canonical import canonicalise
 from skae.core.criterion import CodeSymmetry
-from skae.core.loop import History
+from skae.core.history import History
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.numerics import inference_device

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from skae.core.loop import History
+from skae.core.history import History
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults

@@ -12,7 +12,6 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from skae.core.loop import tile
 from skae.fitting.data import feature_means
 from skae.fitting.duplicates import duplicate_groups
 from skae.utils.csr import Array, csr_squared_distances
@@ -91,9 +90,8 @@ def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Split:
     longest = max(folds, key=len)
     # The padding rows are real rows, because a criterion may take means over a batch. After a warm
     # start on other rows, a fold may be empty.
-    held_out = torch.stack(
-        [tile(fold if len(fold) else longest, len(longest)) for fold in [*folds, longest]]
-    )
+    padded = [np.resize(fold if len(fold) else longest, len(longest)) for fold in [*folds, longest]]
+    held_out = torch.from_numpy(np.stack(padded))
     mask = torch.zeros_like(held_out, dtype=torch.bool)
     training = []
     for i, fold in enumerate(folds):

@@ -14,9 +14,9 @@ from torch import Tensor
 from skae.core.autograd import Autograd
 from skae.core.backprop import Backpropagation
 from skae.core.criterion import Criterion, Reconstruction
+from skae.core.history import History
 from skae.core.loop import (
     Corruption,
-    History,
     LossAndGradient,
     Settings,
     TrainingCallbacks,
@@ -34,6 +34,8 @@ from skae.utils.warnings import warn
 
 # How often a fit goes on at a tenth of the learning rate after it diverged.
 _MAX_RESTARTS = 2
+# For max_iter="auto": epochs in which the learning rate falls to 0, and the most epochs in all.
+_CYCLE, _MAX_EPOCHS = 50, 150
 
 TRAINING_CONSTRAINTS: dict[str, Any] = {
     "weight_decay": [real(0)],
@@ -41,7 +43,7 @@ TRAINING_CONSTRAINTS: dict[str, Any] = {
     # Below 1e-30, the weight decay per step would overflow.
     "learning_rate_init": [real(1e-30), StrOptions({"auto"})],
     "batch_size": [integer(1), StrOptions({"auto"})],
-    "max_iter": [integer(1)],
+    "max_iter": [integer(1), StrOptions({"auto"})],
     "tol": [real(0)],
     "early_stopping": ["boolean"],
     "validation_fraction": [fraction()],
@@ -88,7 +90,7 @@ class Trainer:
     solver: str
     learning_rate_init: float | str
     batch_size: int | str
-    max_iter: int
+    max_iter: int | str
     tol: float
     n_iter_no_change: int
     shuffle: bool
@@ -101,7 +103,7 @@ class Trainer:
 
     def _n_epochs(self) -> tuple[int, int]:
         """Return the maximum numbers of epochs of pretraining and of training."""
-        return 0, self.max_iter
+        return 0, _MAX_EPOCHS if isinstance(self.max_iter, str) else self.max_iter
 
     def _new_generator(self) -> torch.Generator:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -151,8 +153,9 @@ class Trainer:
 
         Over a fit, a weight without gradient shrinks by a factor of about ``exp(-weight_decay)``.
         The optimizer's decay is therefore the parameter `weight_decay` divided by the sum of the
-        learning rates of all steps. In `partial_fit`, whose constant rate may change between calls,
-        the sum is that of `max_iter` epochs at the `initial_rate`. A warm start counts the epochs
+        learning rates of all steps of the first cycle; later ones have no decay. In `partial_fit`,
+        whose constant rate may change between calls, the sum is that of `max_iter` epochs (50 if
+        "auto") at the `initial_rate`. A warm start counts the epochs
         before it: with the whole decay in each fit, the weights would soon learn no more than they
         lose.
         """
@@ -167,9 +170,14 @@ class Trainer:
         rate = self.learning_rate_init
         if isinstance(rate, str):
             rate = network.default_learning_rate(self.solver)
+        usual_epochs = _CYCLE if isinstance(self.max_iter, str) else self.max_iter
+        cycle = min(max_epochs, usual_epochs)
+        if full_batch or split.held_out is None:
+            max_epochs = cycle  # no loss on held-out rows, or no learning rate
         settings = Settings(
             batch_size=batch_size,
             max_epochs=max_epochs,
+            cycle=cycle,
             learning_rate=float(rate),
             shuffle=self.shuffle and not full_batch,
             constant_learning_rate=constant_learning_rate,
@@ -182,7 +190,7 @@ class Trainer:
         if full_batch:
             return settings, float(self.weight_decay)
         # The mean of a learning rate with warm-up and cosine decay is about half the highest one.
-        n_epochs = self.max_iter if constant_learning_rate else max(1, max_epochs)
+        n_epochs = usual_epochs if constant_learning_rate else max(1, cycle)
         n_epochs += n_epochs_before
         n_steps = n_epochs * len(batch_sizes(n_rows, batch_size))
         mean_rate = initial_rate or settings.learning_rate

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
-from skae.core.loop import History
+from skae.core.history import History
 from skae.core.model import Model
 from skae.fitting.data import feature_means, mean_and_scale, training_rows
 from skae.fitting.duplicates import duplicate_groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from skae.core.loop import History
+from skae.core.history import History
 
 
 class EpochCallbacks:

@@ -41,7 +41,8 @@ class Setup:
         self.optimizer = OPTIMIZERS[optimizer](self.parameters, 0.05, split.n_models)
         self.split = split
         defaults = {"batch_size": 8, "max_epochs": 6, "learning_rate": 0.02, "shuffle": False}
-        self.settings = Settings(**defaults | changes)
+        settings = defaults | changes
+        self.settings = Settings(**{"cycle": settings["max_epochs"]} | settings)
 
     def objective(self, inputs, target):
         return {"reconstruction": (self.network(inputs) - target).square().mean()}
@@ -226,6 +227,16 @@ def test_learning_rates_add_up_to_half_the_highest_times_the_steps():
     assert sum(factors) == pytest.approx(500, rel=0.06)
 
 
+def test_each_cycle_begins_at_the_highest_rate_and_only_the_first_one_warms_up():
+    first, second, third = (
+        [learning_rate_factor(c * 40 + step, 40) for step in range(1, 41)] for c in range(3)
+    )
+    assert second == pytest.approx(third)
+    assert all(a > b for a, b in pairwise(second))
+    assert second[0] > 0.99
+    assert second[4:] == pytest.approx(first[4:])
+
+
 @pytest.mark.parametrize("constant", [True, False])
 def test_optimizer_is_given_the_scheduled_rate(constant, monkeypatch):
     rates = []
@@ -392,6 +403,60 @@ def test_improvement_below_tol_does_not_count():
     setup = Setup(no_split(N_ROWS), patience=2, max_epochs=9, tol=0.1)
     history = setup.train(validate=scripted_validation([1, 0.9, 0.88, 0.87, 0.1]))
     assert len(history.losses) == 3
+
+
+def falling(n_epochs: int, share: float) -> list[float]:
+    """Return losses of which each is this share of the one before."""
+    return [share**epoch for epoch in range(n_epochs + 1)]
+
+
+LATE, EARLY = 9, 8  # of ten epochs; the last fifth are 9 and 10
+
+
+@pytest.mark.parametrize(
+    ("losses", "n_epochs"),
+    [
+        (falling(30, 0.9), 30),
+        # The best epoch of the first cycle is in its last fifth, or not.
+        ([*falling(LATE, 0.9), 1.0, *[1.0] * 10], 20),
+        ([*falling(EARLY, 0.9), 1.0, 1.0], 10),
+        # The second cycle lowers the loss by 3 %, by 1 % or not at all.
+        ([*falling(10, 0.9), *[1.0] * 9, 0.97 * 0.9**10, *[1.0] * 10], 30),
+        ([*falling(10, 0.9), *[1.0] * 9, 0.99 * 0.9**10], 20),
+        ([*falling(10, 0.9), *[1.0] * 9, 1.01 * 0.9**10], 20),
+    ],
+)
+def test_another_cycle_follows_one_that_paid_until_its_end(losses, n_epochs):
+    setup = Setup(no_split(N_ROWS), max_epochs=30, cycle=10)
+    history = setup.train(validate=scripted_validation(losses))
+    assert len(history.losses) == n_epochs
+    assert history.stopped_by == ("max_epochs" if n_epochs == 30 else "patience")
+
+
+@pytest.mark.parametrize(("reference", "n_epochs"), [(1.0, 10), (0.1, 20)])
+def test_a_cycle_pays_in_units_of_the_reference_loss(reference, n_epochs):
+    """A likelihood has no zero: the gain is 0.01 here."""
+    setup = Setup(no_split(N_ROWS), max_epochs=20, cycle=10, reference_loss=reference)
+    losses = [-5.0 - 0.001 * epoch for epoch in range(21)]
+    assert len(setup.train(validate=scripted_validation(losses)).losses) == n_epochs
+
+
+def test_patience_compares_with_losses_of_the_same_cycle():
+    """The loss rises with the learning rate; a cycle that never falls below the last one ends."""
+    setup = Setup(no_split(N_ROWS), max_epochs=20, cycle=10, patience=3)
+    losses = falling(10, 0.9)
+    losses += [0.8, 0.7, 0.6, 0.5, 0.4, 0.45, 0.45, 0.45, 0.1, 0.1]
+    history = setup.train(validate=scripted_validation(losses))
+    assert (history.stopped_by, len(history.losses), history.best_epoch) == ("patience", 18, 10)
+
+
+def test_weights_decay_in_the_first_cycle_only():
+    """Without gradients, weight decay alone changes the weights."""
+    decays, setup = [], Setup(no_split(N_ROWS), max_epochs=12, cycle=6)
+    recorder = Recorder(setup)
+    recorder.begin_epoch = lambda: decays.append(setup.optimizer.weight_decay)
+    setup.train(validate=scripted_validation(falling(12, 0.9)), callbacks=recorder)
+    assert decays == [0.05] * 6 + [0.0] * 6
 
 
 def test_a_hook_that_returns_true_stops():

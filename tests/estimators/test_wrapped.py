@@ -42,7 +42,7 @@ def test_each_estimator_has_a_default_of_its_own(cls):
     one, other = cls(), cls()
     one.set_params(autoencoder__max_iter=3)
     assert other.autoencoder is None
-    assert other.set_params(autoencoder__tol=0.5).autoencoder.max_iter == 50
+    assert other.set_params(autoencoder__tol=0.5).autoencoder.max_iter == "auto"
     assert cls().set_params(random_state=0).autoencoder is None
 
 
