@@ -12,6 +12,7 @@ MODULES = (
     "selection",
     "seeds",
     "promise",
+    "frontier",
     "default_fit",
     "counts",
     "memory",
