@@ -207,12 +207,14 @@ def _dealt_order(weights: NDArray[np.float64], generator: torch.Generator) -> Te
     """Return a random order that puts the folds one after the other, each with its share of weight.
 
     The items are dealt like cards, from the largest weight down: each fold gets one of every five,
-    at random. The weights of two folds differ by no more than the largest weight. If a few rows
-    carry most of the variance and one fold has several of them, its model has seen too few others.
+    at random. Weights within about a tenth of each other count as equal, so that rounding does not
+    change the order. If a few rows carry most of the variance and one fold has several of them, its
+    model has seen too few others.
     """
-    n_items = len(weights)
+    n_items, largest = len(weights), float(weights.max()) or 1.0
+    levels = np.round(8 * np.log2(np.maximum(weights / largest, 1e-12)))
     shuffled = torch.randperm(n_items, generator=generator).numpy()
-    largest_first = shuffled[np.argsort(-weights[shuffled], kind="stable")]
+    largest_first = shuffled[np.argsort(-levels[shuffled], kind="stable")]
     rounds = torch.arange(n_items) // _N_FOLDS
     turns = torch.rand(n_items, generator=generator, dtype=torch.float64)
     dealt = torch.from_numpy(largest_first)[(rounds + turns).argsort(stable=True)]
