@@ -119,7 +119,8 @@ def split_rows(
     ----------
     X : array or CSR matrix of shape (n_rows, n_features), or None
         The rows. Duplicates stay together, and rows far from the mean are balanced between training
-        and validation. With None, neither is done: each row is a group, and all count the same.
+        and validation, and between folds. With None, neither is done: each row is a group, and all
+        count the same.
     n_rows : int
     fraction : float
         Share of the rows to hold out in a single split.
@@ -147,7 +148,7 @@ def split_rows(
         n_folds = min(_N_FOLDS, max(1, _MAX_WEIGHTS // max(1, n_weights) - 1))
         n_held_out = n_folds * n_groups // _N_FOLDS
     if n_folds == _N_FOLDS:  # every row is held out
-        order = torch.randperm(n_groups, generator=generator)
+        order = _dealt_order(sizes[-1], generator)
     else:
         order = _balanced_order(sizes, n_held_out, generator)
     held_out = order[:n_held_out]
@@ -198,6 +199,24 @@ def _effective_number(weights: NDArray[np.float64]) -> float:
     """Return the effective number of weights (Kish 1965)."""
     squares = float(np.square(weights).sum())
     return float(weights.sum()) ** 2 / squares if squares else float(len(weights))
+
+
+def _dealt_order(weights: NDArray[np.float64], generator: torch.Generator) -> Tensor:
+    """Return a random order that puts the folds one after the other, each with its share of weight.
+
+    The items are dealt like cards, from the largest weight down: each fold gets one of every five,
+    at random. Weights within about a tenth of each other count as equal, so that rounding does not
+    change the order. If a few rows carry most of the variance and one fold has several of them, its
+    model has seen too few others.
+    """
+    n_items, largest = len(weights), float(weights.max()) or 1.0
+    levels = np.round(8 * np.log2(np.maximum(weights / largest, 1e-12)))
+    shuffled = torch.randperm(n_items, generator=generator).numpy()
+    largest_first = shuffled[np.argsort(-levels[shuffled], kind="stable")]
+    rounds = torch.arange(n_items) // _N_FOLDS
+    turns = torch.rand(n_items, generator=generator, dtype=torch.float64)
+    dealt = torch.from_numpy(largest_first)[(rounds + turns).argsort(stable=True)]
+    return torch.cat([dealt[fold::_N_FOLDS] for fold in range(_N_FOLDS)])
 
 
 def _balanced_order(

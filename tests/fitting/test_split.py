@@ -94,7 +94,7 @@ def test_no_row_validates_a_model_that_trained_on_a_duplicate(n_rows, may_cross_
         assert len(training) + mask.sum() == n_rows
 
 
-@pytest.mark.parametrize("n_rows", [120, 1500, 6000])
+@pytest.mark.parametrize("n_rows", [1500, 6000])
 def test_distinct_rows_that_are_alike_are_split_as_if_nobody_had_looked(n_rows):
     looked, not_looked = (
         split_rows(X, n_rows, 0.1, may_cross_fit=True, generator=seeded())
@@ -133,6 +133,53 @@ def test_every_row_is_held_out_where_few_carry_the_variance(n_large, holds_out_a
     # From here on a second model, let alone six, would take too long.
     X = np.tile(X, (3, 1)) + 1e-3 * drawn(6000)
     assert len(split_rows(X, 6000, 0.1, may_cross_fit=True, generator=seeded()).training) == 1
+
+
+@pytest.mark.parametrize("n_rows", [10, 60, 63, 499])
+def test_each_fold_has_its_share_of_the_large_rows(n_rows):
+    X = np.random.RandomState(0).standard_t(1.0, (n_rows, 4))  # no variance
+    distances = squared_distances(X)
+    largest_first = np.sort(distances)[::-1]
+    n_complete = n_rows // 5
+    for seed in range(20):
+        split = split_rows(X, n_rows, 0.1, may_cross_fit=True, generator=seeded(seed))
+        for rows, mask in zip(split.held_out[:5], split.mask[:5], strict=True):
+            # One of every five rows, from the largest down, up to a tenth.
+            of_fold = np.sort(distances[rows[mask].numpy()])[::-1][:n_complete]
+            assert (of_fold <= 1.1 * largest_first[::5][:n_complete]).all()
+            assert (of_fold >= largest_first[4::5] / 1.1).all()
+
+
+def test_rounding_does_not_change_the_folds():
+    X = np.random.RandomState(0).poisson(1.0, (200, 5)).astype(np.float64)  # many equal distances
+    splits = [
+        split_rows(rows, 200, 0.1, may_cross_fit=True, generator=seeded())
+        for rows in (X, csr_matrix(X), (X * 0.1 + 0.3), (X * 0.1).astype(np.float32))
+    ]
+    for split in splits[1:]:
+        assert torch.equal(split.held_out, splits[0].held_out)
+
+
+def test_each_row_is_as_likely_in_one_fold_as_in_another():
+    X = np.arange(40.0)[:, None] ** 3
+    n_seeds, counts, together = 300, np.zeros((40, 5)), 0
+    for seed in range(n_seeds):
+        split = split_rows(X, 40, 0.1, may_cross_fit=True, generator=seeded(seed))
+        for fold, rows in enumerate(split.held_out[:5].tolist()):
+            counts[rows, fold] += 1
+            together += {0, 39} <= set(rows)
+    margin = 5 * (0.2 * 0.8 / n_seeds) ** 0.5  # standard errors of a share of 0.2
+    assert np.abs(counts / n_seeds - 0.2).max() < margin
+    assert abs(together / n_seeds - 0.2) < margin
+
+
+def test_copies_of_a_row_far_from_the_mean_lie_in_one_fold():
+    X = drawn(100)
+    X[:10] = 50.0
+    for seed in range(10):
+        split = split_rows(X, 100, 0.1, may_cross_fit=True, generator=seeded(seed))
+        folds = zip(split.held_out, split.mask, strict=True)
+        assert sorted(int((rows[mask] < 10).sum()) for rows, mask in folds) == [0, 0, 0, 0, 0, 10]
 
 
 def test_one_row_that_carries_the_variance_is_no_hindrance():
