@@ -15,6 +15,7 @@ MODULES = (
     "default_fit",
     "counts",
     "memory",
+    "busy",
     "tsne",
     "tsne_whole",
     "pipeline",
