@@ -14,9 +14,11 @@ import torch
 # For each fit that runs on one thread: its Python thread, and the thread count to restore.
 _on_one_thread: list[tuple[int, int]] = []
 _lock = threading.Lock()
-# With fewer floating-point operations between barriers, a second thread gains less than a tenth and
-# loses much if another process keeps a core busy: OpenMP threads spin at every barrier.
-_SMALL_STEP = 8e7
+# With fewer floating-point operations, there is one thread. A second one would save a tenth of an
+# inference alone on the machine, and a third of a training step, such as of a default fit to 1800
+# rows. But if other processes keep the cores busy, it takes many times as long: OpenMP threads spin
+# at every barrier.
+_SMALL_STEP = 1e8
 _CHUNK_ENTRIES = 2**22
 
 
@@ -122,7 +124,7 @@ def training_numerics(*, operations: float, precision: str, device: torch.device
 
 @contextmanager
 def threads_for(operations: float) -> Iterator[None]:
-    """Run on one thread if that loses little, otherwise on all; restore the count afterwards.
+    """Run on one thread if there is little to do, otherwise on all; restore the count afterwards.
 
     The choice is by size alone, so the same computation always gives the same bits. All threads are
     those outside of the first of several nested contexts. The count is restored after an exception,
