@@ -16,6 +16,7 @@ MODULES = (
     "default_fit",
     "counts",
     "memory",
+    "busy",
     "tsne",
     "tsne_whole",
     "pipeline",

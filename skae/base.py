@@ -35,8 +35,8 @@ from skae.core.loop import Corruption
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.networks.autoencoder import Architecture
-from skae.core.numerics import torch_defaults
-from skae.fitting.data import feature_means, torch_dtype, training_data
+from skae.core.numerics import threads_for, torch_defaults
+from skae.fitting.data import feature_means, training_data
 from skae.fitting.describe import describe
 from skae.fitting.incremental import IncrementalTraining, adapt_model, copy_model
 from skae.fitting.pca_init import new_model
@@ -204,12 +204,15 @@ class BaseAutoencoder(
             a cross-validation, an interrupt raises KeyboardInterrupt instead.
         """
         with torch_defaults(), restore_on_error(self):
-            self._fit(X, y)
+            rows = self._validate_input(X, reset=True, ensure_min_samples=2)
+            n_rows = float("inf") if self._allows_images else rows.shape[0]
+            size = self._network(rows.shape[1], int(self.n_components) or rows.shape[1])
+            # As of a training step, which has a 25th of the rows and sets its own threads.
+            with threads_for(6 * size.n_weights() * n_rows / 25):
+                self._fit(rows, X, y)
         return self
 
-    def _fit(self, X: ArrayLike, y: object) -> None:
-        # Check the input.
-        rows = self._validate_input(X, reset=True, ensure_min_samples=2)
+    def _fit(self, rows: Array, X: ArrayLike, y: object) -> None:
         self._check_values(rows)
         device, generator = resolve_device(self.device), self._new_generator()
         # Wide rows are trained on in coordinates of the space that they span.
@@ -224,8 +227,8 @@ class BaseAutoencoder(
         validate = None
         if split.held_out is not None:
             validate = ValidationLoss(criterion, model.network, data, split, corruption)
-        dtype, is_new = torch_dtype(rows), previous is None
-        summarise = partial(describe, self, dtype=dtype, mean=mean, span=span, is_new=is_new)
+        dtype = torch.float32 if rows.dtype == np.float32 else torch.float64
+        summarise = partial(describe, self, dtype=dtype, mean=mean, span=span, is_new=not previous)
 
         def describe_epoch(history: History) -> dict[str, Any]:
             held_out = None if validate is None else validate.measure()

@@ -17,7 +17,13 @@ from skae.core.model import Model, NetworkInUnits
 from skae.core.networks.autoencoder import Architecture, AutoencoderNetwork, Network
 from skae.core.networks.dense import MLP, WeightInit
 from skae.core.networks.storage import restore_module, restore_network, store_module, store_network
-from skae.core.numerics import MAX_WEIGHTS, inference_device, too_many_weights, torch_defaults
+from skae.core.numerics import (
+    MAX_WEIGHTS,
+    inference_device,
+    threads_for,
+    too_many_weights,
+    torch_defaults,
+)
 from skae.core.serialise import StoredState
 
 # Factors on the learning rate for random weights. Fine-tuning should keep what was learned without
@@ -216,4 +222,6 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """Return the outputs for rows in the units of X, in the precision of the rows."""
-        return self.network_in(x.dtype)(self.standardise(x)).cpu()
+        network = self.network_in(x.dtype)
+        with threads_for(network.cost * len(x) * (x.dtype.itemsize / 4)):
+            return network(self.standardise(x)).cpu()

@@ -54,6 +54,29 @@ class ReconstructionLoss:
     draw: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
 
+@dataclass(frozen=True)
+class CountUnits:
+    """Constants of the loss of counts, one number per feature.
+
+    Attributes
+    ----------
+    level : Tensor
+        Level that output and target are relative to.
+    weight : Tensor
+        Level per deviance of the mean.
+    slope, excess : Tensor
+        ``excess + slope * z`` is the deviation of a count from the level, divided by the level.
+    log_share : Tensor
+        Log of the level's share of the sum of all levels.
+    """
+
+    level: Tensor
+    weight: Tensor
+    slope: Tensor
+    excess: Tensor
+    log_share: Tensor
+
+
 def huber(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Return the Huber loss (Huber 1964), times 2: the squared error up to 1, linear beyond."""
     return 2.0 * F.huber_loss(output, target, reduction=reduction)

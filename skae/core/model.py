@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
-from skae.core.losses import LOSSES, ReconstructionLoss, count_level
+from skae.core.losses import LOSSES, CountUnits, ReconstructionLoss, count_level
 from skae.core.networks.autoencoder import AutoencoderNetwork, Network
 from skae.core.networks.storage import restore_network, store_network
-from skae.core.numerics import chunk_size, torch_defaults
-from skae.core.refine import refine, shrink
+from skae.core.numerics import chunk_size, threads_for, torch_defaults
+from skae.core.refine import refine, shrink, with_gradients
 from skae.core.serialise import StoredState, to_plain
 
 _MAX_ROWS = 8192
@@ -27,7 +29,7 @@ _LOSS_TOL = 1e-3
 # Smaller for counts: the mean may have thousands of times the deviance of a good reconstruction.
 _DEVIANCE_TOL = 1e-6
 
-_CACHES = frozenset({"_networks", "_means", "_count_units"})
+_CACHES = frozenset({"_networks", "_means", "_count_units", "_masks"})
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
@@ -104,7 +106,10 @@ class NetworkInUnits(ABC, Generic[AnyNetwork]):
     def network_in(self, dtype: torch.dtype) -> AnyNetwork:
         """Return the network in this precision. Casting to a higher precision is exact."""
         if dtype not in self._networks:
-            self._networks[dtype] = copy.deepcopy(self.network).to(dtype).eval()
+            with threads_for(0):
+                network = copy.deepcopy(self.network).to(dtype).eval()
+            network.cost = network.multiply_adds()
+            self._networks[dtype] = network
         return self._networks[dtype]
 
     def standardise(self, x: Tensor) -> Tensor:
@@ -116,29 +121,6 @@ class NetworkInUnits(ABC, Generic[AnyNetwork]):
             # Subtract the rounding error of the mean too; training subtracts the exact mean.
             z -= (self.mean - mean.cpu()).to(z)
         return z.div_(self.scale)
-
-
-@dataclass(frozen=True)
-class CountUnits:
-    """Constants of the loss of counts, one number per feature.
-
-    Attributes
-    ----------
-    level : Tensor
-        Level that output and target are relative to.
-    weight : Tensor
-        Level per deviance of the mean.
-    slope, excess : Tensor
-        ``excess + slope * z`` is the deviation of a count from the level, divided by the level.
-    log_share : Tensor
-        Log of the level's share of the sum of all levels.
-    """
-
-    level: Tensor
-    weight: Tensor
-    slope: Tensor
-    excess: Tensor
-    log_share: Tensor
 
 
 @dataclass
@@ -170,6 +152,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     _count_units: dict[tuple[torch.device, torch.dtype], CountUnits] = field(
         init=False, repr=False, default_factory=dict
     )
+    _masks: dict[Network, Tensor] = field(init=False, repr=False, default_factory=dict)
 
     def _stored_parts(self) -> dict[str, Any]:
         names = [name for name, loss in LOSSES.items() if loss == self.loss]
@@ -267,23 +250,37 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         if self.loss.link is not None:
             loss_tol = (_DEVIANCE_TOL if self.loss.is_relative else _LOSS_TOL) * 0.5 * z.shape[1]
 
-        def losses(part: Tensor, codes: Tensor, rows: Tensor) -> Tensor:
+        def losses(part: Tensor, codes: Tensor, rows: Any) -> Tensor:
             # Half the squared distance, or its counterpart for another loss.
             entries = self.entry_losses(network.decode(codes), part[rows])
             return entries.sum(1) * (0.5 / self.baseline)
 
         size = chunk_size(_MAX_REFINED_ROWS, network.max_width)
-        parts = zip(target.split(size), codes.split(size), strict=True)
-        refined = []
-        for part, start in parts:
-            of_part = partial(losses, part)
-            start = shrink(of_part, start) if self.loss.is_relative else start
-            refined.append(refine(of_part, start, preconditioner, n_steps, loss_tol))
-        return torch.cat(refined)
+        parts, starts = target.split(size), codes.split(size)
+        of_parts = [partial(losses, part) for part in parts]
+        if self.loss.is_relative:
+            starts = tuple(map(shrink, of_parts, starts))
+        is_distance = self.loss.function is mse_loss and self.baseline == 1.0
+        if is_distance and network.has_dense_decoder and not network.imputes_missing:
+            evaluations = map(network.decoder.distances_to, parts)
+        else:
+            evaluations = map(with_gradients, of_parts)
+        settings: dict[str, Any] = {"max_steps": n_steps, "loss_tol": loss_tol}
+        run = partial(refine, preconditioner=preconditioner, **settings)
+        n_threads = min(torch.get_num_threads(), len(parts)) if z.device.type == "cpu" else 1
+        if n_threads == 1:
+            return torch.cat(list(map(run, evaluations, starts)))
+        # Parts are independent. Python's threads meet at no barrier but the last.
+        of_one = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+        with threads_for(0), of_one as pool:
+            return torch.cat(list(pool.map(run, evaluations, starts)))
 
     def _refinement_target(self, z: Tensor, network: AutoencoderNetwork) -> Tensor:
         """Return the refinement target: masked inputs at their mean, values within the domain."""
-        z = z.masked_fill(network.encoder.masked_inputs(), 0.0)
+        masks = {} if network is self.network else self._masks  # it may still be trained
+        if network not in masks:
+            masks[network] = network.encoder.masked_inputs()
+        z = z.masked_fill(masks[network], 0.0)
         if self.loss.domain is None:
             return z
         return z.clamp(*((bound - self.mean_like(z)) / self.scale for bound in self.loss.domain))
@@ -309,7 +306,8 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         """
         network = self.network_in(z.dtype)
         for chunk in z.split(self.chunk_size):
-            with torch.no_grad():
+            n_operations = network.cost * len(chunk) * (z.dtype.itemsize / 4)
+            with torch.no_grad(), threads_for(n_operations):
                 codes = network.encode(chunk.to(self.device)).cpu()
             yield codes
 
@@ -320,10 +318,13 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     def transform(self, x: Tensor, n_steps: int | None = None) -> Tensor:
         """Encode rows, in the precision of the rows."""
         network = self.network_in(x.dtype)
+        # The encoder's pass; decoding and its gradient are another two.
+        n_passes = 3 if n_steps and self.preconditioner is not None else 1
         codes = []
         for chunk in x.split(self.chunk_size):
-            code = self.encode(self.standardise(chunk), n_steps, network)
-            codes.append(code.mul_(self.code_unit).cpu())
+            with threads_for(n_passes * network.cost * len(chunk) * (x.dtype.itemsize / 4)):
+                code = self.encode(self.standardise(chunk), n_steps, network)
+                codes.append(code.mul_(self.code_unit).cpu())
         return torch.cat(codes)
 
     @torch_defaults()
@@ -333,8 +334,9 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         network = self.network_in(codes.dtype)
         rows = []
         for chunk in codes.split(self.chunk_size):
-            z = self.decode(chunk.to(self.device) / self.code_unit, network)
-            rows.append(z.mul_(self.scale).add_(self.mean_like(z)).cpu())
+            with threads_for(network.cost * len(chunk) * (codes.dtype.itemsize / 4)):
+                z = self.decode(chunk.to(self.device) / self.code_unit, network)
+                rows.append(z.mul_(self.scale).add_(self.mean_like(z)).cpu())
         return torch.cat(rows)
 
     # -- the model axis of training --------------------------------------------------------------

@@ -14,9 +14,11 @@ import torch
 # For each fit that runs on one thread: its Python thread, and the thread count to restore.
 _on_one_thread: list[tuple[int, int]] = []
 _lock = threading.Lock()
-# A step with fewer floating-point operations gains nothing from multithreading, and loses much if
-# another process keeps a core busy: OpenMP threads spin at every barrier.
-_SMALL_STEP = 8e7
+# With fewer floating-point operations, there is one thread. A second one would save a tenth of an
+# inference alone on the machine, and a third of a training step, such as of a default fit to 1800
+# rows. But if other processes keep the cores busy, it takes many times as long: OpenMP threads spin
+# at every barrier.
+_SMALL_STEP = 1e8
 _CHUNK_ENTRIES = 2**22
 
 
@@ -114,22 +116,35 @@ def training_numerics(*, operations: float, precision: str, device: torch.device
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False)
     try:
         torch.set_flush_denormal(True)
-        with _threads(one=is_small), autocast:
+        with threads_for(operations), autocast:
             yield
     finally:
         torch.set_flush_denormal(flushed)
 
 
 @contextmanager
-def _threads(*, one: bool) -> Iterator[None]:
-    """Run on one thread or on all; restore the count, even with fits in other Python threads."""
+def threads_for(operations: float) -> Iterator[None]:
+    """Run on one thread if there is little to do, otherwise on all; restore the count afterwards.
+
+    The choice is by size alone, so the same computation always gives the same bits. All threads are
+    those outside of the first of several nested contexts. The count is restored after an exception,
+    too, and even with fits in other Python threads.
+
+    Parameters
+    ----------
+    operations : float
+        Floating-point operations between two barriers or so: of a training step, or of one pass
+        of the rows through the network. In float64, they count twice.
+    """
     process, here = os.getpid(), threading.get_ident()
+    one = operations < _SMALL_STEP
     with _lock:
         before = torch.get_num_threads()
-        others = [count for thread, count in _on_one_thread if thread != here]
-        if before == 1 and len(others) == len(_on_one_thread):
-            before = max(others, default=1)  # a new thread inherits 1 from another's fit
-        torch.set_num_threads(1 if one else before)
+        own = [count for thread, count in _on_one_thread if thread == here]
+        if before == 1 and not own:
+            # A new thread inherits 1 from another's fit.
+            before = max((count for _, count in _on_one_thread), default=1)
+        torch.set_num_threads(1 if one else max(own, default=before))
         if one:
             _on_one_thread.append((here, before))
     try:

@@ -7,7 +7,9 @@ gradient descent on the code of each row close most of the gap (Kim et al. 2018)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,11 +27,14 @@ _SIMILAR_SIZE = 4.0
 # Shares of a code that `shrink` tries.
 _SHARES = (0.75, 0.5, 0.25, 0.0)
 
-Losses = Callable[[Tensor, Tensor], Tensor]
+Losses = Callable[[Tensor, Any], Tensor]
+# ``(codes, rows) -> (losses, gradients)``
+LossesAndGradients = Callable[[Tensor, Any], tuple[Tensor, Tensor]]
 
 
+@torch.no_grad()
 def refine(
-    losses: Losses,
+    evaluate: LossesAndGradients,
     codes: Tensor,
     preconditioner: Tensor,
     max_steps: int,
@@ -42,8 +47,9 @@ def refine(
 
     Parameters
     ----------
-    losses : callable
-        ``(codes, rows) -> losses``; `rows` are the row indices of the codes.
+    evaluate : callable
+        ``(codes, rows) -> (losses, gradients)``, a pair of new tensors; `rows` are the row indices
+        of the codes. `with_gradients` makes it of losses alone.
     codes : Tensor of shape (n_rows, n_components)
     preconditioner : Tensor of shape (n_components, n_components)
         Approximate inverse of the mean Hessian of the losses, so that steps do not depend on the
@@ -56,20 +62,24 @@ def refine(
     -------
     codes : Tensor of shape (n_rows, n_components)
     """
+    if len(codes) == 1:
+        return _refine_row(evaluate, codes, preconditioner, max_steps, loss_tol)
     best = codes.clone()
     rows = torch.arange(len(codes), device=codes.device)
-    lowest, gradients = _with_gradients(losses, codes, rows)
+    lowest, gradients = evaluate(codes, rows)
     sizes = codes.new_full((len(codes), 1), _FIRST_SIZE)
     has_converged = lowest <= loss_tol
     for _ in range(max_steps):
         active = (~has_converged).nonzero()[:, 0]
         if not len(active):
             break
-        rows, codes, gradients, sizes, lowest = (
-            part[active] for part in (rows, codes, gradients, sizes, lowest)
-        )
+        if len(active) < len(rows):
+            rows, codes, gradients, sizes, lowest = (
+                part[active] for part in (rows, codes, gradients, sizes, lowest)
+            )
         steps = -sizes * (gradients @ preconditioner)
-        tried, new_gradients = _with_gradients(losses, codes + steps, rows)
+        moved = codes + steps
+        tried, new_gradients = evaluate(moved, rows)
         is_lower = tried < lowest
         gains_little = is_lower & (lowest - tried <= _MIN_GAIN * lowest.abs())
         taken = is_lower[:, None]
@@ -80,13 +90,52 @@ def refine(
         newton = torch.maximum(newton, sizes * _SMALLEST_CHANGE * (newton > 0))
         next_sizes = torch.where(newton > 0, torch.minimum(newton, longest), longest)
         is_similar = (next_sizes <= _SIMILAR_SIZE * sizes)[:, 0]
-        codes = torch.where(taken, codes + steps, codes)
+        codes = torch.where(taken, moved, codes)
         gradients = torch.where(taken, new_gradients, gradients)
         lowest = torch.where(is_lower, tried, lowest)
         sizes = next_sizes
         best[rows] = codes
         has_converged = (gains_little & is_similar) | (lowest <= loss_tol)
     return best
+
+
+def _refine_row(
+    evaluate: LossesAndGradients,
+    code: Tensor,
+    preconditioner: Tensor,
+    max_steps: int,
+    loss_tol: float,
+) -> Tensor:
+    """Do the same for a single row, of which sizes and losses are plain numbers.
+
+    Most of the time of a single row is that of calls.
+    """
+    every, size = slice(None), _FIRST_SIZE
+    loss, gradient = evaluate(code, every)
+    lowest = loss.item()
+    for _ in range(max_steps):
+        if lowest <= loss_tol:
+            break
+        step = (gradient @ preconditioner) * -size
+        moved = code + step
+        loss, new_gradient = evaluate(moved, every)
+        tried = loss.item()
+        curvature = torch.vdot(step[0], (new_gradient - gradient)[0]).item()
+        slope = torch.vdot(step[0], gradient[0]).item()
+        is_lower = tried < lowest
+        longest = size * _LARGEST_CHANGE if is_lower else size / _LARGEST_CHANGE
+        newton = -size * slope / curvature if curvature else math.inf
+        next_size = longest
+        if newton > 0:  # not if the curvature is negative or has overflowed
+            next_size = min(max(newton, size * _SMALLEST_CHANGE), longest)
+        gains_little = is_lower and lowest - tried <= _MIN_GAIN * abs(lowest)
+        has_converged = gains_little and next_size <= _SIMILAR_SIZE * size
+        if is_lower:
+            code, gradient, lowest = moved, new_gradient, tried
+        size = next_size
+        if has_converged:
+            break
+    return code
 
 
 @torch.no_grad()
@@ -107,9 +156,14 @@ def shrink(losses: Losses, codes: Tensor) -> Tensor:
     return best
 
 
-def _with_gradients(losses: Losses, codes: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        points = codes.detach().requires_grad_()
-        values = losses(points, rows)
-        (gradients,) = torch.autograd.grad(values.sum(), points)
-    return values.detach(), gradients
+def with_gradients(losses: Losses) -> LossesAndGradients:
+    """Return the losses with their gradients, by autograd."""
+
+    def evaluate(codes: Tensor, rows: Any) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            points = codes.detach().requires_grad_()
+            values = losses(points, rows)
+            (gradients,) = torch.autograd.grad(values.sum(), points)
+        return values.detach(), gradients
+
+    return evaluate

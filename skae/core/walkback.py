@@ -13,7 +13,7 @@ from torch import Tensor
 from skae.core.corruption import CORRUPTIONS
 from skae.core.loop import Corruption
 from skae.core.model import Model
-from skae.core.numerics import torch_defaults
+from skae.core.numerics import threads_for, torch_defaults
 from skae.core.serialise import StoredState, to_plain
 
 _DIVERGED = 1e6  # in standard deviations
@@ -118,11 +118,14 @@ class Walkback:
         """Draw rows in the units of X, as float64."""
         shape = n_samples, len(self.residual_deviations)
         z = torch.zeros(shape, dtype=torch.float32, device=model.device)
-        _, z = self._draw(model, z, generator)
-        for _ in range(n_steps):
-            seen, is_drawn = _corrupted(self.corruption, self.corruption_is_visible, z, generator)
-            mean, drawn = self._draw(model, seen, generator)
-            z = torch.where(is_drawn, drawn, z)
+        with threads_for(model.network_in(z.dtype).cost * n_samples):
+            _, z = self._draw(model, z, generator)
+            for _ in range(n_steps):
+                seen, is_drawn = _corrupted(
+                    self.corruption, self.corruption_is_visible, z, generator
+                )
+                mean, drawn = self._draw(model, seen, generator)
+                z = torch.where(is_drawn, drawn, z)
         rows = mean if return_mean else z
         if not rows.abs().max() < _DIVERGED:
             raise ValueError(

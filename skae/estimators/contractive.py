@@ -17,7 +17,7 @@ from skae.base import BaseAutoencoder
 from skae.core.criterion import CodeSymmetry, Criterion, ForwardPass, Penalty, Reconstruction
 from skae.core.jacobians import ChainReconstruction, encoder_jacobians, relative_contraction
 from skae.core.model import Model
-from skae.core.numerics import torch_defaults
+from skae.core.numerics import threads_for, torch_defaults
 from skae.core.optimizers import OPTIMIZERS
 from skae.fitting.data import torch_dtype
 from skae.fitting.selection import advise_where_pca_was_kept
@@ -198,6 +198,7 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         # Per row, a factor of the Jacobian has up to max_width * n_components_ entries.
         n_rows = max(1, _MAX_ENTRIES // (network.max_width * self.n_components_))
         for part in dense_parts(rows, n_rows):
-            with torch_defaults(), torch.no_grad():
+            n_operations = network.cost * len(part) * self.n_components_ * (part.itemsize / 4)
+            with torch_defaults(), torch.no_grad(), threads_for(n_operations):
                 jacobians = encoder_jacobians(network, model.standardise(as_tensor(part)))
             yield jacobians.mul_(model.code_unit / model.scale).cpu()

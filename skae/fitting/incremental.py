@@ -14,7 +14,7 @@ from torch import Tensor
 from skae.core.history import History
 from skae.core.losses import LOSSES
 from skae.core.model import Model
-from skae.core.numerics import torch_defaults
+from skae.core.numerics import threads_for, torch_defaults
 from skae.core.optimizers import OPTIMIZERS
 from skae.fitting.data import check_range, torch_dtype, training_data
 from skae.fitting.describe import describe
@@ -133,6 +133,13 @@ def _partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
                 f"it has seen {rows.shape[0]}. Call it with more rows."
             )
             return {"_gathered": rows, "_too_few_rows": message}
+    n_rows = float("inf") if estimator._allows_images else rows.shape[0]
+    size = estimator._network(rows.shape[1], int(estimator.n_components) or rows.shape[1])
+    with threads_for(6 * size.n_weights() * n_rows / 25):  # as in `BaseAutoencoder.fit`
+        return _train_part(estimator, rows, is_first=is_first)
+
+
+def _train_part(estimator: Any, rows: Array, *, is_first: bool) -> dict[str, Any]:
     device = resolve_device(estimator.device)
     previous = None if is_first else model_to_continue(estimator, rows)
     if previous is None and not is_first:

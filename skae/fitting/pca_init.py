@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from numbers import Integral
 from typing import Any
 
@@ -13,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import randomized_svd, svd_flip
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from skae.core import numerics
 from skae.core.activations import ACTIVATIONS
 from skae.core.losses import LOSSES
 from skae.core.model import Model
@@ -35,10 +39,15 @@ _MAX_ROWS = 4096
 _EXACT_UP_TO = 1000
 # Entries of rows that are wide and large: the memory of copies then matters.
 _LARGE = 2**22
+# Products of rows and columns with fewer multiply-adds gain little from a second thread.
+_SMALL = 5e7
 # Standard deviations below this share of the largest are rounding noise of float32.
 _NO_DEVIATION = 1e-5
 # Parameters that set the size of a network.
 _SIZE_PARAMETERS = ("n_components", "hidden_layer_sizes", "channels")
+
+
+_blas = cache(ThreadpoolController)  # which takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -173,6 +182,19 @@ def pca_rows(
     return z
 
 
+@contextmanager
+def blas_threads_for(z: Array) -> Iterator[None]:
+    """Decompose a small z on one thread of BLAS; see `skae.core.numerics.threads_for`.
+
+    BLAS has one count for all Python threads, so small decompositions take turns.
+    """
+    if z.size * min(z.shape) >= _SMALL:
+        yield
+        return
+    with numerics._lock, _blas().limit(limits=1, user_api="blas"):
+        yield
+
+
 def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> PCAStart:
     """Compute the PCA of scikit-learn.
 
@@ -199,29 +221,31 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
     centre, degrees_of_freedom, basis = z.mean(axis=0), n_rows - 1, None
     # scikit-learn's choice, but exact where that takes about a second: above 500 rows or columns it
     # may use the randomised solver, whose error is up to 1 % higher for a flat spectrum.
-    if n_rows >= 10 * n_features and n_features <= _EXACT_UP_TO:
-        covariance = z.T @ z
-        covariance -= n_rows * centre[:, None] * centre
-        covariance /= degrees_of_freedom
-        variances, vectors = np.linalg.eigh(covariance)
-        variances, axes = np.maximum(variances[::-1], 0.0), vectors[:, ::-1].T
-        total = variances.sum()
-    else:
-        z -= centre
-        if rank <= _EXACT_UP_TO and n_rows < n_features and z.size > _LARGE:
-            # In coordinates along a basis of its rows, z is small. An SVD of z itself takes several
-            # times the memory of z; the basis takes the place of z.
-            basis, z = scipy.linalg.qr(z.T, overwrite_a=True, mode="economic", check_finite=False)
-            z = z.T
-        if rank <= _EXACT_UP_TO or n_found >= 0.8 * rank:
-            _, values, axes = scipy.linalg.svd(z, full_matrices=False)
-            variances = values**2 / degrees_of_freedom
+    with blas_threads_for(z):
+        if n_rows >= 10 * n_features and n_features <= _EXACT_UP_TO:
+            covariance = z.T @ z
+            covariance -= n_rows * centre[:, None] * centre
+            covariance /= degrees_of_freedom
+            variances, vectors = np.linalg.eigh(covariance)
+            variances, axes = np.maximum(variances[::-1], 0.0), vectors[:, ::-1].T
             total = variances.sum()
         else:
-            seed = generator.initial_seed()
-            _, values, axes = randomized_svd(z, n_found, flip_sign=False, random_state=seed)
-            variances = values**2 / degrees_of_freedom
-            total = np.square(z, out=z).sum() / degrees_of_freedom
+            z -= centre
+            if rank <= _EXACT_UP_TO and n_rows < n_features and z.size > _LARGE:
+                # In coordinates along a basis of its rows, z is small. An SVD of z itself takes
+                # several times the memory of z; the basis takes the place of z.
+                wide = {"overwrite_a": True, "mode": "economic", "check_finite": False}
+                basis, z = scipy.linalg.qr(z.T, **wide)
+                z = z.T
+            if rank <= _EXACT_UP_TO or n_found >= 0.8 * rank:
+                _, values, axes = scipy.linalg.svd(z, full_matrices=False)
+                variances = values**2 / degrees_of_freedom
+                total = variances.sum()
+            else:
+                seed = generator.initial_seed()
+                _, values, axes = randomized_svd(z, n_found, flip_sign=False, random_state=seed)
+                variances = values**2 / degrees_of_freedom
+                total = np.square(z, out=z).sum() / degrees_of_freedom
     shares = variances / total
     if is_share:
         n_found = min(1 + int(np.searchsorted(np.cumsum(shares), n_components, "right")), rank)

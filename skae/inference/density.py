@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae.core.elbo import bounds, nats_per_unit
 from skae.core.model import Model
 from skae.core.networks.variational import VariationalNetwork
-from skae.core.numerics import torch_defaults
+from skae.core.numerics import threads_for, torch_defaults
 from skae.fitting.data import torch_dtype
 from skae.inference.transformer import DTYPES, AutoencoderTransformer, as_tensor
 from skae.utils.arrays import plain_array
@@ -70,8 +70,9 @@ class LatentDensity(AutoencoderTransformer):
         parts = []
         with torch.no_grad():
             for part in dense_parts(rows, model.chunk_size):
-                mean, log_variance = network.posterior(model.standardise(as_tensor(part)))
-                parts.append((mean.cpu(), (0.5 * log_variance).exp().cpu()))
+                with threads_for(network.cost * len(part) * (part.itemsize / 4)):
+                    mean, log_variance = network.posterior(model.standardise(as_tensor(part)))
+                    parts.append((mean.cpu(), (0.5 * log_variance).exp().cpu()))
         means, deviations = (torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
         return means, deviations
 
@@ -168,10 +169,11 @@ class LatentDensity(AutoencoderTransformer):
         noise = torch.empty(n_importance, self.n_components_, dtype=torch.float64)
         noise = noise.normal_(generator=generator).to(dtype).to(model.device)
         variance = None if self._noise is None else noise.new_full((1,), self._noise)
-        parts = []
+        parts, network = [], _network_in(model, dtype)
         for part in dense_parts(rows, model.chunk_size):
-            z = model.standardise(as_tensor(part))
-            parts.append(bounds(model, _network_in(model, dtype), z, noise, variance))
+            with threads_for(network.cost * len(part) * n_importance * (part.itemsize / 4)):
+                z = model.standardise(as_tensor(part))
+                parts.append(bounds(model, network, z, noise, variance))
         lower, weighted = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
         unit = nats_per_unit(model)
         # If all weights are equal, rounding may put the lower bound above the weighted one.

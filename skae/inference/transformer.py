@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, gen_batches
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -138,16 +138,20 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             check_count("transform_max_iter", n_steps, lowest=0)
         # In parts, since torch needs a copy of what it cannot share, such as read-only rows.
         codes = np.empty((rows.shape[0], self.n_components_), rows.dtype)
-        for part in gen_batches(rows.shape[0], self._model.chunk_size):
-            codes[part] = self._model.transform(as_tensor(rows[part]), n_steps).numpy()
+        size = self._model.chunk_size
+        for start in range(0, rows.shape[0], size):
+            part = as_tensor(rows[start : start + size])
+            codes[start : start + size] = self._model.transform(part, n_steps).numpy()
         if not np.isfinite(codes).all():
             raise not_finite("code", values_of(rows), self._model.scale)
         return codes
 
     def _decode(self, codes: Array) -> Array:
         rows = np.empty((codes.shape[0], self.n_features_in_), codes.dtype)
-        for part in gen_batches(codes.shape[0], self._model.chunk_size):
-            rows[part] = self._model.inverse_transform(as_tensor(codes[part])).numpy()
+        size = self._model.chunk_size
+        for start in range(0, codes.shape[0], size):
+            part = as_tensor(codes[start : start + size])
+            rows[start : start + size] = self._model.inverse_transform(part).numpy()
         return rows
 
     def _reconstruct(self, rows: Array) -> Array:

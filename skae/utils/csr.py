@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.preprocessing import normalize
-from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import min_max_axis
 from torch import Tensor
 
@@ -32,8 +31,10 @@ def values_of(X: Any) -> Array:
 
 def dense_parts(X: Any, n_rows: int = _MAX_ROWS) -> Iterator[Array]:
     """Yield X as dense arrays of `n_rows` rows, or fewer if they are wide."""
-    for part in gen_batches(X.shape[0], chunk_size(n_rows, X.shape[1])):
-        yield X[part].toarray() if issparse(X) else X[part]
+    size = chunk_size(n_rows, X.shape[1])
+    for start in range(0, X.shape[0], size):  # gen_batches takes as long as a row's transform
+        part = X[start : start + size]
+        yield part.toarray() if issparse(X) else part
 
 
 def unit_rows(X: Any) -> Any:

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from skae.core.refine import refine, shrink
+from skae.core import refine as module
+from skae.core.refine import shrink, with_gradients
 
 K = 4
 ONE = torch.eye(K, dtype=torch.float64)
@@ -14,6 +15,10 @@ ONE = torch.eye(K, dtype=torch.float64)
 
 def randn(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def refine(losses, *args, **settings):
+    return module.refine(with_gradients(losses), *args, **settings)
 
 
 def quadratic(scale: float):
@@ -70,6 +75,22 @@ def test_each_row_is_moved_by_itself():
     torch.testing.assert_close(alone, refine(wavy, codes, ONE, 6)[some])
 
 
+@pytest.mark.parametrize("max_steps", [0, 1, 3, 20])
+def test_a_single_row_moves_as_it_does_among_others(max_steps):
+    codes = randn(40, K, seed=3)
+    together = refine(wavy, codes, ONE, max_steps)
+    for row in range(40):
+        alone = refine(lambda code, rows, row=row: wavy(code, [row]), codes[[row]], ONE, max_steps)
+        torch.testing.assert_close(alone[0], together[row])
+
+
+def test_a_single_row_may_have_no_curvature():
+    start = torch.full((1, 2), 100.0)
+    found = refine(lambda codes, rows: codes.sum(1), start, torch.eye(2), 3)
+    # Each step is then the longest: ten times the one before.
+    assert torch.equal(found, start - (0.5 + 5.0 + 50.0))
+
+
 def test_no_step_leaves_the_codes_as_they_are():
     codes = randn(200, K, seed=3)
     assert torch.equal(refine(wavy, codes, ONE, 0), codes)
@@ -85,6 +106,8 @@ def test_a_row_whose_loss_is_no_number_stays_and_stops_no_other(value):
     start = torch.ones_like(minima)
     found = refine(broken, start, ONE, 40)
     assert torch.equal(found[3], start[3])
+    alone = refine(lambda code, rows: broken(code, torch.tensor([3])), start[[3]], ONE, 40)
+    assert torch.equal(alone, start[[3]])
     others = torch.arange(30) != 3
     torch.testing.assert_close(found[others], minima[others], rtol=0, atol=1e-6)
 
@@ -125,6 +148,8 @@ def test_a_row_that_is_good_enough_is_not_moved_on():
     assert torch.equal(found[2], codes[2])
     assert (falling(found, None) <= 1e-3).all()
     assert (falling(found[:2], None) > 1e-8).all()
+    for row, code in enumerate(codes.split(1)):
+        torch.testing.assert_close(refine(falling, code, one, 200, loss_tol=1e-3)[0], found[row])
 
 
 def test_shrink_goes_back_from_where_an_exponential_overflows():

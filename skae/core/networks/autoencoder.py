@@ -34,12 +34,15 @@ class Network(nn.Module):
         All parts that may have a skip connection.
     max_width : int
         Size of the largest layer output for one row.
+    cost : int
+        `multiply_adds`, of a network that is not trained any more.
     generator : torch.Generator or None
         Source of noise and dropout.
     """
 
     mlps: list[MLP]
     max_width: int
+    cost: int
     generator: torch.Generator | None = None
 
     @torch.no_grad()
@@ -112,6 +115,8 @@ class AutoencoderNetwork(Network):
         Whether the code layer has no activation and keeps all its units.
     code_scales_with_data : bool
         Whether the code is proportional to the data, so that it can have the units of X.
+    has_dense_decoder : bool
+        Whether decoding is an `MLP` of `Dense` layers and nothing else.
     imputes_missing : bool
         Whether to replace NaN by the mean of its feature, which is 0 here.
     architecture : Architecture
@@ -131,6 +136,8 @@ class AutoencoderNetwork(Network):
         self.mlps = [encoder, decoder]
         self.is_code_linear = code_activation == "identity" and n_active is None
         self.code_scales_with_data = code_activation in ("identity", "relu")
+        is_mlp = type(self).decode is AutoencoderNetwork.decode and type(decoder) is MLP
+        self.has_dense_decoder = is_mlp and all(type(layer) is Dense for layer in decoder.layers)
         self.imputes_missing = False
 
     def encode(self, x: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from skae.core.activations import ACTIVATIONS
 from skae.core.networks.autoencoder import Architecture, AutoencoderNetwork, build_network
 from skae.core.networks.dense import Dense
+from skae.core.refine import with_gradients
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -93,3 +95,25 @@ def test_skip_survives_a_change_of_precision():
     assert not torch.equal(network.encoder.skip, exact)
     network.restore_skips()
     assert torch.equal(network.encoder.skip, exact)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("has_skip", [False, True], ids=["no_skip", "skip"])
+@pytest.mark.parametrize("hidden", [(), (5, 4)], ids=["linear", "deep"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_distances_have_the_gradient_of_autograd(activation, hidden, has_skip, tied):
+    network = build(activation=activation, hidden_layer_sizes=hidden, tied_weights=tied).double()
+    decoder, target = network.decoder, rows().double()
+    decoder.scale = 0.25
+    if has_skip:
+        skip, bias = (torch.randn(n, 7, generator=seeded(2)).double() for n in (3, 1))
+        decoder.set_skip(skip, bias[0])
+    codes = torch.randn(4, 3, generator=seeded(3)).double()
+    chosen = torch.tensor([2, 3, 5, 8])
+
+    def losses(codes, rows):
+        return 0.5 * (decoder(codes) - target[rows]).square().sum(1)
+
+    with torch.no_grad():
+        found = decoder.distances_to(target)(codes, chosen)
+    torch.testing.assert_close(found, with_gradients(losses)(codes, chosen))
