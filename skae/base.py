@@ -10,8 +10,6 @@ A method is a subclass. It adds parameters and overrides some of eight hooks, do
 - `_check_values`: checks of X against the parameters;
 - `_fitted_attributes`: further fitted attributes;
 - `_advice`: a warning if the result misses the method's purpose, such as a constant code.
-
-Penalties combine with a corruption: the trainer corrupts the batch, the criterion sums the terms.
 """
 
 from __future__ import annotations

@@ -93,6 +93,7 @@ class Trainer:
     max_iter: int | str
     tol: float
     n_iter_no_change: int
+    early_stopping: bool
     shuffle: bool
     weight_decay: float
     precision: str
@@ -103,7 +104,11 @@ class Trainer:
 
     def _n_epochs(self) -> tuple[int, int]:
         """Return the maximum numbers of epochs of pretraining and of training."""
-        return 0, _MAX_EPOCHS if isinstance(self.max_iter, str) else self.max_iter
+        if not isinstance(self.max_iter, str):
+            return 0, self.max_iter
+        # Cycles need a learning rate, and held-out rows that show whether another one pays.
+        has_cycles = self.early_stopping and not OPTIMIZERS[self.solver].full_batch
+        return 0, _MAX_EPOCHS if has_cycles else _CYCLE
 
     def _new_generator(self) -> torch.Generator:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -170,10 +175,9 @@ class Trainer:
         rate = self.learning_rate_init
         if isinstance(rate, str):
             rate = network.default_learning_rate(self.solver)
-        usual_epochs = _CYCLE if isinstance(self.max_iter, str) else self.max_iter
-        cycle = min(max_epochs, usual_epochs)
-        if full_batch or split.held_out is None:
-            max_epochs = cycle  # no loss on held-out rows, or no learning rate
+        cycle = max_epochs
+        if isinstance(self.max_iter, str) and split.held_out is not None:
+            cycle = min(_CYCLE, max_epochs)
         settings = Settings(
             batch_size=batch_size,
             max_epochs=max_epochs,
@@ -190,7 +194,9 @@ class Trainer:
         if full_batch:
             return settings, float(self.weight_decay)
         # The mean of a learning rate with warm-up and cosine decay is about half the highest one.
-        n_epochs = usual_epochs if constant_learning_rate else max(1, cycle)
+        n_epochs = max(1, cycle)
+        if constant_learning_rate:
+            n_epochs = _CYCLE if isinstance(self.max_iter, str) else self.max_iter
         n_epochs += n_epochs_before
         n_steps = n_epochs * len(batch_sizes(n_rows, batch_size))
         mean_rate = initial_rate or settings.learning_rate

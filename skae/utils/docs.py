@@ -73,7 +73,7 @@ max_iter : int or "auto", default="auto"
     Maximum number of epochs (passes over the data). "auto" is 50, in which the learning rate falls
     to 0, then twice 50 more, each time from the peak rate (warm restarts), if they pay: if the last
     50 lowered the validation loss by 2 % and the best epoch is among their last 10. `n_iter_` is
-    the number in all. With the solver "lbfgs" or without held-out rows, "auto" is 50.
+    the number in all. With the solver "lbfgs" or ``early_stopping=False``, "auto" is 50.
 
 tol : float, default=1e-4
     Relative decrease of the validation loss that counts as an improvement.
