@@ -13,6 +13,7 @@ MODULES = (
     "seeds",
     "promise",
     "frontier",
+    "nearest_codes",
     "default_fit",
     "counts",
     "memory",

@@ -27,6 +27,8 @@ CODE_SIZES = {
     "segmentation": 4,
     "spambase": 14,
     "texture": 10,
+    "letter": 4,
+    "mfeat_factors": 54,
 }
 LENGTHS: tuple[int | str, ...] = (10, 25, 50, 100, 200, "auto")
 

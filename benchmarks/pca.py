@@ -221,15 +221,18 @@ BENCHMARK = Benchmark(
         Run(
             "pca",
             "Reconstruction error relative to PCA",
+            "--jobs 2",
             quick="--sets iris wine digits segmentation spambase --seeds 0",
         ),
         Run(
-            "pca_60", "Reconstruction error relative to PCA, 60 training rows", "--training-rows 60"
+            "pca_60",
+            "Reconstruction error relative to PCA, 60 training rows",
+            "--training-rows 60 --jobs 2",
         ),
         Run(
             "pca_200",
             "Reconstruction error relative to PCA, 200 training rows",
-            "--training-rows 200",
+            "--training-rows 200 --jobs 2",
         ),
     ],
     options={

@@ -203,10 +203,10 @@ class BaseAutoencoder(
         """
         with torch_defaults(), restore_on_error(self):
             rows = self._validate_input(X, reset=True, ensure_min_samples=2)
-            n_rows = float("inf") if self._allows_images else rows.shape[0]
+            n_rows = 10**9 if self._allows_images else rows.shape[0]
             size = self._network(rows.shape[1], int(self.n_components) or rows.shape[1])
             # As of a training step, which has a 25th of the rows and sets its own threads.
-            with threads_for(6 * size.n_weights() * n_rows / 25):
+            with threads_for(6 * size.n_weights() * n_rows // 25):
                 self._fit(rows, X, y)
         return self
 

@@ -22,8 +22,8 @@ from skae.core.refine import refine, shrink, with_gradients
 from skae.core.serialise import StoredState, to_plain
 
 _MAX_ROWS = 8192
-# With a thousand codes, the data of a refinement step stay in the cache.
-_MAX_REFINED_ROWS = 1024
+# Few enough for the cache, and for threads to have about equal work.
+_MAX_REFINED_ROWS = 256
 # Loss below which a code is not refined further, as a share of the loss of predicting the mean.
 _LOSS_TOL = 1e-3
 # Smaller for counts: the mean may have thousands of times the deviance of a good reconstruction.

@@ -133,9 +133,9 @@ def _partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
                 f"it has seen {rows.shape[0]}. Call it with more rows."
             )
             return {"_gathered": rows, "_too_few_rows": message}
-    n_rows = float("inf") if estimator._allows_images else rows.shape[0]
+    n_rows = 10**9 if estimator._allows_images else rows.shape[0]
     size = estimator._network(rows.shape[1], int(estimator.n_components) or rows.shape[1])
-    with threads_for(6 * size.n_weights() * n_rows / 25):  # as in `BaseAutoencoder.fit`
+    with threads_for(6 * size.n_weights() * n_rows // 25):  # as in `BaseAutoencoder.fit`
         return _train_part(estimator, rows, is_first=is_first)
 
 

@@ -47,7 +47,8 @@ _NO_DEVIATION = 1e-5
 _SIZE_PARAMETERS = ("n_components", "hidden_layer_sizes", "channels")
 
 
-_blas = cache(ThreadpoolController)  # which takes milliseconds
+# It takes milliseconds to make. threadpoolctl comes with scikit-learn.
+_blas = cache(ThreadpoolController)
 
 
 @dataclass(frozen=True)
