@@ -19,7 +19,7 @@ from benchmarks.runner import Benchmark, Case, Options, Run, threads_of_jobs
 from benchmarks.tables import Content, Row, Table
 from skae import Autoencoder
 
-# The quarter of the features for which a longer training gains much, or loses.
+# Sets on which longer training gains or loses much; the code has a quarter as many columns.
 CODE_SIZES = {
     "digits": 16,
     "pendigits": 4,

@@ -33,7 +33,7 @@ from skae.core.loop import Corruption
 from skae.core.losses import LOSSES
 from skae.core.model import Model
 from skae.core.networks.autoencoder import Architecture
-from skae.core.numerics import threads_for, torch_defaults
+from skae.core.numerics import torch_defaults
 from skae.fitting.data import feature_means, training_data
 from skae.fitting.describe import describe
 from skae.fitting.incremental import IncrementalTraining, adapt_model, copy_model
@@ -203,15 +203,12 @@ class BaseAutoencoder(
         """
         with torch_defaults(), restore_on_error(self):
             rows = self._validate_input(X, reset=True, ensure_min_samples=2)
-            n_rows = 10**9 if self._allows_images else rows.shape[0]
-            size = self._network(rows.shape[1], int(self.n_components) or rows.shape[1])
-            # As of a training step, which has a 25th of the rows and sets its own threads.
-            with threads_for(6 * size.n_weights() * n_rows // 25):
+            self._check_values(rows)
+            with self._threads_for(rows):
                 self._fit(rows, X, y)
         return self
 
     def _fit(self, rows: Array, X: ArrayLike, y: object) -> None:
-        self._check_values(rows)
         device, generator = resolve_device(self.device), self._new_generator()
         # Wide rows are trained on in coordinates of the space that they span.
         span = find_span(self, rows) if rows.shape[0] < rows.shape[1] else None
@@ -241,6 +238,8 @@ class BaseAutoencoder(
 
         # Train.
         max_epochs = 0 if stopped_by else self._n_epochs()[1]
+        if validate is None and isinstance(self.max_iter, str):
+            max_epochs = min(max_epochs, self._cycle)
         has_penalty = not criterion.is_reconstruction_alone
         pca_is_exact = unexplained < _MIN_UNEXPLAINED and corruption is None and not has_penalty
         if must_beat_start and (pca_is_exact or validate is None):

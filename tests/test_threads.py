@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -159,7 +161,9 @@ def test_parts_have_a_thread_each_and_the_same_bits(parts, loss, monkeypatch):
     assert set(parts) == {(threading.get_ident(), 1)}
     parts.clear()
     monkeypatch.setattr(numerics, "_SMALL_STEP", 0)
-    monkeypatch.setattr(model_module, "threads_for", lambda n: numerics.threads_for(n - 1))
+    monkeypatch.setattr(
+        model_module, "threads_for", lambda n, *size: numerics.threads_for(n - 1, *size)
+    )
     assert np.array_equal(estimator.transform(X), small)
     assert len(parts) == 4
     assert {n_threads for _, n_threads in parts} == {1}
@@ -213,3 +217,27 @@ def test_fits_that_overlap_leave_the_count_of_blas():
     for thread in threads:
         thread.join()
     assert blas_counts() == before
+
+
+def test_transform_works_while_the_interpreter_shuts_down():
+    """No thread can then start, so the parts are refined one after the other."""
+    script = """
+import threading, time
+import numpy as np
+import torch
+from skae import Autoencoder
+from skae.core import numerics
+
+X = np.random.default_rng(0).normal(size=(600, 8))
+model = Autoencoder(2, hidden_layer_sizes=(8,), max_iter=1, random_state=0).fit(X)
+torch.set_num_threads(2)
+numerics._SMALL_STEP = 0
+
+def work():
+    threading.main_thread().join()
+    print(model.transform(X).shape)
+
+threading.Thread(target=work).start()
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.stdout == "(600, 2)\n", result.stderr

@@ -20,6 +20,7 @@ class History:
     best_epoch : int
         Epoch whose parameters were kept; 0 is the start.
     stopped_by : {"max_epochs", "patience", "callback", "interrupt", "divergence"}
+        "patience" also stands for a cycle of the learning rate that did not pay.
     restart_rate : float or None
         Learning rate at which training went on after it diverged. None if it never did.
     """

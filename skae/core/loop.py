@@ -21,10 +21,9 @@ LossAndGradient = Callable[[Tensor, Tensor], Terms]
 Corruption = Callable[[Tensor, torch.Generator], Tensor]
 
 _WARM_UP = 0.05  # share of the first cycle's steps in which the learning rate rises
-# A cycle is followed by another if it lowered the validation loss by this share,
-_LEAST_GAIN = 0.02
-# and if the best epoch is in this last part of it: otherwise, longer training overfits.
-_LATE = 0.2
+# Another cycle follows if the best epoch is in this last part of the cycle: if it is earlier,
+# longer training overfits. The cycle must also have lowered the validation loss by this share.
+_LATE, _LEAST_GAIN = 0.2, 0.02
 _GATHERED_ENTRIES = 2**22  # entries of X copied at once, for several batches
 # Training has diverged if the mean loss of an epoch exceeds the loss of the first step by more than
 # this many times that loss, or times 1 (the loss of predicting the mean) if that loss is lower.
@@ -39,7 +38,7 @@ class Settings:
 
     batch_size: int
     max_epochs: int
-    # Epochs in which the learning rate falls to 0. Another cycle follows if it pays; see `train`.
+    # Epochs of a cycle, in which the learning rate falls to 0. See `train`.
     cycle: int
     learning_rate: float
     constant_learning_rate: bool = False
@@ -260,7 +259,8 @@ class _BestCheckpoint:
             # Refined codes may be better than the start where the encoder's are worse, but not if
             # these have twice its loss. A restart after divergence is then from the start.
             self.lowest += settings.reference_loss or self.lowest
-        self.before = self.lowest  # the lowest loss before this cycle
+        # The lowest loss before this cycle. Before the first one, it is twice the start's, too.
+        self.before = self.lowest
         # Patience ignores the start: the loss may first rise above that of PCA, then fall.
         self.lowest_trained = math.inf
         self.n_without_gain = 0
@@ -283,7 +283,7 @@ class _BestCheckpoint:
         return True
 
     def goes_on(self, epoch: int) -> bool:
-        """Return whether another epoch pays: neither patience nor a cycle ends with this one."""
+        """Return False if patience is exhausted, or if a cycle ends that did not pay."""
         patience, cycle = self.settings.patience, self.settings.cycle
         if patience is not None and self.n_without_gain >= patience:
             return False

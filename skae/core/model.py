@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
@@ -17,7 +16,7 @@ from torch.nn.functional import mse_loss
 from skae.core.losses import LOSSES, CountUnits, ReconstructionLoss, count_level
 from skae.core.networks.autoencoder import AutoencoderNetwork, Network
 from skae.core.networks.storage import restore_network, store_network
-from skae.core.numerics import chunk_size, threads_for, torch_defaults
+from skae.core.numerics import chunk_size, on_python_threads, threads_for, torch_defaults
 from skae.core.refine import refine, shrink, with_gradients
 from skae.core.serialise import StoredState, to_plain
 
@@ -152,7 +151,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     _count_units: dict[tuple[torch.device, torch.dtype], CountUnits] = field(
         init=False, repr=False, default_factory=dict
     )
-    _masks: dict[Network, Tensor] = field(init=False, repr=False, default_factory=dict)
+    _masks: dict[torch.dtype, Tensor] = field(init=False, repr=False, default_factory=dict)
 
     def _stored_parts(self) -> dict[str, Any]:
         names = [name for name, loss in LOSSES.items() if loss == self.loss]
@@ -255,7 +254,8 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
             entries = self.entry_losses(network.decode(codes), part[rows])
             return entries.sum(1) * (0.5 / self.baseline)
 
-        size = chunk_size(_MAX_REFINED_ROWS, network.max_width)
+        is_on_cpu = z.device.type == "cpu"
+        size = chunk_size(_MAX_REFINED_ROWS if is_on_cpu else _MAX_ROWS, network.max_width)
         parts, starts = target.split(size), codes.split(size)
         of_parts = [partial(losses, part) for part in parts]
         if self.loss.is_relative:
@@ -265,22 +265,18 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
             evaluations = map(network.decoder.distances_to, parts)
         else:
             evaluations = map(with_gradients, of_parts)
-        settings: dict[str, Any] = {"max_steps": n_steps, "loss_tol": loss_tol}
-        run = partial(refine, preconditioner=preconditioner, **settings)
-        n_threads = min(torch.get_num_threads(), len(parts)) if z.device.type == "cpu" else 1
-        if n_threads == 1:
-            return torch.cat(list(map(run, evaluations, starts)))
-        # Parts are independent. Python's threads meet at no barrier but the last.
-        of_one = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
-        with threads_for(0), of_one as pool:
-            return torch.cat(list(pool.map(run, evaluations, starts)))
+        run = partial(refine, preconditioner=preconditioner, max_steps=n_steps, loss_tol=loss_tol)
+        calls = [partial(run, *pair) for pair in zip(evaluations, starts, strict=True)]
+        n_threads = min(torch.get_num_threads(), len(parts)) if is_on_cpu else 1
+        results = on_python_threads(calls, n_threads) if n_threads > 1 else [c() for c in calls]
+        return torch.cat(results)
 
     def _refinement_target(self, z: Tensor, network: AutoencoderNetwork) -> Tensor:
         """Return the refinement target: masked inputs at their mean, values within the domain."""
         masks = {} if network is self.network else self._masks  # it may still be trained
-        if network not in masks:
-            masks[network] = network.encoder.masked_inputs()
-        z = z.masked_fill(masks[network], 0.0)
+        if z.dtype not in masks:
+            masks[z.dtype] = network.encoder.masked_inputs()
+        z = z.masked_fill(masks[z.dtype], 0.0)
         if self.loss.domain is None:
             return z
         return z.clamp(*((bound - self.mean_like(z)) / self.scale for bound in self.loss.domain))
@@ -306,8 +302,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         """
         network = self.network_in(z.dtype)
         for chunk in z.split(self.chunk_size):
-            n_operations = network.cost * len(chunk) * (z.dtype.itemsize / 4)
-            with torch.no_grad(), threads_for(n_operations):
+            with torch.no_grad(), threads_for(network.cost * len(chunk), z.dtype.itemsize):
                 codes = network.encode(chunk.to(self.device)).cpu()
             yield codes
 
@@ -322,7 +317,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         n_passes = 3 if n_steps and self.preconditioner is not None else 1
         codes = []
         for chunk in x.split(self.chunk_size):
-            with threads_for(n_passes * network.cost * len(chunk) * (x.dtype.itemsize / 4)):
+            with threads_for(n_passes * network.cost * len(chunk), x.itemsize):
                 code = self.encode(self.standardise(chunk), n_steps, network)
                 codes.append(code.mul_(self.code_unit).cpu())
         return torch.cat(codes)
@@ -334,7 +329,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         network = self.network_in(codes.dtype)
         rows = []
         for chunk in codes.split(self.chunk_size):
-            with threads_for(network.cost * len(chunk) * (codes.dtype.itemsize / 4)):
+            with threads_for(network.cost * len(chunk), codes.itemsize):
                 z = self.decode(chunk.to(self.device) / self.code_unit, network)
                 rows.append(z.mul_(self.scale).add_(self.mean_like(z)).cpu())
         return torch.cat(rows)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from decimal import Decimal
 from typing import Any
 
@@ -14,10 +15,9 @@ import torch
 # For each fit that runs on one thread: its Python thread, and the thread count to restore.
 _on_one_thread: list[tuple[int, int]] = []
 _lock = threading.Lock()
-# With fewer floating-point operations, there is one thread. A second one would save a tenth of an
-# inference alone on the machine, and a third of a training step, such as of a default fit to 1800
-# rows. But if other processes keep the cores busy, it takes many times as long: OpenMP threads spin
-# at every barrier.
+# Fewer floating-point operations run on one thread. On an idle machine, a second thread saves a
+# tenth of such an inference, and a third of such a training step. On a busy one it makes both many
+# times as long: OpenMP threads spin at every barrier.
 _SMALL_STEP = 1e8
 _CHUNK_ENTRIES = 2**22
 
@@ -123,21 +123,23 @@ def training_numerics(*, operations: float, precision: str, device: torch.device
 
 
 @contextmanager
-def threads_for(operations: float) -> Iterator[None]:
+def threads_for(operations: float, itemsize: int = 4) -> Iterator[None]:
     """Run on one thread if there is little to do, otherwise on all; restore the count afterwards.
 
-    The choice is by size alone, so the same computation always gives the same bits. All threads are
-    those outside of the first of several nested contexts. The count is restored after an exception,
+    The choice is by size alone, so the same computation always gives the same bits. In nested
+    contexts, "all" is the count before the outermost one. The count is restored after an exception,
     too, and even with fits in other Python threads.
 
     Parameters
     ----------
     operations : float
-        Floating-point operations between two barriers or so: of a training step, or of one pass
-        of the rows through the network. In float64, they count twice.
+        Floating-point operations of a training step, or of one pass of the rows through the
+        network.
+    itemsize : int
+        Bytes of a number. Operations in float64 count twice.
     """
     process, here = os.getpid(), threading.get_ident()
-    one = operations < _SMALL_STEP
+    one = operations * itemsize / 4 < _SMALL_STEP
     with _lock:
         before = torch.get_num_threads()
         own = [count for thread, count in _on_one_thread if thread == here]
@@ -155,6 +157,19 @@ def threads_for(operations: float) -> Iterator[None]:
                 torch.set_num_threads(before)
                 if one:
                     _on_one_thread.remove((here, before))
+
+
+def on_python_threads(calls: Sequence[Callable[[], Any]], n_threads: int) -> list[Any]:
+    """Return the results of independent calls; each runs on a Python thread with one torch thread.
+
+    These threads wait for one another only at the end, not at each of torch's barriers.
+    """
+    pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+    with threads_for(0), pool:
+        results = list(calls)
+        with suppress(RuntimeError):  # no thread can start while the interpreter shuts down
+            results = [pool.submit(call).result for call in calls]
+        return [result() for result in results]
 
 
 def _use_one_thread_after_fork() -> None:

@@ -106,10 +106,7 @@ def _refine_row(
     max_steps: int,
     loss_tol: float,
 ) -> Tensor:
-    """Do the same for a single row, of which sizes and losses are plain numbers.
-
-    Most of the time of a single row is that of calls.
-    """
+    """Refine a single row; its sizes and losses are plain numbers, to save calls of torch."""
     every, size = slice(None), _FIRST_SIZE
     loss, gradient = evaluate(code, every)
     lowest = loss.item()

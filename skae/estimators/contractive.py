@@ -198,7 +198,7 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
         # Per row, a factor of the Jacobian has up to max_width * n_components_ entries.
         n_rows = max(1, _MAX_ENTRIES // (network.max_width * self.n_components_))
         for part in dense_parts(rows, n_rows):
-            n_operations = network.cost * len(part) * self.n_components_ * (part.itemsize / 4)
-            with torch_defaults(), torch.no_grad(), threads_for(n_operations):
+            n_operations = network.cost * len(part) * self.n_components_
+            with torch_defaults(), torch.no_grad(), threads_for(n_operations, part.itemsize):
                 jacobians = encoder_jacobians(network, model.standardise(as_tensor(part)))
             yield jacobians.mul_(model.code_unit / model.scale).cpu()

@@ -75,7 +75,7 @@ class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMi
     precision: str = computed(lambda self: getattr(self.autoencoder, "precision", "float32"))
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **TRAINING_CONSTRAINTS,
+        **(TRAINING_CONSTRAINTS | {"max_iter": [integer(1)]}),
         "autoencoder": [WrappedAutoencoder(BaseAutoencoder, FrozenEstimator), None],
         "prefit": ["boolean"],
         "freeze": ["boolean", integer(0)],

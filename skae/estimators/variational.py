@@ -175,7 +175,7 @@ class VariationalAutoencoder(LatentDensity, BaseAutoencoder):
             return None
         remedies = [f"Lower beta (now {self.beta:g})"]
         if self.shortcut is None:
-            remedies += [f"train for longer (max_iter, now {self.max_iter})"]
+            remedies += [f"train for longer (max_iter, now {self.n_iter_})"]
             remedies += ["begin at PCA (shortcut='pca')"]
         return (
             "No unit of the code tells rows apart: the posterior is the prior for every row "

@@ -14,7 +14,7 @@ from torch import Tensor
 from skae.core.history import History
 from skae.core.losses import LOSSES
 from skae.core.model import Model
-from skae.core.numerics import threads_for, torch_defaults
+from skae.core.numerics import torch_defaults
 from skae.core.optimizers import OPTIMIZERS
 from skae.fitting.data import check_range, torch_dtype, training_data
 from skae.fitting.describe import describe
@@ -91,8 +91,9 @@ class IncrementalTraining:
         kept. Training uses it next to X, and units and PCA are computed again if they fit it badly,
         so parts may be small or sorted. The learning rate is constant, there are no callbacks and
         no held-out rows: the result may be worse than PCA. Attributes describe the last part. A
-        call counts as one of `max_iter` epochs for `weight_decay`. Pickles lose the sample and the
-        optimizer's moments. Parameters that do not shape the network may change between calls.
+        call counts as one of `max_iter` epochs (50 if "auto") for `weight_decay`. Pickles lose the
+        sample and the optimizer's moments. Parameters that do not shape the network may change
+        between calls.
 
         Parameters
         ----------
@@ -133,9 +134,7 @@ def _partial_fit(estimator: Any, X: Any) -> dict[str, Any]:
                 f"it has seen {rows.shape[0]}. Call it with more rows."
             )
             return {"_gathered": rows, "_too_few_rows": message}
-    n_rows = 10**9 if estimator._allows_images else rows.shape[0]
-    size = estimator._network(rows.shape[1], int(estimator.n_components) or rows.shape[1])
-    with threads_for(6 * size.n_weights() * n_rows // 25):  # as in `BaseAutoencoder.fit`
+    with estimator._threads_for(rows):
         return _train_part(estimator, rows, is_first=is_first)
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from numbers import Integral
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from sklearn.utils.extmath import randomized_svd, svd_flip
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from skae.core import numerics
 from skae.core.activations import ACTIVATIONS
 from skae.core.losses import LOSSES
 from skae.core.model import Model
@@ -47,8 +47,9 @@ _NO_DEVIATION = 1e-5
 _SIZE_PARAMETERS = ("n_components", "hidden_layer_sizes", "channels")
 
 
-# It takes milliseconds to make. threadpoolctl comes with scikit-learn.
+# Made once, since that takes milliseconds. threadpoolctl comes with scikit-learn.
 _blas = cache(ThreadpoolController)
+_blas_lock = Lock()
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def new_model(
     starts_at_pca, loss = estimator.shortcut == "pca", LOSSES[estimator.loss]
     if isinstance(estimator.n_components, Integral):
         sizes = estimator._network(X.shape[1], int(estimator.n_components))
-        if (n_weights := split.n_models * sizes.n_weights()) > MAX_WEIGHTS:
+        if (n_weights := len(split.training) * sizes.n_weights()) > MAX_WEIGHTS:
             names = [n for n in _SIZE_PARAMETERS if hasattr(estimator, n)]
             values = ", ".join(f"{name}={getattr(estimator, name)!r}" for name in names)
             raise too_many_weights(n_weights, values)
@@ -132,7 +133,7 @@ def new_model(
     network = build_network(
         estimator._network(X.shape[1], int(n_components)),
         generator=generator,
-        n_models=split.n_models,
+        n_models=len(split.training),
         zero_output=starts_at_pca,
     )
     # The weights of a constant feature get no gradient. Left random, they would disturb the code of
@@ -192,7 +193,7 @@ def blas_threads_for(z: Array) -> Iterator[None]:
     if z.size * min(z.shape) >= _SMALL:
         yield
         return
-    with numerics._lock, _blas().limit(limits=1, user_api="blas"):
+    with _blas_lock, _blas().limit(limits=1, user_api="blas"):
         yield
 
 

@@ -62,11 +62,6 @@ class Split:
     groups: Tensor | None = None
     is_resumed: bool = False
 
-    @property
-    def n_models(self) -> int:
-        """Length of the model axis."""
-        return len(self.training)
-
 
 def no_split(n_rows: int) -> Split:
     """Return a split that trains one model on all rows and holds none out."""
@@ -90,8 +85,8 @@ def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Split:
     longest = max(folds, key=len)
     # The padding rows are real rows, because a criterion may take means over a batch. After a warm
     # start on other rows, a fold may be empty.
-    padded = [np.resize(fold if len(fold) else longest, len(longest)) for fold in [*folds, longest]]
-    held_out = torch.from_numpy(np.stack(padded))
+    padded = [np.resize((fold if len(fold) else longest).numpy(), len(longest)) for fold in folds]
+    held_out = torch.from_numpy(np.stack([*padded, longest.numpy()]))
     mask = torch.zeros_like(held_out, dtype=torch.bool)
     training = []
     for i, fold in enumerate(folds):
@@ -205,8 +200,8 @@ def _dealt_order(weights: NDArray[np.float64], generator: torch.Generator) -> Te
     """Return a random order that puts the folds one after the other, each with its share of weight.
 
     The items are dealt like cards, from the largest weight down: each fold gets one of every five,
-    at random. Weights within about a tenth of each other count as equal, so that rounding does not
-    change the order. If a few rows carry most of the variance and one fold has several of them, its
+    at random. Weights are rounded to steps of about a tenth, so that rounding errors do not change
+    the order. If a few rows carry most of the variance and one fold has several of them, its
     model has seen too few others.
     """
     n_items, largest = len(weights), float(weights.max()) or 1.0

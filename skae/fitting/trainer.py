@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -23,19 +25,19 @@ from skae.core.loop import (
     batch_sizes,
     train,
 )
-from skae.core.networks.autoencoder import AutoencoderNetwork, Network
-from skae.core.numerics import training_numerics
+from skae.core.networks.autoencoder import Architecture, AutoencoderNetwork, Network
+from skae.core.numerics import threads_for, training_numerics
 from skae.core.optimizers import OPTIMIZERS, FlatParameters, Optimizer
 from skae.fitting.selection import ValidationLoss
 from skae.fitting.split import Split
+from skae.utils.csr import Array
 from skae.utils.interrupts import is_among_other_fits
 from skae.utils.validation import StrOptions, fraction, integer, real
 from skae.utils.warnings import warn
 
 # How often a fit goes on at a tenth of the learning rate after it diverged.
 _MAX_RESTARTS = 2
-# For max_iter="auto": epochs in which the learning rate falls to 0, and the most epochs in all.
-_CYCLE, _MAX_EPOCHS = 50, 150
+_MAX_EPOCHS = 150  # for max_iter="auto"
 
 TRAINING_CONSTRAINTS: dict[str, Any] = {
     "weight_decay": [real(0)],
@@ -98,17 +100,31 @@ class Trainer:
     weight_decay: float
     precision: str
     random_state: Any
+    # Of autoencoders alone.
+    n_components: int | float
+    _allows_images: ClassVar[bool]
+    _network: Callable[[int, int], Architecture]
 
+    # Epochs of a cycle of the learning rate if `max_iter` is "auto".
+    _cycle: ClassVar[int] = 50
     # Largest batch if `batch_size` is "auto".
     _max_batch_size: ClassVar[int] = 512
+
+    def _threads_for(self, rows: Array) -> AbstractContextManager[None]:
+        """Choose the threads of all parts of a fit but its training steps, which set their own."""
+        # A convolution uses each weight at every pixel, so the number of its weights says little.
+        n_rows = 10**9 if self._allows_images else rows.shape[0]
+        architecture = self._network(rows.shape[1], int(self.n_components) or rows.shape[1])
+        # The other parts are sized like a training step, whose batch is a 25th of the rows.
+        return threads_for(6 * architecture.n_weights() * n_rows // 25)
 
     def _n_epochs(self) -> tuple[int, int]:
         """Return the maximum numbers of epochs of pretraining and of training."""
         if not isinstance(self.max_iter, str):
             return 0, self.max_iter
-        # Cycles need a learning rate, and held-out rows that show whether another one pays.
+        # Cycles need a learning rate to restart, and held-out rows to judge them.
         has_cycles = self.early_stopping and not OPTIMIZERS[self.solver].full_batch
-        return 0, _MAX_EPOCHS if has_cycles else _CYCLE
+        return 0, _MAX_EPOCHS if has_cycles else self._cycle
 
     def _new_generator(self) -> torch.Generator:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -139,7 +155,7 @@ class Trainer:
             n_epochs_before,
             constant_learning_rate=constant_learning_rate,
         )
-        optimizer = OPTIMIZERS[self.solver](parameters, weight_decay, split.n_models)
+        optimizer = OPTIMIZERS[self.solver](parameters, weight_decay, len(split.training))
         rate = settings.learning_rate
         return TrainState(network, parameters, optimizer, settings, generator, rate)
 
@@ -158,11 +174,10 @@ class Trainer:
 
         Over a fit, a weight without gradient shrinks by a factor of about ``exp(-weight_decay)``.
         The optimizer's decay is therefore the parameter `weight_decay` divided by the sum of the
-        learning rates of all steps of the first cycle; later ones have no decay. In `partial_fit`,
-        whose constant rate may change between calls, the sum is that of `max_iter` epochs (50 if
-        "auto") at the `initial_rate`. A warm start counts the epochs
-        before it: with the whole decay in each fit, the weights would soon learn no more than they
-        lose.
+        learning rates in the first cycle; later cycles have no decay. `partial_fit` has a constant
+        rate, which may change between calls: there, the sum is that of `max_iter` epochs (50 if
+        "auto") at the `initial_rate`. A warm start counts the epochs before it: with the whole
+        decay in each fit, the weights would soon learn no more than they lose.
         """
         n_rows = max(map(len, split.training))
         full_batch = OPTIMIZERS[self.solver].full_batch
@@ -175,9 +190,10 @@ class Trainer:
         rate = self.learning_rate_init
         if isinstance(rate, str):
             rate = network.default_learning_rate(self.solver)
-        cycle = max_epochs
-        if isinstance(self.max_iter, str) and split.held_out is not None:
-            cycle = min(_CYCLE, max_epochs)
+        is_auto = isinstance(self.max_iter, str)
+        # Other numbers are those of pretraining or of an override of `_n_epochs`.
+        has_cycles = is_auto and max_epochs == _MAX_EPOCHS and split.held_out is not None
+        cycle = self._cycle if has_cycles else max_epochs
         settings = Settings(
             batch_size=batch_size,
             max_epochs=max_epochs,
@@ -196,7 +212,7 @@ class Trainer:
         # The mean of a learning rate with warm-up and cosine decay is about half the highest one.
         n_epochs = max(1, cycle)
         if constant_learning_rate:
-            n_epochs = _CYCLE if isinstance(self.max_iter, str) else self.max_iter
+            n_epochs = self._cycle if is_auto else int(self.max_iter)
         n_epochs += n_epochs_before
         n_steps = n_epochs * len(batch_sizes(n_rows, batch_size))
         mean_rate = initial_rate or settings.learning_rate

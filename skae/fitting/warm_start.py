@@ -145,7 +145,7 @@ def _is_worse_than_pca(estimator: Any, X: Array, generator: torch.Generator) -> 
 
 def models_to_continue(estimator: Any, previous: Model, split: Split) -> Model:
     """Return a copy of the previous models on the model axis, one for each model of the split."""
-    if split.n_models == 1:
+    if len(split.training) == 1:
         return previous.with_model_axis()
     models: Model = estimator._warm_start.models
     return replace(models, network=models.network.copy())
@@ -190,7 +190,7 @@ def leave_warm_start(
         folds = np.concatenate([before.folds, folds])
     hashes, first = np.unique(hashes, return_index=True)
     models = None
-    if split.n_models > 1:
+    if len(split.training) > 1:
         models = replace(model, network=model.network.copy().cpu())
     return {"_warm_start": WarmStart(n_epochs, hashes, folds[first], models)}
 

@@ -70,7 +70,7 @@ class LatentDensity(AutoencoderTransformer):
         parts = []
         with torch.no_grad():
             for part in dense_parts(rows, model.chunk_size):
-                with threads_for(network.cost * len(part) * (part.itemsize / 4)):
+                with threads_for(network.cost * len(part), part.itemsize):
                     mean, log_variance = network.posterior(model.standardise(as_tensor(part)))
                     parts.append((mean.cpu(), (0.5 * log_variance).exp().cpu()))
         means, deviations = (torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
@@ -171,7 +171,7 @@ class LatentDensity(AutoencoderTransformer):
         variance = None if self._noise is None else noise.new_full((1,), self._noise)
         parts, network = [], _network_in(model, dtype)
         for part in dense_parts(rows, model.chunk_size):
-            with threads_for(network.cost * len(part) * n_importance * (part.itemsize / 4)):
+            with threads_for(network.cost * len(part) * n_importance, part.itemsize):
                 z = model.standardise(as_tensor(part))
                 parts.append(bounds(model, network, z, noise, variance))
         lower, weighted = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))

@@ -58,11 +58,11 @@ solver : {"adamw", "muon", "sgd", "lbfgs"}, default="adamw"
     `shuffle` and `learning_rate_init`.
 
 learning_rate_init : float or "auto", default="auto"
-    Peak learning rate. The rate rises to it over the first 5 % of the steps, then falls to 0 along
-    a cosine. "auto" is 0.003 for "adamw", 0.01 for "muon" and 0.05 for "sgd"; a third of that where
-    the encoder takes the logarithm of counts (see `loss`). With "sgd" it is 1 / n_features, at most
-    0.02, for `VariationalAutoencoder`, and 0.64 / n_pixels, at most 0.01, for
-    `ConvolutionalAutoencoder`.
+    Peak learning rate. The rate rises to it over the first 5 % of the steps (of the first 50
+    epochs if ``max_iter="auto"``), then falls to 0 along a cosine. "auto" is 0.003 for "adamw",
+    0.01 for "muon" and 0.05 for "sgd"; a third of that where the encoder takes the logarithm of
+    counts (see `loss`). With "sgd" it is 1 / n_features, at most 0.02, for
+    `VariationalAutoencoder`, and 0.64 / n_pixels, at most 0.01, for `ConvolutionalAutoencoder`.
     A fit that diverges goes on from its best state at a tenth of the rate, at most twice.
 
 batch_size : int or "auto", default="auto"
@@ -71,9 +71,10 @@ batch_size : int or "auto", default="auto"
 
 max_iter : int or "auto", default="auto"
     Maximum number of epochs (passes over the data). "auto" is 50, in which the learning rate falls
-    to 0, then twice 50 more, each time from the peak rate (warm restarts), if they pay: if the last
-    50 lowered the validation loss by 2 % and the best epoch is among their last 10. `n_iter_` is
-    the number in all. With the solver "lbfgs" or ``early_stopping=False``, "auto" is 50.
+    to 0, and up to two cycles of 50 more, each from the peak rate (warm restarts). A cycle follows
+    if the best epoch is among the last 10 of the one before and, for the third, if the second
+    lowered the validation loss by 2 %. `n_iter_` is the number in all. "auto" is 50 with
+    ``solver="lbfgs"``, ``early_stopping=False`` or fewer than 10 rows.
 
 tol : float, default=1e-4
     Relative decrease of the validation loss that counts as an improvement.
@@ -91,7 +92,8 @@ validation_fraction : float, default=0.1
     into cross-validation folds.
 
 n_iter_no_change : int, default=20
-    Number of epochs without improvement after which `early_stopping` ends training.
+    Number of epochs without improvement after which `early_stopping` ends training. The count
+    begins anew with each cycle of ``max_iter="auto"``.
 
 warm_start : bool, default=False
     Whether `fit` continues from the network, means and scale of the previous fit if the

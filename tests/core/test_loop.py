@@ -36,9 +36,11 @@ class Setup:
 
     def __init__(self, split: Split, optimizer: str = "adamw", **changes: object) -> None:
         architecture = Architecture(N_FEATURES, 2, (5,), "tanh")
-        self.network = build_network(architecture, generator=seeded(3), n_models=split.n_models)
+        self.network = build_network(
+            architecture, generator=seeded(3), n_models=len(split.training)
+        )
         self.parameters = FlatParameters(self.network.parameters())
-        self.optimizer = OPTIMIZERS[optimizer](self.parameters, 0.05, split.n_models)
+        self.optimizer = OPTIMIZERS[optimizer](self.parameters, 0.05, len(split.training))
         self.split = split
         defaults = {"batch_size": 8, "max_epochs": 6, "learning_rate": 0.02, "shuffle": False}
         settings = defaults | changes
@@ -51,7 +53,7 @@ class Setup:
         return train(
             self.parameters,
             self.optimizer,
-            Autograd(self.parameters, objective or self.objective, self.split.n_models),
+            Autograd(self.parameters, objective or self.objective, len(self.split.training)),
             DATA,
             self.split.training,
             self.settings,

@@ -221,11 +221,12 @@ def validation_of(model: Autoencoder, X: np.ndarray, split: Split) -> Validation
     trained = model._model.with_model_axis()
     network = trained.network.float()
     for parameter in network.parameters():
-        parameter.data = parameter.data.repeat(split.n_models, *[1] * (parameter.ndim - 1))
+        parameter.data = parameter.data.repeat(len(split.training), *[1] * (parameter.ndim - 1))
     for mlp in network.mlps:
         weight, bias = mlp.exact_skip
         parts = [
-            part if part is None else part.repeat(split.n_models, 1, 1) for part in (weight, bias)
+            part if part is None else part.repeat(len(split.training), 1, 1)
+            for part in (weight, bias)
         ]
         mlp.set_skip(*parts, torch.float32)
     data = torch.from_numpy((X - model.mean_) / trained.scale).float()

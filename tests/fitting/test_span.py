@@ -150,7 +150,7 @@ def test_wide_rows_have_all_folds_and_groups_of_duplicates(monkeypatch):
     monkeypatch.setattr("skae.base.split_rows", spy)
     X = np.repeat(curved(30, 20_000), 2, axis=0)
     Autoencoder(max_iter=1, random_state=0).fit(X)
-    assert splits[0].n_models == 6
+    assert len(splits[0].training) == 6
     assert np.array_equal(splits[0].groups, np.repeat(np.arange(30), 2))
 
 

@@ -77,7 +77,7 @@ def test_without_a_split_every_row_trains():
     split = no_split(7)
     assert split.training[0].tolist() == list(range(7))
     assert split.held_out is None
-    assert split.n_models == 1
+    assert len(split.training) == 1
 
 
 @pytest.mark.parametrize("may_cross_fit", [True, False])
@@ -202,7 +202,7 @@ def test_fewer_models_are_trained_side_by_side_where_they_are_large():
     X = drawn(100)
     for n_weights, n_models in ((2**20, 6), (2**23, 4), (2**30, 2)):
         split = split_rows(X, 100, 0.1, may_cross_fit=True, generator=seeded(), n_weights=n_weights)
-        assert split.n_models == n_models
+        assert len(split.training) == n_models
         assert split.held_out.shape == (n_models, 20)
         assert len(split.training[-1]) == 100
 
@@ -221,7 +221,7 @@ def test_a_fit_of_large_networks_has_fewer_folds(monkeypatch):
     found = []
 
     def spy(*args, **settings):
-        found.append(split_rows(*args, **settings).n_models)
+        found.append(len(split_rows(*args, **settings).training))
         return split_rows(*args, **settings)
 
     monkeypatch.setattr("skae.base.split_rows", spy)

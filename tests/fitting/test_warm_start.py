@@ -119,7 +119,7 @@ def test_folds_stay_together_where_some_are_missing(iris):
     model = make_fast(Autoencoder, 1, max_iter=30, warm_start=True, transform_max_iter=0)
     left = model.fit(iris)._warm_start
     folds = left.split(iris, generator())
-    assert folds.n_models == 6
+    assert len(folds.training) == 6
     one = sorted(held_out_rows(folds, 2))
     split = left.split(iris[one[:15] + sorted(held_out_rows(folds, 4))[:15]], generator())
     assert [len(held_out_rows(split, fold)) for fold in range(6)] == [0, 0, 15, 0, 15, 0]

@@ -35,7 +35,7 @@ class Network(nn.Module):
     max_width : int
         Size of the largest layer output for one row.
     cost : int
-        `multiply_adds`, of a network that is not trained any more.
+        Result of `multiply_adds`; only set by `NetworkInUnits.network_in`.
     generator : torch.Generator or None
         Source of noise and dropout.
     """

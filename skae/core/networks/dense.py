@@ -102,7 +102,7 @@ class MLP(nn.Module):
         """Return the activations of the last hidden layer; x itself if there is none."""
         activation = ACTIVATIONS[self.activation].function
         y = x
-        for layer in [*self.layers][:-1]:  # a slice of a list of modules is made of new modules
+        for layer in [*self.layers][:-1]:  # slicing a ModuleList makes a new one
             y = activation(layer(y))
             if self.dropout and self.training:
                 y = self.drop(y)
