@@ -116,7 +116,7 @@ BENCHMARK = Benchmark(
     runs=[
         Run(
             "busy",
-            "",  # no section before there is a published result
+            "Beside busy processes",
             quick="--rows 10 --fits 1 --repeats 3 --max-iter 2",
         )
     ],

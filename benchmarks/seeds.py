@@ -96,7 +96,7 @@ BENCHMARK = Benchmark(
     runs=[
         Run(
             "seeds",
-            "",  # no section before there is a published result
+            "Seeds of the same rows",
             "--jobs 2",
             quick="--sets iris wine --laws curve --rows 60 --seeds 0 1",
         )

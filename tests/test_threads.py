@@ -80,7 +80,7 @@ def test_small_calls_run_on_one_thread(seen, name):
 def test_large_calls_run_on_all_threads(seen, name, monkeypatch):
     estimator, X = fitted()
     seen.clear()
-    monkeypatch.setattr(numerics, "_SMALL_STEP", 0)
+    monkeypatch.setattr(numerics, "SMALL_STEP", 0)
     CALLS[name](estimator, X)
     assert 2 in seen
     assert torch.get_num_threads() == 2
@@ -93,7 +93,7 @@ def test_other_methods_choose_by_size_too(seen, name, monkeypatch):
     seen.clear()
     call(estimator, X)
     assert seen == {1}
-    monkeypatch.setattr(numerics, "_SMALL_STEP", 0)
+    monkeypatch.setattr(numerics, "SMALL_STEP", 0)
     call(estimator, X)
     assert seen == {1, 2}
     assert torch.get_num_threads() == 2
@@ -109,7 +109,7 @@ def test_the_count_is_left_as_found_after_an_error(two_threads, name, large, mon
 
     monkeypatch.setattr(MLP, "hidden", broken)
     if large:
-        monkeypatch.setattr(numerics, "_SMALL_STEP", 0)
+        monkeypatch.setattr(numerics, "SMALL_STEP", 0)
     with pytest.raises(ZeroDivisionError):
         CALLS[name](estimator, X)
     assert torch.get_num_threads() == 2
@@ -148,7 +148,8 @@ def parts(monkeypatch, two_threads):
         return refine(*args, **settings)
 
     monkeypatch.setattr(model_module, "refine", noting)
-    monkeypatch.setattr(model_module, "_MAX_REFINED_ROWS", 16)
+    monkeypatch.setattr(model_module, "_MIN_PART", 16)
+    monkeypatch.setattr(model_module, "_MAX_PART", 16)
     return threads
 
 
@@ -160,7 +161,7 @@ def test_parts_have_a_thread_each_and_the_same_bits(parts, loss, monkeypatch):
     small = estimator.transform(X)
     assert set(parts) == {(threading.get_ident(), 1)}
     parts.clear()
-    monkeypatch.setattr(numerics, "_SMALL_STEP", 0)
+    monkeypatch.setattr(numerics, "SMALL_STEP", 0)
     monkeypatch.setattr(
         model_module, "threads_for", lambda n, *size: numerics.threads_for(n - 1, *size)
     )
@@ -178,7 +179,7 @@ def test_an_error_in_a_part_reaches_the_caller(parts, monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(model_module, "refine", broken)
-    monkeypatch.setattr(numerics, "_SMALL_STEP", 0)
+    monkeypatch.setattr(numerics, "SMALL_STEP", 0)
     with pytest.raises(ZeroDivisionError):
         estimator.transform(X)
     assert torch.get_num_threads() == 2
@@ -231,7 +232,7 @@ from skae.core import numerics
 X = np.random.default_rng(0).normal(size=(600, 8))
 model = Autoencoder(2, hidden_layer_sizes=(8,), max_iter=1, random_state=0).fit(X)
 torch.set_num_threads(2)
-numerics._SMALL_STEP = 0
+numerics.SMALL_STEP = 0
 
 def work():
     threading.main_thread().join()

@@ -223,5 +223,5 @@ class Predictor(NetworkInUnits[EncoderWithHead]):
     def outputs(self, x: Tensor) -> Tensor:
         """Return the outputs for rows in the units of X, in the precision of the rows."""
         network = self.network_in(x.dtype)
-        with threads_for(network.cost * len(x), x.itemsize):
+        with threads_for(network.cost * len(x), x.dtype.itemsize):
             return network(self.standardise(x)).cpu()

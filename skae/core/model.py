@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from skae.core import numerics
 from skae.core.losses import LOSSES, CountUnits, ReconstructionLoss, count_level
 from skae.core.networks.autoencoder import AutoencoderNetwork, Network
 from skae.core.networks.storage import restore_network, store_network
@@ -21,8 +22,8 @@ from skae.core.refine import refine, shrink, with_gradients
 from skae.core.serialise import StoredState, to_plain
 
 _MAX_ROWS = 8192
-# Few enough for the cache, and for threads to have about equal work.
-_MAX_REFINED_ROWS = 256
+# Rows that are refined at once. Few stay in the cache, and give threads about equal work.
+_MIN_PART, _MAX_PART = 64, 256
 # Loss below which a code is not refined further, as a share of the loss of predicting the mean.
 _LOSS_TOL = 1e-3
 # Smaller for counts: the mean may have thousands of times the deviance of a good reconstruction.
@@ -239,47 +240,51 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
     ) -> Tensor:
         """Encode rows, and refine the codes in at most `n_steps` steps (`skae.core.refine`)."""
         network = network or self.network
-        codes = network.encode(z)
         if self.preconditioner is None or not n_steps:
-            return codes
-        preconditioner = self.preconditioner.to(codes.dtype).to(codes.device)
-        target = self._refinement_target(z, network)
+            return network.encode(z)
+        on_cpu = z.device.type == "cpu"
+        # A part is what one thread does, see `threads_for`; encoding is a third of a first step.
+        cost = 3 * (network.cost or network.multiply_adds()) * (z.itemsize / 4)
+        size = (
+            max(_MIN_PART, min(_MAX_PART, int(numerics.SMALL_STEP / cost))) if on_cpu else _MAX_ROWS
+        )
+        parts = z.split(chunk_size(size, network.max_width))
+        calls = [partial(self._refined_codes, part, n_steps, network) for part in parts]
+        n_threads = min(torch.get_num_threads(), len(parts)) if on_cpu else 1
+        results = on_python_threads(calls, n_threads) if n_threads > 1 else [c() for c in calls]
+        return torch.cat(results)
+
+    @torch.no_grad()
+    def _refined_codes(self, z: Tensor, n_steps: int, network: AutoencoderNetwork) -> Tensor:
+        codes = network.encode(z)
+        # The target has masked inputs at their mean, and values within the domain.
+        masks = {} if network is self.network else self._masks  # it may still be trained
+        if z.dtype not in masks:
+            masks[z.dtype] = network.encoder.masked_inputs()
+        target = z.masked_fill(masks[z.dtype], 0.0)
+        if self.loss.domain is not None:
+            bounds = ((bound - self.mean_like(z)) / self.scale for bound in self.loss.domain)
+            target = target.clamp(*bounds)
         # A loss with a link may keep falling as the code goes to infinity.
         loss_tol = 0.0
         if self.loss.link is not None:
             loss_tol = (_DEVIANCE_TOL if self.loss.is_relative else _LOSS_TOL) * 0.5 * z.shape[1]
 
-        def losses(part: Tensor, codes: Tensor, rows: Any) -> Tensor:
+        def losses(codes: Tensor, rows: Any) -> Tensor:
             # Half the squared distance, or its counterpart for another loss.
-            entries = self.entry_losses(network.decode(codes), part[rows])
+            entries = self.entry_losses(network.decode(codes), target[rows])
             return entries.sum(1) * (0.5 / self.baseline)
 
-        is_on_cpu = z.device.type == "cpu"
-        size = chunk_size(_MAX_REFINED_ROWS if is_on_cpu else _MAX_ROWS, network.max_width)
-        parts, starts = target.split(size), codes.split(size)
-        of_parts = [partial(losses, part) for part in parts]
         if self.loss.is_relative:
-            starts = tuple(map(shrink, of_parts, starts))
+            codes = shrink(losses, codes)
         is_distance = self.loss.function is mse_loss and self.baseline == 1.0
         if is_distance and network.has_dense_decoder and not network.imputes_missing:
-            evaluations = map(network.decoder.distances_to, parts)
+            evaluate = network.decoder.distances_to(target)
         else:
-            evaluations = map(with_gradients, of_parts)
-        run = partial(refine, preconditioner=preconditioner, max_steps=n_steps, loss_tol=loss_tol)
-        calls = [partial(run, *pair) for pair in zip(evaluations, starts, strict=True)]
-        n_threads = min(torch.get_num_threads(), len(parts)) if is_on_cpu else 1
-        results = on_python_threads(calls, n_threads) if n_threads > 1 else [c() for c in calls]
-        return torch.cat(results)
-
-    def _refinement_target(self, z: Tensor, network: AutoencoderNetwork) -> Tensor:
-        """Return the refinement target: masked inputs at their mean, values within the domain."""
-        masks = {} if network is self.network else self._masks  # it may still be trained
-        if z.dtype not in masks:
-            masks[z.dtype] = network.encoder.masked_inputs()
-        z = z.masked_fill(masks[z.dtype], 0.0)
-        if self.loss.domain is None:
-            return z
-        return z.clamp(*((bound - self.mean_like(z)) / self.scale for bound in self.loss.domain))
+            evaluate = with_gradients(losses)
+        assert self.preconditioner is not None
+        preconditioner = self.preconditioner.to(codes.dtype).to(codes.device)
+        return refine(evaluate, codes, preconditioner, n_steps, loss_tol)
 
     def decode(self, codes: Tensor, network: AutoencoderNetwork | None = None) -> Tensor:
         """Reconstruct rows from their codes."""
@@ -317,7 +322,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         n_passes = 3 if n_steps and self.preconditioner is not None else 1
         codes = []
         for chunk in x.split(self.chunk_size):
-            with threads_for(n_passes * network.cost * len(chunk), x.itemsize):
+            with threads_for(n_passes * network.cost * len(chunk), x.dtype.itemsize):
                 code = self.encode(self.standardise(chunk), n_steps, network)
                 codes.append(code.mul_(self.code_unit).cpu())
         return torch.cat(codes)

@@ -18,7 +18,7 @@ _lock = threading.Lock()
 # Fewer floating-point operations run on one thread. On an idle machine, a second thread saves a
 # tenth of such an inference, and a third of such a training step. On a busy one it makes both many
 # times as long: OpenMP threads spin at every barrier.
-_SMALL_STEP = 1e8
+SMALL_STEP = 1e8
 _CHUNK_ENTRIES = 2**22
 
 
@@ -109,7 +109,7 @@ def training_numerics(*, operations: float, precision: str, device: torch.device
     # torch has no getter for this setting. Half of the smallest normal double is denormal.
     smallest = torch.tensor(torch.finfo(torch.float64).tiny, dtype=torch.float64)
     flushed = bool(smallest * 0.5 == 0.0)
-    is_small = operations < _SMALL_STEP
+    is_small = operations < SMALL_STEP
     # In a small step, conversions take longer than products.
     reduced = precision == "bfloat16" and not is_small and has_bfloat16_units(device.type)
     # Weights change in each step, so there is nothing to cache.
@@ -139,7 +139,7 @@ def threads_for(operations: float, itemsize: int = 4) -> Iterator[None]:
         Bytes of a number. Operations in float64 count twice.
     """
     process, here = os.getpid(), threading.get_ident()
-    one = operations * itemsize / 4 < _SMALL_STEP
+    one = operations * itemsize / 4 < SMALL_STEP
     with _lock:
         before = torch.get_num_threads()
         own = [count for thread, count in _on_one_thread if thread == here]

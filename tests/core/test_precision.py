@@ -14,7 +14,7 @@ from skae import Autoencoder
 def reduced(monkeypatch):
     """Reduce on any machine, and in steps of any size."""
     monkeypatch.setattr("skae.core.numerics.has_bfloat16_units", lambda device_type: True)
-    monkeypatch.setattr("skae.core.numerics._SMALL_STEP", 0.0)
+    monkeypatch.setattr("skae.core.numerics.SMALL_STEP", 0.0)
 
 
 def errors(model, X: np.ndarray) -> np.ndarray:

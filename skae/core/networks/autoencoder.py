@@ -35,14 +35,14 @@ class Network(nn.Module):
     max_width : int
         Size of the largest layer output for one row.
     cost : int
-        Result of `multiply_adds`; only set by `NetworkInUnits.network_in`.
+        Result of `multiply_adds`, set by `NetworkInUnits.network_in`; otherwise 0.
     generator : torch.Generator or None
         Source of noise and dropout.
     """
 
     mlps: list[MLP]
     max_width: int
-    cost: int
+    cost: int = 0
     generator: torch.Generator | None = None
 
     @torch.no_grad()
