@@ -146,9 +146,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return advise_where_pca_was_kept(
             self,
             "noise is removed only as PCA does",
-            "on corrupted held-out rows, no epoch was clearly better. Pass more or cleaner rows, "
-            f"change noise_level (now {self.noise_level:g}) or n_components, or train for longer "
-            "(max_iter).",
+            "on corrupted held-out rows, no epoch was clearly better, in total and on most rows. "
+            f"Pass more or cleaner rows, change noise_level (now {self.noise_level:g}) or "
+            "n_components, or train for longer (max_iter).",
         )
 
     # -- denoising, imputation, score function and sampling --------------------------------------

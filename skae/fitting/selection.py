@@ -219,7 +219,7 @@ def explain(fitted: dict[str, Any]) -> str:
     )
     if fitted["selected_"] == "network":
         return f"Selected the network of epoch {epoch}. Its held-out loss is {evidence}"
-    reason = "These are too few"
+    reason = "Too few rows improved"
     if high >= 1.0 or fitted["validation_ratio_"] >= MAX_RATIO:
         reason = f"The loss is not clearly lower (by {1 - MAX_RATIO:.0%} at least)"
     return (
