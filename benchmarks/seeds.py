@@ -97,7 +97,7 @@ BENCHMARK = Benchmark(
         Run(
             "seeds",
             "Seeds of the same rows",
-            "--jobs 2",
+            "--rows 200 --jobs 2",
             quick="--sets iris wine --laws curve --rows 60 --seeds 0 1",
         )
     ],
