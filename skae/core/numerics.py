@@ -139,7 +139,7 @@ def threads_for(operations: float, itemsize: int = 4) -> Iterator[None]:
         Bytes of a number. Operations in float64 count twice.
     """
     process, here = os.getpid(), threading.get_ident()
-    one = operations * itemsize / 4 < SMALL_STEP
+    one = operations * itemsize < 4 * SMALL_STEP  # integers may be too large for a float
     with _lock:
         before = torch.get_num_threads()
         own = [count for thread, count in _on_one_thread if thread == here]
