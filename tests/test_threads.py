@@ -148,7 +148,6 @@ def parts(monkeypatch, two_threads):
         return refine(*args, **settings)
 
     monkeypatch.setattr(model_module, "refine", noting)
-    monkeypatch.setattr(model_module, "_MIN_PART", 16)
     monkeypatch.setattr(model_module, "_MAX_PART", 16)
     return threads
 

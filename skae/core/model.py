@@ -22,8 +22,8 @@ from skae.core.refine import refine, shrink, with_gradients
 from skae.core.serialise import StoredState, to_plain
 
 _MAX_ROWS = 8192
-# Rows that are refined at once. Few stay in the cache, and give threads about equal work.
-_MIN_PART, _MAX_PART = 64, 256
+# Most rows refined at once. Few stay in the cache, and give threads about equal work.
+_MAX_PART = 256
 # Loss below which a code is not refined further, as a share of the loss of predicting the mean.
 _LOSS_TOL = 1e-3
 # Smaller for counts: the mean may have thousands of times the deviance of a good reconstruction.
@@ -242,12 +242,11 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         network = network or self.network
         if self.preconditioner is None or not n_steps:
             return network.encode(z)
-        on_cpu = z.device.type == "cpu"
-        # A part is what one thread does, see `threads_for`; encoding is a third of a first step.
-        cost = 3 * (network.cost or network.multiply_adds()) * (z.itemsize / 4)
-        size = (
-            max(_MIN_PART, min(_MAX_PART, int(numerics.SMALL_STEP / cost))) if on_cpu else _MAX_ROWS
-        )
+        on_cpu, size = z.device.type == "cpu", _MAX_ROWS
+        if on_cpu:
+            # At least what one thread does (see `threads_for`), otherwise a part for each of two.
+            cost = 3 * (network.cost or network.multiply_adds()) * (z.itemsize / 4)
+            size = min(_MAX_PART, max(1, int(numerics.SMALL_STEP / cost), (len(z) + 1) // 2))
         parts = z.split(chunk_size(size, network.max_width))
         calls = [partial(self._refined_codes, part, n_steps, network) for part in parts]
         n_threads = min(torch.get_num_threads(), len(parts)) if on_cpu else 1
