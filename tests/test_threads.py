@@ -76,7 +76,8 @@ def test_small_calls_run_on_one_thread(seen, name):
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize("name", CALLS)
+# Parts of a large `transform` run on Python threads, see below.
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "transform"])
 def test_large_calls_run_on_all_threads(seen, name, monkeypatch):
     estimator, X = fitted()
     seen.clear()
