@@ -165,7 +165,7 @@ BENCHMARK = Benchmark(
     runs=[
         Run(
             "promise",
-            "",  # no section before there is a published result
+            "The decision in other methods",
             "--jobs 2",
             quick="--methods DenoisingAutoencoder --rows 60 --seeds 0",
         )
