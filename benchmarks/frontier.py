@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def summarise(rows: Sequence[Row], options: Options) -> list[dict[str, Any]]:
     summary = []
     for length in LENGTHS:
         own = [row for row in rows if row["max_iter"] == length]
-        ratio = float(np.exp(np.mean(np.log([row["ratio"] for row in own]))))
+        ratio = geometric_mean(row["ratio"] for row in own)
         seconds = float(np.sum([row["seconds"] for row in own]))
         summary.append({"max_iter": length, "ratio": ratio, "seconds": seconds})
     return summary

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def summarise(rows: Sequence[Row], options: Options) -> list[dict[str, Any]]:
     summary = []
     for length in LENGTHS:
         for variant in (f"{length}", f"{length} + decoder"):
-            ratio = float(np.exp(np.mean(np.log([row[variant] for row in rows]))))
+            ratio = geometric_mean(row[variant] for row in rows)
             seconds = float(np.sum([row[f"{variant}, s"] for row in rows]))
             summary.append({"variant": variant, "ratio": ratio, "seconds": seconds})
     return summary

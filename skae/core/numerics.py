@@ -50,6 +50,12 @@ def chunk_size(most: int, n_columns: int) -> int:
     return max(1, min(most, _CHUNK_ENTRIES // n_columns))
 
 
+def row_slices(n_rows: int, size: int) -> Iterator[slice]:
+    """Yield slices of this many rows. scikit-learn's `gen_batches` takes as long as a transform."""
+    for start in range(0, n_rows, size):
+        yield slice(start, start + size)
+
+
 def inference_device(device: torch.device) -> torch.device:
     """Return a device with float64 for a network that was trained on `device`."""
     return device if device.type == "cuda" else torch.device("cpu")

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from skae.core.model import Model
+from skae.core.numerics import row_slices
 from skae.utils.arrays import UNUSUAL, plain_array
 from skae.utils.csr import Array, csr_rows, dense_parts, unit_rows, values_of
 from skae.utils.images import fitted_image_shape, flatten_images
@@ -138,20 +139,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             check_count("transform_max_iter", n_steps, lowest=0)
         # In parts, since torch needs a copy of what it cannot share, such as read-only rows.
         codes = np.empty((rows.shape[0], self.n_components_), rows.dtype)
-        size = self._model.chunk_size
-        for start in range(0, rows.shape[0], size):
-            part = as_tensor(rows[start : start + size])
-            codes[start : start + size] = self._model.transform(part, n_steps).numpy()
+        for part in row_slices(rows.shape[0], self._model.chunk_size):
+            codes[part] = self._model.transform(as_tensor(rows[part]), n_steps).numpy()
         if not np.isfinite(codes).all():
             raise not_finite("code", values_of(rows), self._model.scale)
         return codes
 
     def _decode(self, codes: Array) -> Array:
         rows = np.empty((codes.shape[0], self.n_features_in_), codes.dtype)
-        size = self._model.chunk_size
-        for start in range(0, codes.shape[0], size):
-            part = as_tensor(codes[start : start + size])
-            rows[start : start + size] = self._model.inverse_transform(part).numpy()
+        for part in row_slices(codes.shape[0], self._model.chunk_size):
+            rows[part] = self._model.inverse_transform(as_tensor(codes[part])).numpy()
         return rows
 
     def _reconstruct(self, rows: Array) -> Array:

@@ -15,7 +15,7 @@ from sklearn.utils.sparsefuncs import min_max_axis
 from torch import Tensor
 
 from skae.core.csr_rows import CSRRows
-from skae.core.numerics import chunk_size
+from skae.core.numerics import chunk_size, row_slices
 
 Array = NDArray[Any]
 
@@ -31,10 +31,8 @@ def values_of(X: Any) -> Array:
 
 def dense_parts(X: Any, n_rows: int = _MAX_ROWS) -> Iterator[Array]:
     """Yield X as dense arrays of `n_rows` rows, or fewer if they are wide."""
-    size = chunk_size(n_rows, X.shape[1])
-    for start in range(0, X.shape[0], size):  # gen_batches takes as long as a row's transform
-        part = X[start : start + size]
-        yield part.toarray() if issparse(X) else part
+    for part in row_slices(X.shape[0], chunk_size(n_rows, X.shape[1])):
+        yield X[part].toarray() if issparse(X) else X[part]
 
 
 def unit_rows(X: Any) -> Any:
