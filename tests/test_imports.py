@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 CORE = sorted((PACKAGE / "core").rglob("*.py"))
 # From the top down: a file imports from its own layer or from one below.
 LAYERS = (
+    "skae.inspection",
     "skae.estimators",
     "skae.base",
     "skae.inference",

@@ -26,7 +26,7 @@ class HeadPredictor:
     def _finite(autoencoder: AutoencoderTransformer) -> bool | str:
         return "allow-nan" if autoencoder._allows_missing else True
 
-    def _outputs(self, X: ArrayLike) -> Array:
+    def _validate_rows(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
         finite = self._finite(self.autoencoder_)
         rows: Array = check_data(
@@ -36,7 +36,10 @@ class HeadPredictor:
             reset=False,
             ensure_all_finite=finite,
         )
-        rows = self.autoencoder_._in_unit_rows(rows)
+        return self.autoencoder_._in_unit_rows(rows)
+
+    def _outputs(self, X: ArrayLike) -> Array:
+        rows = self._validate_rows(X)
         parts = dense_parts(rows, self._predictor.chunk_size)
         outputs: Array = np.concatenate(
             [self._predictor.outputs(as_tensor(part)).numpy() for part in parts]

@@ -1,0 +1,1 @@
+"""Tools to look inside a fitted autoencoder: units, codes, features, losses, and displays."""
