@@ -1,1 +1,5 @@
-"""Displays in the style of scikit-learn: `from_estimator` computes and draws, `plot` draws again."""
+"""Displays in the style of scikit-learn: `from_estimator` computes, `plot` draws."""
+
+from skae.inspection.displays.latent_space import LatentSpaceDisplay
+
+__all__ = ["LatentSpaceDisplay"]
