@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from skae.inspection.displays.labels import groups_of, is_categorical, label_position, typed
+from skae.inspection.displays.labels import OTHERS, groups_of, is_categorical, name_classes, typed
 from skae.inspection.displays.mosaic import as_images, mosaic, value_range
 from skae.inspection.displays.style import (
     COLOURS,
-    FRAME,
     IMAGES,
     INK,
     VALUES,
@@ -30,7 +28,6 @@ from skae.utils.validation import check_count, is_missing
 _MOST_ELONGATED = 3.0
 # The grid covers the codes between these percentiles.
 _RANGE = 2.0, 98.0
-_OTHERS = FRAME  # rows without a colour of their own
 
 
 class LatentSpaceDisplay:
@@ -216,7 +213,7 @@ class LatentSpaceDisplay:
         if self.images is None:
             width, height = np.ptp(self.codes, axis=0)
             is_wide = 0 < width < _MOST_ELONGATED * height
-            size = 6.0, min(max(4.6 * height / width if is_wide else 0.0, 3.2), 5.4) + 0.4
+            size = 6.0, min(max(5.2 * height / width if is_wide else 0.0, 3.2), 5.4) + 0.4
             axes = [new_axis(ax, size)]
         else:
             axes = list(new_grid(ax, (1, 2), (11.0, 5.0))[0])
@@ -254,7 +251,7 @@ class LatentSpaceDisplay:
             values[known] = given
             options |= {"cmap": VALUES, "plotnonfinite": True} | scatter_kwargs
             self.scatter_ = self.ax_.scatter(*self.codes[order].T, c=values[order], **options)
-            self.scatter_.cmap = self.scatter_.cmap.with_extremes(bad=_OTHERS)
+            self.scatter_.cmap = self.scatter_.cmap.with_extremes(bad=OTHERS)
             # As high as the map, which may be lower than its place in the figure.
             place = self.ax_.inset_axes([1.03, 0.0, 0.04, 1.0])
             self.colorbar_ = self.figure_.colorbar(self.scatter_, cax=place)
@@ -268,47 +265,10 @@ class LatentSpaceDisplay:
         if not known.all():
             others = "no label" if others is None else f"{others} or no label"
         order = order[np.argsort(group[order] >= 0, kind="stable")]  # coloured rows on top
-        colours = np.array([*COLOURS, _OTHERS])[group]  # the last one for -1
+        colours = np.array([*COLOURS, OTHERS])[group]  # the last one for -1
         options |= {"c": list(colours[order])} | scatter_kwargs
         self.scatter_ = self.ax_.scatter(*self.codes[order].T, **options)
-        self._label_classes(names, group, others)
-
-    def _label_classes(self, names: list[str], group: NDArray[np.intp], others: str | None) -> None:
-        """Write the name of each class at its rows, or in a legend where names would overlap.
-
-        `others` is the name of the rows whose group is -1, if there are any.
-        """
-        from matplotlib.lines import Line2D
-        from matplotlib.patheffects import withStroke
-
-        if others is None:
-            for number, name in enumerate(names):
-                place = label_position(self.codes[group == number])
-                text = self.ax_.text(*place, name, size=13, weight="bold", color=INK)
-                text.set(ha="center", va="center")
-                text.set_path_effects([withStroke(linewidth=3.5, foreground="white")])
-                self.labels_.append(text)
-            self.figure_.canvas.figure.draw_without_rendering()
-            boxes = [text.get_window_extent() for text in self.labels_]
-            inside = self.ax_.get_window_extent()
-            if not any(one.overlaps(other) for one, other in combinations(boxes, 2)) and all(
-                inside.contains(*corner) for box in boxes for corner in box.corners()
-            ):
-                return
-        for text in self.labels_:
-            text.remove()
-        self.labels_ = []
-        entries = list(zip(COLOURS, names, strict=False))
-        if others is not None:
-            entries.append((_OTHERS, others))
-        handles = [
-            Line2D([], [], marker="o", linestyle="", markersize=6, color=colour, label=name)
-            for colour, name in entries
-        ]
-        # Beside the map, where it covers no row.
-        self.legend_ = self.ax_.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False
-        )
+        self.labels_, self.legend_ = name_classes(self.ax_, self.codes, names, group, others)
 
     def _plot_grid(self, ax: Any) -> Any:
         """Draw all images as one, whose axes are the two columns of the code."""

@@ -67,6 +67,6 @@ def as_images(
         )
     given = known if image_shape is None else image_shape
     channels, height, width = resolve_image_shape(given, None, rows.shape[1])
-    if known is not None and fitted.autoencoder._has_channels_last:  # type: ignore[attr-defined]
+    if getattr(fitted.autoencoder, "_has_channels_last", False):
         return np.moveaxis(rows.reshape(-1, height, width, channels), 3, 1)
     return rows.reshape(-1, channels, height, width)
