@@ -1,1 +1,1 @@
-"""Displays in the style of scikit-learn: `from_estimator` computes and draws, `plot` draws again."""
+"""Displays in the style of scikit-learn: `from_estimator` computes, `plot` draws."""
