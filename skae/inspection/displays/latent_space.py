@@ -22,6 +22,7 @@ from skae.inspection.displays.style import (
     tidy,
 )
 from skae.inspection.fitted import Fitted, open_fitted
+from skae.inspection.layers import activations
 from skae.utils.validation import check_count, is_missing
 
 # The axes have one unit if neither column of the code spans more than this many times the other.
@@ -142,7 +143,8 @@ class LatentSpaceDisplay:
         Parameters
         ----------
         estimator : object
-            A fitted autoencoder, or a fitted `Pipeline` that ends with one.
+            A fitted estimator of skae, or a fitted `Pipeline` or search whose last step is one. Of
+            a classifier or a regressor, the code is that of its fine-tuned encoder.
 
         X : array-like of shape (n_samples, n_features)
 
@@ -173,7 +175,12 @@ class LatentSpaceDisplay:
         """
         check_plot_support(f"{cls.__name__}.from_estimator")
         fitted = open_fitted(estimator, X, decodes=grid is not None)
-        codes = fitted.autoencoder._encode(fitted.rows)
+        # The encoder of a classifier or a regressor is not that of its autoencoder.
+        codes = (
+            activations(estimator, X)
+            if fitted.has_head
+            else fitted.autoencoder._encode(fitted.rows)
+        )
         first, second = _check_components(components, codes.shape[1])
         display = cls(
             codes[:, [first, second]],
@@ -318,7 +325,7 @@ def _check_components(components: Sequence[int], n_components: int) -> tuple[int
 def _component_name(fitted: Fitted, component: int) -> str:
     """Return the name of a column of the code, with its share of the variance if known."""
     shares = getattr(fitted.autoencoder, "explained_variance_ratio_", None)
-    if shares is None or fitted.units is not fitted.model:
+    if shares is None or fitted.has_head:
         return f"component {component}"
     return f"component {component} ({shares[component]:.0%} of variance)"
 
