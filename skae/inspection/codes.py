@@ -80,7 +80,7 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
     """Summarise the code of X: activity, dead units, correlation, sensitivity.
 
     Codes are those of `transform`, so the nearest ones where it refines them. The Jacobian is that
-    of the encoder.
+    of the encoder; of binary codes, that of the units whose thresholds the bits are.
 
     Parameters
     ----------
