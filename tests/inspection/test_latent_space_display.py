@@ -262,6 +262,22 @@ def test_a_grid_replaces_the_axes_it_is_given(fitted):
     assert not axes[0].axison
 
 
+@pytest.mark.parametrize("size", [(11, 5), (6, 5), (5, 7)])
+def test_no_label_is_cut(fitted, size):
+    _, ax = plt.subplots(figsize=size, layout="constrained")
+    display = LatentSpaceDisplay.from_estimator(
+        fitted, X, X[:, 20] / 3, grid=3, image_shape=(8, 8), ax=ax
+    )
+    display.figure_.draw_without_rendering()
+    width, height = display.figure_.bbox.size
+    for axes in (*display.axes_, display.colorbar_.ax):
+        box = axes.get_tightbbox()
+        assert box.x0 >= -1
+        assert box.y0 >= -1
+        assert box.x1 <= width + 1
+        assert box.y1 <= height + 1
+
+
 def test_a_constant_column_has_a_grid(fitted):
     display = LatentSpaceDisplay.from_estimator(
         fitted, np.tile(X[:1], (5, 1)), grid=3, image_shape=(8, 8)

@@ -232,7 +232,8 @@ class LatentSpaceDisplay:
         self.ax_.set(xlabel=self.component_names[0], ylabel=self.component_names[1])
         spans = np.ptp(self.codes, axis=0)
         if spans.max() < _MOST_ELONGATED * spans.min():
-            self.ax_.set_aspect("equal")
+            # By its limits: constrained layout may cut labels of a box of fixed proportions.
+            self.ax_.set_aspect("equal", adjustable="datalim")
         self._plot_codes(scatter_kwargs)
         return self
 
@@ -259,9 +260,7 @@ class LatentSpaceDisplay:
             options |= {"cmap": VALUES, "plotnonfinite": True} | scatter_kwargs
             self.scatter_ = self.ax_.scatter(*self.codes[order].T, c=values[order], **options)
             self.scatter_.cmap = self.scatter_.cmap.with_extremes(bad=OTHERS)
-            # As high as the map, which may be lower than its place in the figure.
-            place = self.ax_.inset_axes([1.03, 0.0, 0.04, 1.0])
-            self.colorbar_ = self.figure_.colorbar(self.scatter_, cax=place)
+            self.colorbar_ = self.figure_.colorbar(self.scatter_, ax=self.ax_)
             self.colorbar_.outline.set_visible(False)
             self.colorbar_.solids.set_alpha(1.0)
             self.colorbar_.set_label(getattr(self.y, "name", None) or "y")
@@ -296,7 +295,9 @@ class LatentSpaceDisplay:
             aspect=dx / dy,
             interpolation="nearest",
         )
-        ax.set(xlabel=self.component_names[0], ylabel=self.component_names[1])
+        # The shares of the variance stand at the map already, and long labels may be cut here.
+        xlabel, ylabel = (name.partition(" (")[0] for name in self.component_names)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.spines[:].set_visible(False)
         ax.tick_params(colors=INK, length=0)
         return image

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.validation import check_is_fitted
 
 from skae.inspection.displays.cv_results import (
@@ -164,13 +163,12 @@ class SearchDisplay:
         display : SearchDisplay
         """
         check_plot_support(f"{cls.__name__}.from_search")
-        if isinstance(search, BaseSearchCV):
-            check_is_fitted(search, "cv_results_")
-        if not hasattr(search, "cv_results_"):
+        if not hasattr(search, "cv_results_") and not hasattr(search, "refit"):
             raise TypeError(
                 f"search is a {type(search).__name__}, which has no cv_results_. Pass a fitted "
                 "GridSearchCV, RandomizedSearchCV or the like."
             )
+        check_is_fitted(search, "cv_results_")
         results = search.cv_results_
         name = find_parameter(results, param_name)
         refit = getattr(search, "refit", None)
