@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skae.utils.images import resolve_image_shape
+
 # Okabe & Ito (2008): told apart with every common form of colour blindness. Yellow comes last,
 # since it is faint on white.
 COLOURS = (
@@ -82,3 +84,63 @@ def show_image(ax: Any, image: NDArray[Any], **options: Any) -> Any:
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_color(FRAME)
     return drawn
+
+
+def image_shape_of(
+    autoencoder: Any, image_shape: Any, n_features: int
+) -> tuple[int, int, int] | None:
+    """Return (channels, height, width) of the rows as images, or None if they are a table.
+
+    `image_shape` is the parameter of a display; None takes that of a `ConvolutionalAutoencoder`.
+    """
+    if image_shape is None:
+        found: tuple[int, int, int] | None = getattr(autoencoder, "image_shape_", None)
+        return None if found is None or found[1] == 1 else found
+    return resolve_image_shape(image_shape, None, n_features)
+
+
+def channels_first(autoencoder: Any, rows: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return rows of images with the channels first, whatever their place in the fit."""
+    if not getattr(autoencoder, "_has_channels_last", False):
+        return rows
+    channels, height, width = shape
+    images = rows.reshape(len(rows), height, width, channels)
+    return np.moveaxis(images, 3, 1).reshape(rows.shape)
+
+
+def spread(n: int, n_drawn: int) -> NDArray[np.int64]:
+    """Return indices spread evenly over n rows: neighbours in sorted data are alike."""
+    return np.unique(np.linspace(0, n - 1, min(n, n_drawn)).round().astype(np.int64))
+
+
+def symmetric_limits(values: NDArray[Any]) -> dict[str, float]:
+    """Return the colour limits of signed values, with 0 in the middle."""
+    largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    return {"vmin": -largest, "vmax": largest}
+
+
+def short_number(value: float) -> str:
+    """Return a number in three digits, such as 0.0123, 1.20 or 1.2e+05."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e4:
+        return f"{value:.1e}"
+    return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:.0f}"
+
+
+def draw_legend(row: NDArray[Any], handles: Any) -> None:
+    """Draw a legend in one line in place of a row of axes."""
+    for axes in row[1:]:
+        axes.remove()
+    row[0].set_axis_off()
+    options = {"loc": "center left", "borderaxespad": 0.0, "frameon": False}
+    legend = row[0].legend(handles=handles, ncols=len(handles), **options)
+    legend.set_in_layout(False)  # it may be wider than its axes
+
+
+def colour_bar(axes: Any, drawn: Any) -> None:
+    """Draw the colour bar of an image in place of axes; without an image, leave them empty."""
+    if drawn is None:
+        axes.set_axis_off()
+        return
+    bar = axes.figure.colorbar(drawn, cax=axes)
+    bar.outline.set_visible(False)
+    axes.tick_params(labelsize="small", colors=INK)
