@@ -232,7 +232,7 @@ def canonicalise(
         _apply(model, forward, inverse, mean)
         codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
         mean = torch.zeros_like(mean)
-    factor, base = _factors(model, model.decode, mean[None])
+    factor, base = jacobian_factors(model, model.decode, mean[None])
     components = factor[0] if base is None else factor[0] @ base
     if in_features is not None:
         components = in_features(components)
@@ -271,12 +271,12 @@ def _metric(
     network, n_outputs = model.network, math.prod(z.shape[1:])
     if network.decoder.is_linear and model.loss.link is None:
         max_rows = 1
-    factors = partial(_factors, model, decode or model.decode)
+    factors = partial(jacobian_factors, model, decode or model.decode)
     return sensitivity(factors, codes, n_outputs, network.multiply_adds(), max_rows)
 
 
 @torch.no_grad()
-def _factors(model: Model, decode: Decoder, codes: Tensor) -> tuple[Tensor, Tensor | None]:
+def jacobian_factors(model: Model, decode: Decoder, codes: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return the factors of the transposed Jacobian at each code; see `sensitivity`."""
     network, decoder = model.network, model.network.decoder
     is_decoder_alone = model.loss.link is None and type(network).decode is AutoencoderNetwork.decode

@@ -1,1 +1,23 @@
-"""Tools to look inside a fitted autoencoder: units, codes, features, losses, and displays."""
+"""Tools to look inside a fitted autoencoder: units, codes, features, losses, and displays.
+
+Every function and every `from_estimator` takes a fitted estimator of skae, or a fitted `Pipeline`
+or search whose last step is one, and X as that takes it.
+"""
+
+from skae.inspection.ascent import maximize_activation
+from skae.inspection.codes import code_statistics, latent_traversal
+from skae.inspection.features import code_sensitivities, feature_contribution
+from skae.inspection.layers import activations, max_activating_samples, weight_images
+from skae.inspection.losses import loss_curves
+
+__all__ = [
+    "activations",
+    "code_sensitivities",
+    "code_statistics",
+    "feature_contribution",
+    "latent_traversal",
+    "loss_curves",
+    "max_activating_samples",
+    "maximize_activation",
+    "weight_images",
+]

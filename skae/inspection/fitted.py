@@ -1,4 +1,4 @@
-"""What the functions of this package take: a fitted estimator, alone or as the end of a pipeline."""
+"""What the functions here take: a fitted estimator, alone or at the end of a pipeline."""
 
 from __future__ import annotations
 
@@ -25,20 +25,33 @@ class Fitted:
 
     Attributes
     ----------
+    estimator : object
+        The estimator of skae itself.
     autoencoder : AutoencoderTransformer
-        The estimator itself; for a classifier or a regressor, its `autoencoder_`.
+        The same; for a classifier or a regressor, its `autoencoder_`.
     units : NetworkInUnits
         The units of X; `network` has the network.
-    rows : ndarray or CSR matrix of shape (n_samples, n_features), or None
-        X after the steps of a pipeline before the autoencoder, validated.
+    rows : ndarray or CSR matrix of shape (n_samples, n_features)
+        X after the steps of a pipeline before the autoencoder, validated; none if X is None.
     names : ndarray of str of shape (n_features,)
         Names of the features that the autoencoder sees; "x0", "x1", ... if there are none.
     """
 
+    estimator: Any
     autoencoder: AutoencoderTransformer
     units: NetworkInUnits[Any]
     rows: Array
     names: NDArray[Any]
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the encoder is that of a classifier or a regressor."""
+        return self.estimator is not self.autoencoder
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the rows."""
+        return torch.float32 if self.rows.dtype == np.float32 else torch.float64
 
     @property
     def model(self) -> Model:
@@ -95,9 +108,8 @@ def open_fitted(estimator: Any, X: Any = None, *, decodes: bool = False) -> Fitt
                 f"{type(last).__name__} has no decoder. Pass its autoencoder_, which is the "
                 "autoencoder before fine-tuning."
             )
-        autoencoder = last.autoencoder_
-        rows = None if X is None else last._validate_rows(X)
-        return Fitted(autoencoder, last._predictor, rows, _names(last, names))
+        rows = _rows(last, X)
+        return Fitted(last, last.autoencoder_, last._predictor, rows, _names(last, names))
     if not isinstance(last, AutoencoderTransformer):
         raise TypeError(
             f"{_described(estimator, last)} is not an autoencoder. Pass a fitted estimator of "
@@ -105,8 +117,12 @@ def open_fitted(estimator: Any, X: Any = None, *, decodes: bool = False) -> Fitt
             "part that ends with it, such as pipeline[:2]."
         )
     check_is_fitted(last, msg=vars(last).get("_too_few_rows"))
-    rows = None if X is None else last._validate_rows(X)
-    return Fitted(last, last._model, rows, _names(last, names))
+    rows = _rows(last, X)
+    return Fitted(last, last, last._model, rows, _names(last, names))
+
+
+def _rows(last: Any, X: Any) -> Array:
+    return np.empty((0, last.n_features_in_)) if X is None else last._validate_rows(X)
 
 
 def _described(estimator: Any, last: Any) -> str:

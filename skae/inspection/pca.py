@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from skae.core.model import Model
+from skae.fitting.pca_init import fit_pca, pca_rows
 from skae.utils.csr import Array
 
 
@@ -38,3 +39,15 @@ def pca_reconstruction(model: Model, rows: Array) -> NDArray[np.float64] | None:
     mean = model.mean.numpy()
     centred = np.nan_to_num(np.asarray(rows, dtype=np.float64) - mean)
     return centred @ axes.T @ axes + mean
+
+
+def pca_shares(model: Model, rows: Array, n_components: int) -> NDArray[np.float64]:
+    """Return the share of the variance of rows that each principal component explains: ``(k,)``.
+
+    Missing entries (NaN) are taken to be at the mean.
+    """
+    z = pca_rows(rows, model.mean.numpy(), model.scale, None)
+    start = fit_pca(z, n_components, torch.Generator().manual_seed(0))
+    variances = np.square(start.standard_deviations)
+    explained = variances.sum()
+    return variances * ((1.0 - start.residual) / explained) if explained > 0 else variances

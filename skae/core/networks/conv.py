@@ -155,6 +155,9 @@ class ConvolutionalEncoder(ConvolutionalMLP):
 class ConvolutionalDecoder(ConvolutionalMLP):
     """Dense layers up to images of `shape`, then convolutions to ever larger images."""
 
+    def stages(self) -> list[nn.Module]:
+        return [*self.layers, *self.convolutions]
+
     def output(self, hidden: Tensor, x: Tensor) -> Tensor:
         activation = ACTIVATIONS[self.activation].function
         images = _as_images(self.layers[-1](hidden), self.shape)

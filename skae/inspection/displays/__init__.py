@@ -1,5 +1,6 @@
-"""Displays in the style of scikit-learn: `from_estimator` computes and draws, `plot` redraws."""
+"""Displays in the style of scikit-learn: `from_estimator` computes, `plot` draws."""
 
+from skae.inspection.displays.components import ComponentsDisplay
 from skae.inspection.displays.reconstruction import ReconstructionDisplay
 
-__all__ = ["ReconstructionDisplay"]
+__all__ = ["ComponentsDisplay", "ReconstructionDisplay"]

@@ -1,0 +1,199 @@
+"""The input to which a unit responds most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import Bunch, check_random_state
+from torch import Tensor
+
+from skae.core.ascent import maximise
+from skae.core.layers import LayerReader, n_layers
+from skae.core.networks.hashing import HashingNetwork
+from skae.core.numerics import threads_for, torch_defaults
+from skae.inspection.fitted import Fitted, open_fitted
+from skae.inspection.layers import check_unit, in_user_units, resolve_layer
+from skae.utils.validation import check_count
+
+Bounds = tuple[ArrayLike, ArrayLike]
+
+
+def maximize_activation(
+    estimator: Any,
+    unit: int,
+    *,
+    layer: int | str = "code",
+    bounds: Bounds | None = None,
+    radius: float | None = None,
+    n_restarts: int = 4,
+    max_iter: int = 200,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
+    r"""Find the input that maximises the activation of a unit, by gradient ascent [1]_.
+
+    .. math::
+
+        \max_x\; h(x) \quad\text{where}\quad \|x - \bar x\| \le r
+        \;\text{ and }\; l_j \le x_j \le u_j,
+
+    with :math:`h` the unit's input, before its activation function: an activation may be flat,
+    where ascent ends, but rises with its input (that of "gelu" and "silu" wherever it is positive).
+    Each restart has a step size of its own, which doubles while the activation rises.
+
+    Parameters
+    ----------
+    estimator : object
+        As in `activations`.
+    unit : int
+        Number of the unit in its layer; of a convolution, number of the channel, whose activation
+        is the largest over all positions.
+    layer : int or "code", default="code"
+        As in `activations`. Of binary codes and of those that keep the largest units only, the
+        input of the unit before that.
+    bounds : (low, high), default=None
+        Lowest and highest values, numbers or arrays of shape (n_features,), in the units of X as
+        the last step of a pipeline sees it. None is [0, 1] with ``loss="log_loss"``, values of at
+        least 0 with a loss of counts, and otherwise no bounds.
+    radius : float, default=None
+        Largest distance from `mean_`, in the units of X. None is the root mean squared distance of
+        the training rows, or no limit if `bounds` are given.
+    n_restarts : int, default=4
+        Number of starts: the mean row and random ones. The best result is `input`.
+    max_iter : int, default=200
+        Largest number of steps.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the random starts.
+
+    Returns
+    -------
+    result : Bunch
+        input : ndarray of shape (n_features,)
+            The input with the highest activation.
+        activation : float
+            Its activation, as `activations` returns it.
+        inputs : ndarray of shape (n_restarts, n_features)
+            The results of all restarts, best first.
+        activations : ndarray of shape (n_restarts,)
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer or unit or it follows binary codes, `bounds` exclude `mean_`, or another parameter is not as
+        documented.
+    TypeError
+        If `estimator` has no autoencoder of skae.
+
+    References
+    ----------
+    .. [1] Erhan, D., Bengio, Y., Courville, A., & Vincent, P. (2009). Visualizing higher-layer
+       features of a deep network. Technical report 1341, Université de Montréal.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import Autoencoder
+    >>> from skae.inspection import maximize_activation
+    >>> X = load_digits().data
+    >>> autoencoder = Autoencoder(8, max_iter=5, random_state=0).fit(X)
+    >>> found = maximize_activation(autoencoder, 0, bounds=(0, 16), random_state=0)
+    >>> found.input.reshape(8, 8).shape
+    (8, 8)
+    """
+    check_count("n_restarts", n_restarts)
+    check_count("max_iter", max_iter, lowest=0)
+    fitted = open_fitted(estimator)
+    number = resolve_layer(fitted, layer)
+    network = fitted.network(torch.float64)
+    if isinstance(network, HashingNetwork) and number >= n_layers(network)[0]:
+        raise ValueError(
+            f"layer={layer!r} follows bits, through which no gradient passes. Choose a layer of the "
+            "encoder, or decode codes of your own with inverse_transform."
+        )
+    project, unit_of_length = _allowed_set(fitted, bounds, radius)
+    n_features, units = len(fitted.names), fitted.units
+    noise = check_random_state(random_state).standard_normal((n_restarts, n_features))
+    with torch_defaults(), threads_for(units.network_in(torch.float64).cost * n_restarts, 8):
+        reader = LayerReader(network, number)
+        check_unit(unit, reader.outputs(torch.zeros(1, n_features).to(units.mean)).shape[1], layer)
+        starts = torch.from_numpy(noise)
+        starts *= unit_of_length / starts.norm(dim=1, keepdim=True).clamp_min(1e-300)
+        starts[0] = 0.0  # the mean
+        starts = project(starts.to(units.device))
+
+        def responses(z: Tensor) -> Tensor:
+            return _of_unit(reader.inputs(z), unit)
+
+        found, values = maximise(responses, starts, project, unit_of_length, max_iter)
+        order = values.sort(descending=True, stable=True).indices
+        found = found[order]
+        outputs = _of_unit(in_user_units(fitted, reader, found), unit)
+    inputs = found.cpu().numpy() * units.scale + units.mean.numpy()
+    return Bunch(
+        input=inputs[0],
+        activation=float(outputs[0]),
+        inputs=inputs,
+        activations=outputs.numpy(),
+    )
+
+
+def _of_unit(outputs: Tensor, unit: int) -> Tensor:
+    """Return the activation of a unit for each row; the largest over all positions."""
+    return outputs[:, unit].reshape(len(outputs), -1).amax(1)
+
+
+def _allowed_set(
+    fitted: Fitted, bounds: Bounds | None, radius: float | None
+) -> tuple[Callable[[Tensor], Tensor], float]:
+    """Return the projection onto the allowed inputs, in training units, and their size."""
+    units, n_features = fitted.units, len(fitted.names)
+    if radius is not None and not (isinstance(radius, Real) and 0 < radius < math.inf):
+        raise ValueError(f"radius={radius!r} must be a finite number above 0, or None.")
+    length = math.sqrt(n_features) if radius is None else float(radius) / units.scale
+    has_ball = radius is not None or bounds is None
+    mean = units.mean.numpy()
+    given = bounds
+    if bounds is None:
+        loss = fitted.model.loss
+        bounds = loss.domain or ((0.0, math.inf) if loss.is_relative else (-math.inf, math.inf))
+    low, high = ((_bound(bound, n_features, given) - mean) / units.scale for bound in _pair(bounds))
+    if (low > 1e-9).any() or (high < -1e-9).any():
+        raise ValueError(
+            f"bounds={given!r} exclude the mean row. Pass bounds that contain mean_, in the units "
+            "that the autoencoder sees."
+        )
+    if not has_ball:
+        widths = np.minimum(high, length) - np.maximum(low, -length)
+        length = max(float(np.linalg.norm(widths)) / 2, 1e-300)
+    lowest, highest = (torch.from_numpy(bound).to(units.device) for bound in (low, high))
+
+    def project(z: Tensor) -> Tensor:
+        if has_ball:
+            z = z * (length / z.norm(dim=1, keepdim=True)).clamp_max(1.0)
+        # The mean is within the bounds, so this leaves no ball around it.
+        return torch.minimum(torch.maximum(z, lowest), highest)
+
+    return project, length
+
+
+def _pair(bounds: Any) -> Any:
+    try:
+        low, high = bounds
+    except (TypeError, ValueError):
+        raise ValueError(f"bounds={bounds!r} must be a pair (low, high).") from None
+    return low, high
+
+
+def _bound(bound: ArrayLike, n_features: int, given: Any) -> NDArray[np.float64]:
+    values = np.asarray(bound, dtype=np.float64)
+    if values.shape not in ((), (n_features,)) or np.isnan(values).any():
+        raise ValueError(
+            f"bounds={given!r} must be a pair (low, high) of numbers or of arrays of {n_features} "
+            "values, one for each feature."
+        )
+    return np.broadcast_to(values, n_features)

@@ -1,0 +1,299 @@
+"""The units of a layer: their activations, the samples they respond to, their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import Bunch
+from torch import Tensor
+
+from skae.core.layers import LayerReader, n_layers
+from skae.core.networks.autoencoder import AutoencoderNetwork
+from skae.core.networks.conv import ConvolutionalMLP
+from skae.core.numerics import threads_for, torch_defaults
+from skae.inference.transformer import as_tensor
+from skae.inspection.fitted import Fitted, open_fitted
+from skae.utils.csr import Array, dense_parts
+from skae.utils.images import resolve_image_shape
+from skae.utils.validation import check_count
+from skae.utils.warnings import warn
+
+
+def resolve_layer(fitted: Fitted, layer: int | str) -> int:
+    """Return the position of a layer, and warn if the layer is not used.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    """
+    n_encoder, n_decoder = n_layers(fitted.network(torch.float32))
+    has_head = fitted.has_head
+    n_all = n_encoder if has_head else n_encoder + n_decoder
+    is_int = isinstance(layer, Integral) and not isinstance(layer, bool)
+    if layer == "code":
+        number = n_encoder - 1
+    elif is_int and -n_all <= int(layer) < n_all:
+        number = int(layer) % n_all
+    else:
+        raise ValueError(
+            f'layer={layer!r} must be "code" or an int from 0 to {n_all - 1} (or from -1 back): '
+            f"{n_encoder - 1} is the code"
+            + ("." if has_head else f", and {n_all - 1} is the reconstruction.")
+        )
+    is_hidden = number not in (n_encoder - 1, n_encoder + n_decoder - 1)
+    if is_hidden and getattr(fitted.autoencoder, "selected_", None) == "pca" and not has_head:
+        warn(
+            f"PCA was kept (selected_ is 'pca'), so layer {number} has its random initial weights "
+            'and plays no part in the code. layer="code" shows what does.',
+            UserWarning,
+        )
+    return number
+
+
+def check_unit(unit: Any, n_units: int, layer: int | str, name: str = "unit") -> int:
+    """Return the number of a unit, or raise a ValueError if the layer does not have it."""
+    is_int = isinstance(unit, Integral) and not isinstance(unit, bool | np.bool_)
+    if not is_int or not 0 <= unit < n_units:
+        raise ValueError(
+            f"{name}={unit!r} must be an int from 0 to {n_units - 1}: layer {layer!r} has "
+            f"{n_units} units."
+        )
+    return int(unit)
+
+
+def layer_parts(fitted: Fitted, layer: int) -> Iterator[Array]:
+    """Yield the output of a layer for parts of the rows, in the units that users see."""
+    units = fitted.units
+    with torch_defaults():
+        reader = LayerReader(fitted.network(fitted.dtype), layer)
+    for part in dense_parts(fitted.rows, units.chunk_size):
+        cost = units.network_in(fitted.dtype).cost * len(part)
+        with torch_defaults(), torch.no_grad(), threads_for(cost, part.itemsize):
+            yield in_user_units(fitted, reader, units.standardise(as_tensor(part))).numpy()
+
+
+def in_user_units(fitted: Fitted, reader: LayerReader, z: Tensor) -> Tensor:
+    """Return the output of the reader's layer for rows in training units, on the CPU."""
+    if reader.is_output:
+        model = fitted.model
+        rows = model.decode(reader.network.encode(z), reader.network)
+        return (rows * model.scale + model.mean_like(rows)).cpu()
+    outputs = reader.outputs(z)
+    return (outputs * fitted.model.code_unit if reader.is_code else outputs).cpu()
+
+
+def activations(estimator: Any, X: ArrayLike, *, layer: int | str = "code") -> Array:
+    """Compute the output of a layer for each row.
+
+    This is one pass through the network. Codes are therefore the encoder's, not the nearest codes
+    of `transform`.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted estimator of skae, or a fitted `Pipeline` or search whose last step is one. Of a
+        classifier or a regressor, the layers are those of its fine-tuned encoder.
+    X : array-like of shape (n_samples, n_features)
+        As passed to `estimator`.
+    layer : int or "code", default="code"
+        Position of the layer, counted from the input: the hidden layers of the encoder are 0, 1,
+        ..., then comes the code, then the hidden layers of the decoder; -1 is the reconstruction.
+
+    Returns
+    -------
+    activations : ndarray of shape (n_samples, n_units) or (n_samples, n_channels, height, width)
+        After the activation function, in the dtype of X. The second form is that of a convolution.
+        The code is in the units of `transform`, the reconstruction in those of X.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    TypeError
+        If `estimator` has no autoencoder of skae.
+
+    Warns
+    -----
+    UserWarning
+        If PCA was kept: hidden layers then have random weights.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skae import Autoencoder
+    >>> from skae.inspection import activations
+    >>> X = load_iris().data
+    >>> autoencoder = Autoencoder(2, hidden_layer_sizes=(16,), random_state=0).fit(X)
+    >>> activations(autoencoder, X, layer=0).shape
+    (150, 16)
+    """
+    fitted = open_fitted(estimator, X)
+    return np.concatenate(list(layer_parts(fitted, resolve_layer(fitted, layer))))
+
+
+def max_activating_samples(
+    estimator: Any, X: ArrayLike, *, unit: int, layer: int | str = "code", n_samples: int = 10
+) -> Bunch:
+    """Find the rows for which a unit is most active [1]_.
+
+    Parameters
+    ----------
+    estimator : object
+        As in `activations`.
+    X : array-like of shape (n_samples, n_features)
+        As passed to `estimator`. Only parts of it pass through the network at a time.
+    unit : int
+        Number of the unit in its layer; of a convolution, number of the channel, whose activation
+        is the largest over all positions.
+    layer : int or "code", default="code"
+        As in `activations`; codes are the encoder's.
+    n_samples : int, default=10
+        Number of rows to find.
+
+    Returns
+    -------
+    result : Bunch
+        indices : ndarray of int of shape (n_samples,)
+            Row numbers in X, from the highest activation down; ties in the order of X.
+        activations : ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer or unit, or X has fewer rows than `n_samples`.
+    TypeError
+        If `estimator` has no autoencoder of skae.
+
+    References
+    ----------
+    .. [1] Zeiler, M. D., & Fergus, R. (2014). Visualizing and understanding convolutional networks.
+       ECCV.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import SparseAutoencoder
+    >>> from skae.inspection import max_activating_samples
+    >>> X = load_digits().data
+    >>> autoencoder = SparseAutoencoder(64, max_iter=5, random_state=0).fit(X)
+    >>> found = max_activating_samples(autoencoder, X, unit=3, n_samples=5)
+    >>> X[found.indices].shape
+    (5, 64)
+    """
+    fitted = open_fitted(estimator, X)
+    check_count("n_samples", n_samples)
+    if n_samples > fitted.rows.shape[0]:
+        raise ValueError(f"n_samples={n_samples}, but X has only {fitted.rows.shape[0]} rows.")
+    values = []
+    for outputs in layer_parts(fitted, resolve_layer(fitted, layer)):
+        check_unit(unit, outputs.shape[1], layer)
+        values.append(outputs[:, unit].reshape(len(outputs), -1).max(axis=1))
+    of_unit = np.concatenate(values)
+    indices = np.argsort(-of_unit, kind="stable")[:n_samples]
+    return Bunch(indices=indices, activations=of_unit[indices])
+
+
+def weight_images(
+    estimator: Any,
+    image_shape: tuple[int, ...] | None = None,
+    *,
+    layer: int | str = 0,
+    include_pca: bool = False,
+) -> NDArray[np.float64]:
+    """Return the weights between the features and each unit of a layer of the encoder, as images.
+
+    Each pixel is the weight of its connection to the unit. Of a layer above the first, the image is
+    the product of the weight matrices up to it, which leaves the activation functions out. For
+    what a unit responds to with them, see `maximize_activation`.
+
+    Parameters
+    ----------
+    estimator : object
+        As in `activations`. X is not needed: the images are of features that the last step of a
+        pipeline sees.
+    image_shape : tuple of int, default=None
+        (height, width) or (channels, height, width). None is the `image_shape_` of the estimator if
+        it has one, otherwise the images stay rows of features.
+    layer : int or "code", default=0
+        A layer of the encoder.
+    include_pca : bool, default=False
+        Of the code only: whether to add the linear path, which is PCA. Without it, the image shows
+        what the trained layers add to PCA; with it, the whole linear part of the code. Hidden
+        layers have no such path.
+
+    Returns
+    -------
+    images : ndarray of shape (n_units, *image_shape) or (n_units, n_features)
+        Per unit of X. Of a first convolution, its kernels: (n_channels_out, n_channels, 3, 3).
+
+    Raises
+    ------
+    ValueError
+        If `layer` is not in the encoder or follows a convolution, or if `image_shape` does not
+        match the number of features.
+    TypeError
+        If `estimator` has no autoencoder of skae.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import Autoencoder
+    >>> from skae.inspection import weight_images
+    >>> X = load_digits().data
+    >>> autoencoder = Autoencoder(8, max_iter=5, random_state=0).fit(X)
+    >>> weight_images(autoencoder, (8, 8)).shape
+    (256, 8, 8)
+    """
+    fitted = open_fitted(estimator)
+    number = resolve_layer(fitted, layer)
+    network = fitted.network(torch.float64)
+    if number >= n_layers(network)[0]:
+        raise ValueError(
+            f"layer={layer!r} is in the decoder. Its counterpart to the images of weights is "
+            "components_, or latent_traversal."
+        )
+    encoder, scale = network.encoder, fitted.units.scale
+    if isinstance(encoder, ConvolutionalMLP):
+        if number:
+            raise ValueError(
+                f"layer={layer!r} follows a convolution, so no weight belongs to a single pixel. "
+                "Use layer=0 for the kernels of the first one, or maximize_activation."
+            )
+        return encoder.convolutions[0].kernels().detach().cpu().numpy() / scale
+    weights = _product(network, number, include_pca=include_pca)
+    images = weights.cpu().numpy().T * (_unit_of_code(fitted, number) / scale)
+    shape = _image_shape(fitted, image_shape, images.shape[1])
+    return images if shape is None else images.reshape(len(images), *shape)
+
+
+@torch.no_grad()
+def _product(network: AutoencoderNetwork, number: int, *, include_pca: bool) -> Tensor:
+    """Return the product of the weights up to a dense layer of the encoder, ``(d, units)``."""
+    encoder = network.encoder
+    product: Tensor = encoder.layers[0].weight.detach()
+    for layer in list(encoder.layers)[1 : number + 1]:
+        product = product @ layer.weight
+    if number < len(encoder.layers) - 1:
+        return product
+    product = product * encoder.scale if encoder.skip is not None else product
+    return product + encoder.skip if include_pca and encoder.skip is not None else product
+
+
+def _unit_of_code(fitted: Fitted, number: int) -> float:
+    is_code = number == n_layers(fitted.network(torch.float64))[0] - 1
+    return fitted.model.code_unit if is_code else 1.0
+
+
+def _image_shape(
+    fitted: Fitted, image_shape: tuple[int, ...] | None, n_features: int
+) -> tuple[int, ...] | None:
+    if image_shape is None:
+        return getattr(fitted.autoencoder, "image_shape_", None)
+    shape = resolve_image_shape(image_shape, None, n_features)
+    return shape if len(image_shape) == 3 else shape[1:]
