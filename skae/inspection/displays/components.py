@@ -18,6 +18,7 @@ _LABELS = {
     "sensitivities": "Change of a component with a feature",
 }
 _N_COLUMNS = 5  # of images
+_HEIGHT = 3.8  # of the chart of variances, in inches
 
 
 class ComponentsDisplay:
@@ -89,7 +90,7 @@ class ComponentsDisplay:
         loadings: str = "components",
         image_shape: tuple[int, ...] | None = None,
         n_components: int = 10,
-        max_features: int = 40,
+        max_features: int = 30,
         ax: Any = None,
     ) -> Self:
         """Draw the components of a fitted autoencoder.
@@ -109,7 +110,7 @@ class ComponentsDisplay:
         n_components : int, default=10
             Largest number of components to draw: those that explain most, in this order. The
             totals are of all components.
-        max_features : int, default=40
+        max_features : int, default=30
             Largest number of features in a heat map: those with the largest loadings.
         ax : matplotlib Axes, default=None
             Axes whose place the drawing takes. None makes a new figure.
@@ -137,7 +138,7 @@ class ComponentsDisplay:
         )
         return display.plot(ax=ax, n_components=n_components, max_features=max_features)
 
-    def plot(self, ax: Any = None, *, n_components: int = 10, max_features: int = 40) -> Self:
+    def plot(self, ax: Any = None, *, n_components: int = 10, max_features: int = 30) -> Self:
         """Draw the components.
 
         Parameters
@@ -161,21 +162,23 @@ class ComponentsDisplay:
         self.components_drawn_, self.features_drawn_ = order, features
         n_shown = len(order)
         if self.image_shape is None:
-            width, height = 0.45 * n_shown + 2.4, max(3.4, 0.23 * len(features) + 1.0)
+            width, height = 0.45 * n_shown + 2.4, max(_HEIGHT, 0.2 * len(features) + 1.1)
         else:
             n_columns = min(n_shown, _N_COLUMNS)
-            rows = -(-n_shown // n_columns)
-            width = 1.15 * n_columns + 0.4
-            height = max(3.4, rows * (1.15 * self.image_shape[1] / self.image_shape[2] + 0.25))
+            n_rows, aspect = -(-n_shown // n_columns), self.image_shape[1] / self.image_shape[2]
+            side = min(1.6, max(1.15, (_HEIGHT / n_rows - 0.3) / aspect))
+            width, height = (side + 0.1) * n_columns, max(_HEIGHT, n_rows * (side * aspect + 0.3))
         scree = max(3.6, 0.4 * n_shown + 1.0)
         ratios = {"width_ratios": [scree, width, 0.15]}
         grid = style.new_grid(ax, (1, 3), (scree + width + 0.8, height), **ratios)[0]
         self._plot_shares(grid[0], order)
+        if height > scree + 1.0:
+            grid[0].set(box_aspect=1.0, anchor="N")
         if self.image_shape is None:
             drawn = self._plot_heat_map(grid[1], loadings[:, features], order, features)
             axes = [grid[1]]
         else:
-            axes = list(style.new_grid(grid[1], (rows, n_columns), (0, 0)).flat)
+            axes = list(style.new_grid(grid[1], (n_rows, n_columns), (0, 0)).flat)
             drawn = self._plot_images(axes, loadings, order, self.image_shape)
         style.colour_bar(grid[2], drawn)
         grid[2].set_ylabel(self.loadings_label, color=style.INK)
@@ -187,16 +190,19 @@ class ComponentsDisplay:
         places = np.arange(len(order))
         shares = self.explained_variance_ratio
         label = f"Autoencoder: {shares.sum():.1%} in all"
-        axes.bar(places, shares[order], color=style.NETWORK, width=0.7, label=label)
+        drawn = [axes.bar(places, shares[order], color=style.NETWORK, width=0.7, label=label)]
         if self.pca_explained_variance_ratio is not None:
             shares = self.pca_explained_variance_ratio
             label = f"PCA: {shares.sum():.1%} in all"
             first = shares[: len(order)]
-            axes.plot(places[: len(first)], first, "s-", color=style.PCA, label=label, markersize=4)
+            mark = {"color": style.PCA, "marker": "s", "markersize": 4}
+            drawn += axes.plot(places[: len(first)], first, label=label, **mark)
         axes.set_xticks(places, [str(number) for number in order])
         axes.set_ylim(bottom=0.0)
         axes.set(xlabel="Component", ylabel="Explained variance ratio")
-        axes.legend(frameon=False)
+        # Above the chart, where it covers no bar.
+        place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.0}
+        axes.legend(handles=drawn, frameon=False, **place)
         style.tidy(axes)
 
     def _plot_heat_map(
