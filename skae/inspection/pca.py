@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from skae.core.model import Model
 from skae.fitting.pca_init import fit_pca, pca_rows
@@ -41,11 +42,13 @@ def pca_reconstruction(model: Model, rows: Array) -> NDArray[np.float64] | None:
     return centred @ axes.T @ axes + mean
 
 
-def pca_shares(model: Model, rows: Array, n_components: int) -> NDArray[np.float64]:
+def pca_shares(model: Model, rows: Array, n_components: int) -> NDArray[np.float64] | None:
     """Return the share of the variance of rows that each principal component explains: ``(k,)``.
 
-    Missing entries (NaN) are taken to be at the mean.
+    Missing entries (NaN) are taken to be at the mean. None for sparse rows, which may be too wide.
     """
+    if issparse(rows):
+        return None
     z = pca_rows(rows, model.mean.numpy(), model.scale, None)
     start = fit_pca(z, n_components, torch.Generator().manual_seed(0))
     variances = np.square(start.standard_deviations)

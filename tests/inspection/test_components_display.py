@@ -15,7 +15,13 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skae import Autoencoder, AutoencoderClassifier, ConvolutionalAutoencoder, SparseAutoencoder
+from skae import (
+    Autoencoder,
+    AutoencoderClassifier,
+    ConvolutionalAutoencoder,
+    HashingAutoencoder,
+    SparseAutoencoder,
+)
 from skae.inspection import code_sensitivities
 from skae.inspection.displays import ComponentsDisplay
 from skae.inspection.pca import pca_shares
@@ -73,14 +79,24 @@ def test_explained_variance_of_code_and_pca(fitted, X):
     assert totals == [f"Autoencoder: {own:.1%} in all", f"PCA: {expected.sum():.1%} in all"]
 
 
-def test_shares_of_sparse_and_of_missing_entries(fitted, X):
+def test_sparse_rows_have_no_pca():
+    X = csr_array(np.random.default_rng(0).poisson(1.0, size=(50, 20)).astype(float))
+    hashing = HashingAutoencoder(4, hidden_layer_sizes=(8,), max_iter=1, random_state=0).fit(X)
+    display = ComponentsDisplay.from_estimator(hashing, X)
+    assert not display.axes_[0].lines
+    expected = np.sort(hashing.explained_variance_ratio_)[::-1]
+    np.testing.assert_array_equal(heights(display.axes_[0]), expected)
+
+
+def test_missing_entries_are_at_the_mean(fitted, X):
     model = fitted._model
-    expected = pca_shares(model, X, 6)
-    np.testing.assert_allclose(pca_shares(model, csr_array(X), 6), expected)
     at_mean = np.where(X == 16, fitted.mean_, X)
     missing = pca_shares(model, np.where(X == 16, np.nan, X), 6)
     np.testing.assert_allclose(missing, pca_shares(model, at_mean, 6))
-    np.testing.assert_array_equal(pca_shares(model, np.ones((10, 64)), 6), 0.0)
+
+
+def test_constant_rows_have_no_variance_to_explain(fitted):
+    np.testing.assert_array_equal(pca_shares(fitted._model, np.ones((10, 64)), 6), 0.0)
 
 
 def test_heat_map_of_named_features(pipeline, table):

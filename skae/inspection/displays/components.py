@@ -100,7 +100,8 @@ class ComponentsDisplay:
         estimator : object
             Fitted autoencoder, or a fitted pipeline or search that ends with one.
         X : array-like of shape (n_samples, n_features)
-            The training rows, as passed to `estimator`; PCA is fitted to them.
+            The training rows, as passed to `estimator`; PCA is fitted to them, unless they
+            are sparse.
         loadings : {"components", "sensitivities"}, default="components"
             "components" are `components_`: how the reconstruction of a feature changes with a
             component, at the mean code. "sensitivities" are how a component changes with a feature,
