@@ -18,6 +18,7 @@ MODULES = (
     "counts",
     "memory",
     "busy",
+    "inspection",
     "tsne",
     "tsne_whole",
     "pipeline",

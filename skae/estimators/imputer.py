@@ -147,10 +147,10 @@ class AutoencoderImputer(
             In the dtype of X; a table under `set_output`.
         """
         check_is_fitted(self)
-        filled: Array = self.autoencoder_.impute(self._validate_rows(X, reset=False))
+        filled: Array = self.autoencoder_.impute(self._validate_rows(X))
         return filled
 
-    def _validate_rows(self, X: ArrayLike, *, reset: bool) -> Array:
+    def _validate_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         rows: Array = check_data(
             self,
             plain_array(X, allows_missing=True),

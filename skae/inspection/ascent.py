@@ -84,8 +84,8 @@ def maximize_activation(
     Raises
     ------
     ValueError
-        If there is no such layer or unit or it follows binary codes, `bounds` exclude `mean_`, or another parameter is not as
-        documented.
+        If there is no such layer or unit, the layer follows a binary code, `bounds` exclude
+        `mean_`, or another parameter is not as documented.
     TypeError
         If `estimator` has no autoencoder of skae.
 
@@ -112,8 +112,8 @@ def maximize_activation(
     network = fitted.network(torch.float64)
     if isinstance(network, HashingNetwork) and number >= n_layers(network)[0]:
         raise ValueError(
-            f"layer={layer!r} follows bits, through which no gradient passes. Choose a layer of the "
-            "encoder, or decode codes of your own with inverse_transform."
+            f"layer={layer!r} follows bits, through which no gradient passes. Choose a layer of "
+            "the encoder, or decode codes of your own with inverse_transform."
         )
     project, unit_of_length = _allowed_set(fitted, bounds, radius)
     n_features, units = len(fitted.names), fitted.units

@@ -80,7 +80,7 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
     """Summarise the code of X: activity, dead units, correlation, sensitivity.
 
     Codes are those of `transform`, so the nearest ones where it refines them. The Jacobian is that
-    of the encoder.
+    of the encoder; of binary codes, that of the units whose thresholds the bits are.
 
     Parameters
     ----------
@@ -146,4 +146,9 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
 
 
 def _squared_singular_values(jacobians: Tensor) -> Tensor:
-    return torch.linalg.svdvals(jacobians).square()
+    """Return the squares of the singular values of each Jacobian, in decreasing order."""
+    # Of the smaller Gram matrix: the decomposition itself would take ten times the memory.
+    values = jacobians.double()
+    if values.shape[-2] > values.shape[-1]:
+        values = values.mT
+    return torch.linalg.eigvalsh(values @ values.mT).flip(-1).clamp_min(0.0)

@@ -18,7 +18,7 @@ from skae.inspection.fitted import open_fitted
 from skae.inspection.jacobians import code_jacobians
 from skae.utils.csr import Array, dense_parts
 
-_N_NODES = 12  # of the integral along the way from the mean code to a code
+_N_NODES = 8  # of the integral along the way from the mean code to a code
 _MAX_ENTRIES = 2**21  # of the Jacobians held in memory at once
 
 

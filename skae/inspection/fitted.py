@@ -98,6 +98,8 @@ def open_fitted(estimator: Any, X: Any = None, *, decodes: bool = False) -> Fitt
         elif isinstance(getattr(last, "autoencoder_", None), AutoencoderTransformer) and not (
             isinstance(last, HeadPredictor)
         ):
+            X = None if X is None else last._validate_rows(X)
+            names = getattr(last, "feature_names_in_", names)
             last = last.autoencoder_  # of an imputer
         else:
             break
