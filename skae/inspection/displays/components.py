@@ -131,7 +131,7 @@ class ComponentsDisplay:
             values = code_sensitivities(estimator, X).mean
         display = cls(
             autoencoder.explained_variance_ratio_,
-            values if shape is None else style.channels_first(autoencoder, values, shape),
+            style.channels_first(autoencoder, values, shape),
             pca_shares(fitted.model, fitted.rows, autoencoder.n_components_),
             feature_names=fitted.names,
             image_shape=shape,
@@ -209,8 +209,7 @@ class ComponentsDisplay:
     def _plot_heat_map(
         self, axes: Any, loadings: NDArray[Any], order: NDArray[Any], features: NDArray[Any]
     ) -> Any:
-        names = self.feature_names
-        labels = [f"x{column}" if names is None else str(names[column]) for column in features]
+        labels = style.feature_labels(self.feature_names, features)
         limits = style.symmetric_limits(loadings)
         drawn = axes.imshow(loadings.T, cmap=style.SIGNED, aspect="auto", **limits)
         axes.set_xticks(np.arange(len(order)), [str(number) for number in order])

@@ -137,16 +137,11 @@ class ReconstructionDisplay:
         elif pca is not None:
             linear = np.asarray(pca.inverse_transform(pca.transform(inputs)))
         shape = style.image_shape_of(autoencoder, image_shape, inputs.shape[1])
-        if shape is not None:
-            inputs = style.channels_first(autoencoder, inputs, shape)
-            restored = style.channels_first(autoencoder, restored, shape)
-            if linear is not None:
-                linear = style.channels_first(autoencoder, linear, shape)
         names = getattr(X, "index", None)
         display = cls(
-            inputs,
-            restored,
-            linear,
+            style.channels_first(autoencoder, inputs, shape),
+            style.channels_first(autoencoder, restored, shape),
+            None if linear is None else style.channels_first(autoencoder, linear, shape),
             row_names=[f"row {row if names is None else names[row]}" for row in chosen],
             feature_names=fitted.names,
             image_shape=shape,
@@ -193,32 +188,27 @@ class ReconstructionDisplay:
         channels, height, width = shape
         size = 1.05 * n_rows + 1.6, (0.95 * height / width + 0.25) * n_shown + 0.2
         grid = style.new_grid(ax, (n_shown, n_rows + 1), size, width_ratios=[1.0] * n_rows + [0.1])
-        low, high = np.nanmin(self.inputs), np.nanmax(self.inputs)
-        colours = {"cmap": style.IMAGES, "vmin": low, "vmax": high}
-
-        def draw(axes: NDArray[Any], rows: NDArray[Any], label: str, options: Any) -> Any:
-            images = rows.reshape(n_rows, -1, height, width)
-            if images.shape[1] > 1:  # matplotlib ignores the limits of colour images
-                images = ((images - low) / ((high - low) or 1.0)).clip(0.0, 1.0)
-            drawn = [
-                style.show_image(place, image, **options)
-                for place, image in zip(axes, images, strict=False)
-            ]
-            axes[0].set_ylabel(label, rotation=0, ha="right", va="center", color=style.INK)
-            return drawn[0]
-
-        drawn = draw(grid[0], self.inputs, "Input", colours)
+        low, high = float(np.nanmin(self.inputs)), float(np.nanmax(self.inputs))
+        parts = [("Input", self.inputs)] + [
+            (f"{part[0]}\nRMS error below", part[1]) for part in series
+        ]
+        for axes, (label, rows) in zip(grid, parts, strict=False):
+            images = rows.reshape(n_rows, *shape)
+            for place, image in zip(axes, images, strict=False):
+                drawn = style.show_scaled(place, image, low, high)
+            style.label_row(axes[0], label)
+            style.colour_bar(axes[-1], drawn if rows is self.inputs and channels == 1 else None)
         for place, name in zip(grid[0], names, strict=False):
             place.set_title(name, fontsize="small", color=style.MUTED)
-        style.colour_bar(grid[0, -1], drawn if channels == 1 else None)
-        for axes, (label, rows, errors, colour) in zip(grid[1:], series, strict=False):
-            draw(axes, rows, f"{label}\nRMS error below", colours)
+        for axes, (_, _, errors, colour) in zip(grid[1:], series, strict=False):
             for place, error in zip(axes, errors, strict=False):
                 place.set_xlabel(style.short_number(error), color=colour)
-            style.colour_bar(axes[-1], None)
-        difference = (self.reconstructions - self.inputs).reshape(n_rows, channels, -1).mean(axis=1)
-        options = {"cmap": style.SIGNED, **style.symmetric_limits(difference)}
-        drawn = draw(grid[-1], difference, "Autoencoder\nminus input", options)
+        # Of colours, the mean over the channels: a difference has a sign, and a colour has none.
+        differences = (self.reconstructions - self.inputs).reshape(n_rows, *shape).mean(axis=1)
+        options = {"cmap": style.SIGNED, **style.symmetric_limits(differences)}
+        for place, image in zip(grid[-1], differences, strict=False):
+            drawn = style.show_image(place, image, **options)
+        style.label_row(grid[-1, 0], "Autoencoder\nminus input")
         style.colour_bar(grid[-1, -1], drawn)
         self.axes_ = grid[:, :-1]
 
@@ -230,8 +220,7 @@ class ReconstructionDisplay:
         if n_features > max_features:
             variances = np.nan_to_num(np.nanvar(self.inputs, axis=0))
             kept = np.sort(np.argsort(-variances, kind="stable")[:max_features])
-        features = self.feature_names
-        labels = [f"x{column}" if features is None else str(features[column]) for column in kept]
+        labels = style.feature_labels(self.feature_names, kept)
         size = 1.25 * n_rows + 2.2, 0.24 * len(kept) + 1.5
         ratios = [0.25, size[1] - 0.25]
         legend, self.axes_ = style.new_grid(ax, (2, n_rows), size, height_ratios=ratios)

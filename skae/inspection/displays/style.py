@@ -86,6 +86,18 @@ def show_image(ax: Any, image: NDArray[Any], **options: Any) -> Any:
     return drawn
 
 
+def show_scaled(ax: Any, image: NDArray[Any], low: float, high: float) -> Any:
+    """Draw an image of shape (channels, height, width) whose values are in [low, high]."""
+    if len(image) > 1:  # matplotlib ignores the limits of colour images
+        image = ((image - low) / ((high - low) or 1.0)).clip(0.0, 1.0)
+    return show_image(ax, image, cmap=IMAGES, vmin=low, vmax=high)
+
+
+def label_row(ax: Any, label: str) -> None:
+    """Name a row of images, to the left of its first axes."""
+    ax.set_ylabel(label, rotation=0, ha="right", va="center", color=INK)
+
+
 def image_shape_of(
     autoencoder: Any, image_shape: Any, n_features: int
 ) -> tuple[int, int, int] | None:
@@ -99,18 +111,25 @@ def image_shape_of(
     return resolve_image_shape(image_shape, None, n_features)
 
 
-def channels_first(autoencoder: Any, rows: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return rows of images with the channels first, whatever their place in the fit."""
-    if not getattr(autoencoder, "_has_channels_last", False):
+def channels_first(
+    autoencoder: Any, rows: NDArray[Any], shape: tuple[int, int, int] | None
+) -> NDArray[Any]:
+    """Return rows with the channels of their images first, whatever their place in the fit."""
+    if shape is None or not getattr(autoencoder, "_has_channels_last", False):
         return rows
     channels, height, width = shape
-    images = rows.reshape(len(rows), height, width, channels)
-    return np.moveaxis(images, 3, 1).reshape(rows.shape)
+    images = rows.reshape(*rows.shape[:-1], height, width, channels)
+    return np.moveaxis(images, -1, -3).reshape(rows.shape)
 
 
 def spread(n: int, n_drawn: int) -> NDArray[np.int64]:
     """Return indices spread evenly over n rows: neighbours in sorted data are alike."""
     return np.unique(np.linspace(0, n - 1, min(n, n_drawn)).round().astype(np.int64))
+
+
+def feature_labels(names: Any, features: NDArray[Any]) -> list[str]:
+    """Return the names of features, by their numbers; "x0", "x1", ... if `names` is None."""
+    return [f"x{feature}" if names is None else str(names[feature]) for feature in features]
 
 
 def symmetric_limits(values: NDArray[Any]) -> dict[str, float]:
