@@ -147,20 +147,31 @@ def test_a_table_in_a_pipeline(wine_pipeline, wine_table):
     names = [label.get_text() for label in display.axes_[0].get_yticklabels()]
     assert names == list(wine_table.columns)
     for axes, row in zip(display.axes_, chosen, strict=True):
-        drawn = {line.get_label().split(" (")[0]: line.get_xdata() for line in axes.lines}
+        drawn = {line.get_label(): line.get_xdata() for line in axes.lines}
         np.testing.assert_allclose(drawn["Input"], Z[row])
         np.testing.assert_allclose(drawn["PCA"], linear[row], atol=1e-10)
         np.testing.assert_allclose(drawn["Autoencoder"], restored[row], atol=1e-10)
         assert axes.get_title() == f"row {row}"
-    texts = [[float(text.get_text()) for text in axes.texts] for axes in display.axes_]
+    texts = [[text.get_text() for text in axes.texts] for axes in display.axes_]
+    assert texts[0].count("RMS error") == 2
+    texts = [[float(text) for text in found if text != "RMS error"] for found in texts]
     expected = np.stack([rms(linear - Z), rms(restored - Z)], axis=1)[chosen]
     np.testing.assert_allclose(texts, expected, rtol=5e-3)
 
 
 def test_rows_have_the_names_of_the_index(wine_pipeline, wine_table):
-    table = pd.DataFrame(wine_table).set_index(pd.Index([f"w{row}" for row in range(178)]))
+    days = pd.date_range("2026-01-01", periods=178, freq="h")
+    table = pd.DataFrame(wine_table).set_index(days.strftime("%Y-%m-%d %H:%M"))
     display = ReconstructionDisplay.from_estimator(wine_pipeline, table, n_rows=2)
-    assert [axes.get_title() for axes in display.axes_] == ["row w0", "row w177"]
+    assert [axes.get_title() for axes in display.axes_] == ["2026-01-01 00…", "2026-01-08 09…"]
+    table = pd.DataFrame(wine_table).set_index(np.arange(178) + 5)
+    display = ReconstructionDisplay.from_estimator(wine_pipeline, table, n_rows=2)
+    assert [axes.get_title() for axes in display.axes_] == ["row 5", "row 182"]
+
+
+def test_rows_of_a_list_have_numbers(fitted, X):
+    display = ReconstructionDisplay.from_estimator(fitted, X.tolist(), n_rows=2)
+    assert [axes.get_title() for axes in display.axes_] == ["row 0", "row 238"]
 
 
 def test_a_wide_table_shows_the_features_that_vary_most(fitted, X):

@@ -223,7 +223,7 @@ class FeatureDisplay:
                 )
         # An empty narrow column separates the techniques.
         ratios = [ratio for part in parts for ratio in [*[1.0] * part[1].shape[1], 0.15]][:-1]
-        size = 0.95 * sum(ratios) + 0.7, (0.95 * shape[1] / shape[2] + 0.22) * n_units + 0.3
+        size = 0.95 * sum(ratios) + 0.7, style.cell_height(shape, 0.22) * n_units + 0.3
         grid = style.new_grid(ax, (n_units, len(ratios)), size, width_ratios=ratios)
         for place in grid[:, [column for column, ratio in enumerate(ratios) if ratio < 1]].flat:
             place.remove()

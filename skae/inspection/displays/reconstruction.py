@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -33,8 +34,8 @@ class ReconstructionDisplay:
     reconstructions : ndarray of shape (n_rows, n_features)
     pca_reconstructions : ndarray of shape (n_rows, n_features), default=None
         None leaves PCA out.
-    row_names : sequence of n_rows str, default=None
-        None is "row 0", "row 1", ...
+    row_names : sequence of length n_rows, default=None
+        Numbers or names. None is 0, 1, ...
     feature_names : sequence of n_features str, default=None
         None is "x0", "x1", ...
     image_shape : tuple of (channels, height, width), default=None
@@ -137,12 +138,13 @@ class ReconstructionDisplay:
         elif pca is not None:
             linear = np.asarray(pca.inverse_transform(pca.transform(inputs)))
         shape = style.image_shape_of(autoencoder, image_shape, inputs.shape[1])
-        names = getattr(X, "index", None)
+        table: Any = X
+        names = table.index if hasattr(X, "iloc") else None  # a list has a method `index`
         display = cls(
             style.channels_first(autoencoder, inputs, shape),
             style.channels_first(autoencoder, restored, shape),
             None if linear is None else style.channels_first(autoencoder, linear, shape),
-            row_names=[f"row {row if names is None else names[row]}" for row in chosen],
+            row_names=[row if names is None else names[row] for row in chosen],
             feature_names=fitted.names,
             image_shape=shape,
         )
@@ -171,9 +173,10 @@ class ReconstructionDisplay:
             self.pca_errors_ = _root_mean_square(self.inputs - self.pca_reconstructions)
             series.insert(0, ("PCA", self.pca_reconstructions, self.pca_errors_, style.PCA))
         n_rows = len(self.inputs)
-        names = self.row_names
-        if names is None:
-            names = [f"row {row}" for row in range(n_rows)]
+        names = [
+            f"row {name}" if isinstance(name, Integral) else style.short(name, 14)
+            for name in (range(n_rows) if self.row_names is None else self.row_names)
+        ]
         if self.image_shape is None:
             self._plot_table(ax, series, names, max_features)
         else:
@@ -185,8 +188,7 @@ class ReconstructionDisplay:
         self, ax: Any, series: list[Series], names: list[str], shape: tuple[int, int, int]
     ) -> None:
         n_rows, n_shown = len(self.inputs), len(series) + 2
-        channels, height, width = shape
-        size = 1.05 * n_rows + 1.6, (0.95 * height / width + 0.25) * n_shown + 0.2
+        size = 1.05 * n_rows + 1.9, style.cell_height(shape, 0.25) * n_shown + 0.2
         grid = style.new_grid(ax, (n_shown, n_rows + 1), size, width_ratios=[1.0] * n_rows + [0.1])
         low, high = float(np.nanmin(self.inputs)), float(np.nanmax(self.inputs))
         parts = [("Input", self.inputs)] + [
@@ -197,7 +199,7 @@ class ReconstructionDisplay:
             for place, image in zip(axes, images, strict=False):
                 drawn = style.show_scaled(place, image, low, high)
             style.label_row(axes[0], label)
-            style.colour_bar(axes[-1], drawn if rows is self.inputs and channels == 1 else None)
+            style.colour_bar(axes[-1], drawn if rows is self.inputs and shape[0] == 1 else None)
         for place, name in zip(grid[0], names, strict=False):
             place.set_title(name, fontsize="small", color=style.MUTED)
         for axes, (_, _, errors, colour) in zip(grid[1:], series, strict=False):
@@ -221,7 +223,7 @@ class ReconstructionDisplay:
             variances = np.nan_to_num(np.nanvar(self.inputs, axis=0))
             kept = np.sort(np.argsort(-variances, kind="stable")[:max_features])
         labels = style.feature_labels(self.feature_names, kept)
-        size = 1.25 * n_rows + 2.2, 0.24 * len(kept) + 1.5
+        size = max(1.25 * n_rows, 3.6) + 2.2, 0.24 * len(kept) + 1.5
         ratios = [0.25, size[1] - 0.25]
         legend, self.axes_ = style.new_grid(ax, (2, n_rows), size, height_ratios=ratios)
         places = np.arange(len(kept))
@@ -236,21 +238,16 @@ class ReconstructionDisplay:
             for number, (label, rows, errors, colour) in enumerate(series):
                 # The length of a line is the error.
                 shift = 0.36 * (number - (len(series) - 1) / 2)
-                values, text = rows[row, kept], f"{label} (RMS error below)"
+                values = rows[row, kept]
                 axes.hlines(places + shift, inputs, values, color=colour, linewidth=1.5)
                 marker = "s" if label == "PCA" else "o"
                 mark = {"color": colour, "marker": marker, "linestyle": "none", "markersize": 4}
-                drawn += axes.plot(values, places + shift, label=text, **mark)
-                axes.annotate(
-                    style.short_number(errors[row]),
-                    (0.5, 0.0),
-                    (0, -22 - 14 * number),
-                    xycoords="axes fraction",
-                    textcoords="offset points",
-                    color=colour,
-                    ha="center",
-                    va="top",
-                )
+                drawn += axes.plot(values, places + shift, label=label, **mark)
+                below = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+                place, error = (0, -22 - 14 * number), style.short_number(errors[row])
+                axes.annotate(error, (0.5, 0.0), place, color=colour, ha="center", **below)
+                if row == 0:
+                    axes.annotate("RMS error", (0.0, 0.0), place, color=colour, ha="right", **below)
             axes.set_title(name, fontsize="small", color=style.MUTED)
             axes.grid(axis="y", color=style.FRAME, linewidth=0.6)
             style.tidy(axes)

@@ -81,7 +81,8 @@ def show_image(ax: Any, image: NDArray[Any], **options: Any) -> Any:
     if image.ndim == 3:
         image = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)
     drawn = ax.imshow(image, interpolation="nearest", **options)
-    ax.set(xticks=[], yticks=[])
+    # Anchored where the layout takes the labels on the left to be.
+    ax.set(xticks=[], yticks=[], anchor="W")
     ax.spines[:].set_color(FRAME)
     return drawn
 
@@ -91,6 +92,11 @@ def show_scaled(ax: Any, image: NDArray[Any], low: float, high: float) -> Any:
     if len(image) > 1:  # matplotlib ignores the limits of colour images
         image = ((image - low) / ((high - low) or 1.0)).clip(0.0, 1.0)
     return show_image(ax, image, cmap=IMAGES, vmin=low, vmax=high)
+
+
+def cell_height(shape: tuple[int, int, int], extra: float) -> float:
+    """Return the height of an image 0.95 inches wide, within limits, with its labels."""
+    return min(max(0.95 * shape[1] / shape[2], 0.35), 1.9) + extra
 
 
 def label_row(ax: Any, label: str) -> None:
@@ -127,9 +133,15 @@ def spread(n: int, n_drawn: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, n - 1, min(n, n_drawn)).round().astype(np.int64))
 
 
+def short(name: Any, length: int) -> str:
+    """Return a name in at most this many characters."""
+    text = str(name)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 def feature_labels(names: Any, features: NDArray[Any]) -> list[str]:
     """Return the names of features, by their numbers; "x0", "x1", ... if `names` is None."""
-    return [f"x{feature}" if names is None else str(names[feature]) for feature in features]
+    return [f"x{feature}" if names is None else short(names[feature], 32) for feature in features]
 
 
 def symmetric_limits(values: NDArray[Any]) -> dict[str, float]:
