@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import matplotlib as mpl
 
 mpl.use("Agg")
@@ -179,3 +181,9 @@ def test_a_classifier_has_no_components(X):
     classifier.fit(X[:50], np.arange(50) % 2)
     with pytest.raises(TypeError, match="AutoencoderClassifier has no decoder"):
         ComponentsDisplay.from_estimator(classifier, X)
+
+
+def test_without_matplotlib_the_extra_is_named(fitted, X, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"from_estimator needs matplotlib.*skae\[plot\]"):
+        ComponentsDisplay.from_estimator(fitted, X)

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skae.inspection.displays import style
+import skae.inspection.displays.style as style
 from skae.inspection.features import code_sensitivities
 from skae.inspection.fitted import open_fitted
 from skae.inspection.pca import pca_shares

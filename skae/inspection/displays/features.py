@@ -11,11 +11,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
+import skae.inspection.displays.style as style
 from skae.core.layers import n_layers
 from skae.core.networks.conv import ConvolutionalMLP
 from skae.core.networks.hashing import HashingNetwork
 from skae.inspection.ascent import maximize_activation
-from skae.inspection.displays import style
 from skae.inspection.fitted import Fitted, open_fitted
 from skae.inspection.layers import check_unit, layer_parts, resolve_layer, weight_images
 from skae.utils.validation import check_count

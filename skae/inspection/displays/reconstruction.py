@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
-from skae.inspection.displays import style
+import skae.inspection.displays.style as style
 from skae.inspection.fitted import open_fitted
 from skae.inspection.pca import pca_reconstruction
 from skae.utils.validation import check_count
