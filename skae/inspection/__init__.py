@@ -6,11 +6,25 @@ or search whose last step is one, and X as that takes it.
 
 from skae.inspection.ascent import maximize_activation
 from skae.inspection.codes import code_statistics, latent_traversal
+from skae.inspection.displays import (
+    ComponentsDisplay,
+    FeatureDisplay,
+    LatentSpaceDisplay,
+    LossCurveDisplay,
+    ReconstructionDisplay,
+    SearchDisplay,
+)
 from skae.inspection.features import code_sensitivities, feature_contribution
 from skae.inspection.layers import activations, max_activating_samples, weight_images
 from skae.inspection.losses import loss_curves
 
 __all__ = [
+    "ComponentsDisplay",
+    "FeatureDisplay",
+    "LatentSpaceDisplay",
+    "LossCurveDisplay",
+    "ReconstructionDisplay",
+    "SearchDisplay",
     "activations",
     "code_sensitivities",
     "code_statistics",

@@ -91,7 +91,7 @@ class LatentSpaceDisplay:
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skae import Autoencoder
-    >>> from skae.inspection.displays import LatentSpaceDisplay
+    >>> from skae.inspection import LatentSpaceDisplay
     >>> X, y = load_digits(return_X_y=True)
     >>> autoencoder = Autoencoder(2, max_iter=2, random_state=0).fit(X)
     >>> display = LatentSpaceDisplay.from_estimator(

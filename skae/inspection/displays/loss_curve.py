@@ -85,7 +85,7 @@ class LossCurveDisplay:
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skae import Autoencoder
-    >>> from skae.inspection.displays import LossCurveDisplay
+    >>> from skae.inspection import LossCurveDisplay
     >>> autoencoder = Autoencoder(8, max_iter=5, random_state=0).fit(load_digits().data)
     >>> display = LossCurveDisplay.from_estimator(autoencoder)
     >>> display.ax_.get_title(loc="left")

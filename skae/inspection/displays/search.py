@@ -85,7 +85,7 @@ class SearchDisplay:
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.model_selection import GridSearchCV
     >>> from skae import SparseAutoencoder
-    >>> from skae.inspection.displays import SearchDisplay
+    >>> from skae.inspection import SearchDisplay
     >>> from skae.metrics import masked_imputation_score, reconstruction_score
     >>> search = GridSearchCV(
     ...     SparseAutoencoder(8, max_iter=5, random_state=0),

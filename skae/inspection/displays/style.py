@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skae.utils.images import resolve_image_shape
+
 # Okabe & Ito (2008): told apart with every common form of colour blindness. Yellow comes last,
 # since it is faint on white.
 COLOURS = (
@@ -79,6 +81,97 @@ def show_image(ax: Any, image: NDArray[Any], **options: Any) -> Any:
     if image.ndim == 3:
         image = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)
     drawn = ax.imshow(image, interpolation="nearest", **options)
-    ax.set(xticks=[], yticks=[])
+    # Anchored where the layout takes the labels on the left to be.
+    ax.set(xticks=[], yticks=[], anchor="W")
     ax.spines[:].set_color(FRAME)
     return drawn
+
+
+def show_scaled(ax: Any, image: NDArray[Any], low: float, high: float) -> Any:
+    """Draw an image of shape (channels, height, width) whose values are in [low, high]."""
+    if len(image) > 1:  # matplotlib ignores the limits of colour images
+        image = ((image - low) / ((high - low) or 1.0)).clip(0.0, 1.0)
+    return show_image(ax, image, cmap=IMAGES, vmin=low, vmax=high)
+
+
+def cell_height(shape: tuple[int, int, int], extra: float) -> float:
+    """Return the height of an image 0.95 inches wide, within limits, with its labels."""
+    return min(max(0.95 * shape[1] / shape[2], 0.35), 1.9) + extra
+
+
+def label_row(ax: Any, label: str) -> None:
+    """Name a row of images, to the left of its first axes."""
+    ax.set_ylabel(label, rotation=0, ha="right", va="center", color=INK)
+
+
+def image_shape_of(
+    autoencoder: Any, image_shape: Any, n_features: int
+) -> tuple[int, int, int] | None:
+    """Return (channels, height, width) of the rows as images, or None if they are a table.
+
+    `image_shape` is the parameter of a display; None takes that of a `ConvolutionalAutoencoder`.
+    """
+    if image_shape is None:
+        found: tuple[int, int, int] | None = getattr(autoencoder, "image_shape_", None)
+        return None if found is None or found[1] == 1 else found
+    return resolve_image_shape(image_shape, None, n_features)
+
+
+def channels_first(
+    autoencoder: Any, rows: NDArray[Any], shape: tuple[int, int, int] | None
+) -> NDArray[Any]:
+    """Return rows with the channels of their images first, whatever their place in the fit."""
+    if shape is None or not getattr(autoencoder, "_has_channels_last", False):
+        return rows
+    channels, height, width = shape
+    images = rows.reshape(*rows.shape[:-1], height, width, channels)
+    return np.moveaxis(images, -1, -3).reshape(rows.shape)
+
+
+def spread(n: int, n_drawn: int) -> NDArray[np.int64]:
+    """Return indices spread evenly over n rows: neighbours in sorted data are alike."""
+    return np.unique(np.linspace(0, n - 1, min(n, n_drawn)).round().astype(np.int64))
+
+
+def short(name: Any, length: int) -> str:
+    """Return a name in at most this many characters."""
+    text = str(name)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def feature_labels(names: Any, features: NDArray[Any]) -> list[str]:
+    """Return the names of features, by their numbers; "x0", "x1", ... if `names` is None."""
+    return [f"x{feature}" if names is None else short(names[feature], 32) for feature in features]
+
+
+def symmetric_limits(values: NDArray[Any]) -> dict[str, float]:
+    """Return the colour limits of signed values, with 0 in the middle."""
+    largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    return {"vmin": -largest, "vmax": largest}
+
+
+def short_number(value: float) -> str:
+    """Return a number in three digits, such as 0.0123, 1.20 or 1.2e+05."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e4:
+        return f"{value:.1e}"
+    return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:.0f}"
+
+
+def draw_legend(row: NDArray[Any], handles: Any) -> None:
+    """Draw a legend in one line in place of a row of axes."""
+    for axes in row[1:]:
+        axes.remove()
+    row[0].set_axis_off()
+    options = {"loc": "center left", "borderaxespad": 0.0, "frameon": False}
+    legend = row[0].legend(handles=handles, ncols=len(handles), **options)
+    legend.set_in_layout(False)  # it may be wider than its axes
+
+
+def colour_bar(axes: Any, drawn: Any) -> None:
+    """Draw the colour bar of an image in place of axes; without an image, leave them empty."""
+    if drawn is None:
+        axes.set_axis_off()
+        return
+    bar = axes.figure.colorbar(drawn, cax=axes)
+    bar.outline.set_visible(False)
+    axes.tick_params(labelsize="small", colors=INK)
