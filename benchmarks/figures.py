@@ -1,12 +1,13 @@
-"""Figures of docs/results.md: t-SNE maps, accuracy against code size, error against seconds.
+"""Figures: t-SNE maps, accuracy against code size, error against seconds, views into a network.
 
-The maps are computed. The other figures are drawn from the result files of `benchmarks.tsne` and
-`benchmarks.pca`.
+The maps and the views are computed. The other figures are drawn from the result files of
+`benchmarks.tsne` and `benchmarks.pca`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from statistics import fmean
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
 from sklearn.manifold import TSNE
 
 from benchmarks import record
@@ -24,6 +27,14 @@ from benchmarks.methods import make_reducer
 from benchmarks.runner import Benchmark, Options, Run, several
 from benchmarks.tables import Content
 from benchmarks.tsne import MAX_FITTED, MAX_MAPPED
+from skae import Autoencoder
+from skae.inspection import (
+    ComponentsDisplay,
+    FeatureDisplay,
+    LatentSpaceDisplay,
+    LossCurveDisplay,
+    ReconstructionDisplay,
+)
 
 PANELS = (("raw", None), ("PCA", 8), ("PCA", 32), ("Autoencoder", 8))
 LINES = {"PCA": MUTED, "Autoencoder": COLOURS[0], "half masked": COLOURS[2]}
@@ -125,6 +136,42 @@ def error_against_seconds(content: Content) -> Figure:
     return figure
 
 
+@cache
+def _digits() -> tuple[Autoencoder, NDArray, NDArray]:
+    X, y = load_digits(return_X_y=True)
+    return Autoencoder(8, random_state=0).fit(X), X, y
+
+
+def features(options: Options) -> Figure:
+    """Draw what units of the first layer see: weights, samples and optimised inputs."""
+    X, _ = subsample("mnist", MAX_FITTED, options.data_dir)
+    autoencoder = Autoencoder(32, max_iter=30, random_state=0).fit(X)
+    return FeatureDisplay.from_estimator(autoencoder, X, image_shape=(28, 28)).figure_
+
+
+def losses(options: Options) -> Figure:
+    """Draw the learning curve of a fit to digits."""
+    return LossCurveDisplay.from_estimator(_digits()[0]).figure_
+
+
+def latent(options: Options) -> Figure:
+    """Draw the first two components of digits."""
+    return LatentSpaceDisplay.from_estimator(*_digits()).figure_
+
+
+def components(options: Options) -> Figure:
+    """Draw the components of digits."""
+    autoencoder, X, _ = _digits()
+    return ComponentsDisplay.from_estimator(autoencoder, X, image_shape=(8, 8)).figure_
+
+
+def odd_rows(options: Options) -> Figure:
+    """Draw the digits that are reconstructed worst."""
+    autoencoder, X, _ = _digits()
+    odd = X[np.argsort(autoencoder.score_samples(X))[:8]]
+    return ReconstructionDisplay.from_estimator(autoencoder, odd, image_shape=(8, 8)).figure_
+
+
 def _content(name: str) -> Content:
     content = record.read(name)
     if content is None:
@@ -137,6 +184,11 @@ FIGURES: dict[str, tuple[str, Callable[[Options], Figure]]] = {
     "maps": ("maps", maps),
     "size": ("accuracy_against_size", lambda options: accuracy_against_size(_content("tsne"))),
     "seconds": ("error_against_seconds", lambda options: error_against_seconds(_content("pca"))),
+    "features": ("inside_features", features),
+    "losses": ("inside_losses", losses),
+    "latent": ("inside_latent_space", latent),
+    "components": ("inside_components", components),
+    "odd_rows": ("inside_odd_rows", odd_rows),
 }
 
 

@@ -1,6 +1,7 @@
 """skae: autoencoders where PCA stands today."""
 
 from skae import estimators
+from skae import inspection as inspection
 from skae import metrics as metrics
 from skae.estimators import *  # noqa: F403
 

@@ -23,6 +23,7 @@ SNIPPETS = [
     *snippets("docs/before_tsne.md"),
     *snippets("docs/choosing_the_strength.md"),
     *snippets("docs/generating.md"),
+    *snippets("docs/looking_inside.md"),
     *snippets("docs/never_worse_than_pca.md"),
 ]
 
@@ -34,10 +35,20 @@ def few_epochs(monkeypatch):
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
-def test_snippet(snippet, few_epochs):
+def test_snippet(snippet, few_epochs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for what a snippet saves
     exec(compile(snippet, "snippet", "exec"), {})
 
 
 @pytest.mark.parametrize("name", [name for name in skae.__all__ if name != "__version__"])
 def test_the_readme_names_every_class(name):
     assert f"`{name}`" in (ROOT / "README.md").read_text()
+
+
+def test_the_report_is_short_and_has_a_page_for_each_display(few_epochs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = snippets("docs/looking_inside.md")[0]
+    assert report.count("\n") <= 20
+    exec(compile(report, "report", "exec"), {})
+    pages = re.findall(rb"/Type /Page\b", (tmp_path / "report.pdf").read_bytes())
+    assert len(pages) == 4
