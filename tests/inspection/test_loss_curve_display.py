@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skae import Autoencoder, AutoencoderClassifier, VariationalAutoencoder
 from skae.inspection.displays import LossCurveDisplay
-from skae.inspection.displays.loss_curve import spread
+from skae.inspection.displays.loss_curve import moved_apart
 
 mpl.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -146,11 +146,11 @@ def test_a_wide_range_has_a_logarithmic_axis(highest, scale):
     assert display.ax_.get_yscale() == scale
 
 
-def test_spread_moves_close_heights_apart_around_their_mean(rng):
-    np.testing.assert_allclose(spread([0.1, 0.5, 0.5, 0.9], 0.2), [0.1, 0.4, 0.6, 0.9])
-    assert spread([], 0.1) == []
+def test_close_heights_are_moved_apart_around_their_mean(rng):
+    np.testing.assert_allclose(moved_apart([0.1, 0.5, 0.5, 0.9], 0.2), [0.1, 0.4, 0.6, 0.9])
+    assert moved_apart([], 0.1) == []
     for _ in range(20):
         heights = sorted(rng.random(6))
-        moved = spread(heights, 0.1)
+        moved = moved_apart(heights, 0.1)
         assert np.diff(moved).min() >= 0.1 - 1e-12
         assert sum(moved) == pytest.approx(sum(heights))

@@ -247,7 +247,7 @@ class LossCurveDisplay:
                 ends.append((height, line.get_label(), line.get_color()))
         ends.sort()
         box = self.ax_.get_window_extent().height / self.figure_.dpi
-        heights = spread([height for height, _, _ in ends], _LINE / box)
+        heights = moved_apart([height for height, _, _ in ends], _LINE / box)
         self.labels_ = [
             self.ax_.text(
                 1.02, height, name, color=colour, va="center", transform=self.ax_.transAxes
@@ -256,7 +256,7 @@ class LossCurveDisplay:
         ]
 
 
-def spread(heights: list[float], gap: float) -> list[float]:
+def moved_apart(heights: list[float], gap: float) -> list[float]:
     """Return sorted heights with at least this gap, moved as little as their sum allows.
 
     Heights that are too close become a group around their mean.

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from skae.inspection.displays.style import channels_first, image_shape_of, scaled
 from skae.inspection.fitted import Fitted
-from skae.utils.images import resolve_image_shape
 
 
 def mosaic(
@@ -36,8 +36,7 @@ def mosaic(
     n_rows, n_columns, channels, height, width = images.shape
     low, high = limits or (float(images.min()), float(images.max()))
     if channels > 1:
-        images = ((images - low) / ((high - low) or 1.0)).clip(0.0, 1.0)
-        low, high = 0.0, 1.0
+        images, low, high = scaled(images, low, high), 0.0, 1.0
     gap = max(1, max(height, width) // 12)
     tiles = np.full((n_rows, height + gap, n_columns, width + gap, channels), np.nan)
     tiles[:, :height, :, :width] = images.transpose(0, 3, 1, 4, 2)
@@ -66,7 +65,6 @@ def as_images(
             "draw a grid of images, pass image_shape=(height, width)."
         )
     given = known if image_shape is None else image_shape
-    channels, height, width = resolve_image_shape(given, None, rows.shape[1])
-    if getattr(fitted.autoencoder, "_has_channels_last", False):
-        return np.moveaxis(rows.reshape(-1, height, width, channels), 3, 1)
-    return rows.reshape(-1, channels, height, width)
+    shape = image_shape_of(fitted.autoencoder, given, rows.shape[1])
+    assert shape is not None  # since one is given
+    return channels_first(fitted.autoencoder, rows, shape).reshape(-1, *shape)

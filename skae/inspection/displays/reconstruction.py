@@ -126,7 +126,7 @@ class ReconstructionDisplay:
         check_count("n_rows", n_rows)
         fitted = open_fitted(estimator, X, decodes=True)
         autoencoder, rows = fitted.autoencoder, fitted.rows
-        chosen = style.spread(rows.shape[0], n_rows)
+        chosen = style.evenly_spaced(rows.shape[0], n_rows)
         rows = rows[chosen]
         restored = autoencoder._reconstruct(rows)
         inputs: NDArray[Any] = rows.toarray() if issparse(rows) else rows  # type: ignore[attr-defined]

@@ -17,7 +17,15 @@ from skae.inspection.displays.cv_results import (
     plain_values,
     varied,
 )
-from skae.inspection.displays.style import INK, NETWORK, PCA, check_plot_support, new_grid, tidy
+from skae.inspection.displays.style import (
+    INK,
+    NETWORK,
+    PCA,
+    check_plot_support,
+    new_grid,
+    short,
+    tidy,
+)
 
 # Two values are taken for a logarithmic grid from this ratio on.
 _LOGARITHMIC = 10.0
@@ -294,8 +302,8 @@ class SearchDisplay:
 
 
 def _name_of(value: Any) -> str:
-    name = f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    name = f"{value:.4g}" if isinstance(value, float | np.floating) else value
+    return short(name, _LONGEST_NAME)
 
 
 def _set_scale(panel: Any, values: NDArray[Any]) -> None:

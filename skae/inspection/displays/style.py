@@ -87,10 +87,14 @@ def show_image(ax: Any, image: NDArray[Any], **options: Any) -> Any:
     return drawn
 
 
+def scaled(colours: NDArray[Any], low: float, high: float) -> NDArray[Any]:
+    """Return colour images with [low, high] as [0, 1]: matplotlib ignores the limits of colours."""
+    return ((colours - low) / ((high - low) or 1.0)).clip(0.0, 1.0)
+
+
 def show_scaled(ax: Any, image: NDArray[Any], low: float, high: float) -> Any:
     """Draw an image of shape (channels, height, width) whose values are in [low, high]."""
-    if len(image) > 1:  # matplotlib ignores the limits of colour images
-        image = ((image - low) / ((high - low) or 1.0)).clip(0.0, 1.0)
+    image = scaled(image, low, high) if len(image) > 1 else image
     return show_image(ax, image, cmap=IMAGES, vmin=low, vmax=high)
 
 
@@ -128,9 +132,9 @@ def channels_first(
     return np.moveaxis(images, -1, -3).reshape(rows.shape)
 
 
-def spread(n: int, n_drawn: int) -> NDArray[np.int64]:
-    """Return indices spread evenly over n rows: neighbours in sorted data are alike."""
-    return np.unique(np.linspace(0, n - 1, min(n, n_drawn)).round().astype(np.int64))
+def evenly_spaced(n_rows: int, n_drawn: int) -> NDArray[np.int64]:
+    """Return numbers of rows at equal distances: in sorted data, neighbours are alike."""
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, n_drawn)).round().astype(np.int64))
 
 
 def short(name: Any, length: int) -> str:
