@@ -22,7 +22,7 @@ from skae.inspection.displays.style import (
     tidy,
 )
 from skae.inspection.fitted import Fitted, open_fitted
-from skae.inspection.layers import activations
+from skae.inspection.layers import layer_parts
 from skae.utils.validation import check_count, is_missing
 
 # The axes have one unit if neither column of the code spans more than this many times the other.
@@ -175,30 +175,29 @@ class LatentSpaceDisplay:
         """
         check_plot_support(f"{cls.__name__}.from_estimator")
         fitted = open_fitted(estimator, X, decodes=grid is not None)
-        # The encoder of a classifier or a regressor is not that of its autoencoder.
-        codes = (
-            activations(estimator, X)
-            if fitted.has_head
-            else fitted.autoencoder._encode(fitted.rows)
-        )
+        if fitted.has_head:  # its encoder is not that of its autoencoder
+            codes = np.concatenate(list(layer_parts(fitted, fitted.n_encoder_layers - 1)))
+        else:
+            codes = fitted.autoencoder._encode(fitted.rows)
         first, second = _check_components(components, codes.shape[1])
-        display = cls(
-            codes[:, [first, second]],
-            y=y,
-            component_names=(_component_name(fitted, first), _component_name(fitted, second)),
-        )
+        decoded: dict[str, Any] = {}
         if grid is not None:
             check_count("grid", grid, lowest=2)
-            display.grid = _grid_values(codes[:, first], grid), _grid_values(codes[:, second], grid)
+            x, y_values = (_grid_values(codes[:, column], grid) for column in (first, second))
             at = np.tile(codes.mean(axis=0), (grid, grid, 1))
-            at[..., first] = display.grid[0]
-            at[..., second] = display.grid[1][:, None]
+            at[..., first] = x
+            at[..., second] = y_values[:, None]
             inverts = hasattr(estimator, "inverse_transform")
             decode = (estimator if inverts else fitted.autoencoder).inverse_transform
             rows = decode(at.reshape(grid**2, -1).astype(codes.dtype))
             images = as_images(np.asarray(rows), fitted, image_shape)
-            display.value_range = value_range(X if inverts else fitted.rows)
-            display.images = images.reshape(grid, grid, *images.shape[1:])
+            decoded = {
+                "images": images.reshape(grid, grid, *images.shape[1:]),
+                "grid": (x, y_values),
+                "value_range": value_range(X if inverts else fitted.rows),
+            }
+        names = _component_name(fitted, first), _component_name(fitted, second)
+        display = cls(codes[:, [first, second]], y=y, component_names=names, **decoded)
         return display.plot(ax, **scatter_kwargs)
 
     def plot(self, ax: Any = None, **scatter_kwargs: Any) -> Self:
@@ -217,8 +216,9 @@ class LatentSpaceDisplay:
         display : LatentSpaceDisplay
         """
         check_plot_support(f"{type(self).__name__}.plot")
+        spans = np.ptp(self.codes, axis=0)
         if self.images is None:
-            width, height = np.ptp(self.codes, axis=0)
+            width, height = spans
             is_wide = 0 < width < _MOST_ELONGATED * height
             size = 6.0, min(max(5.2 * height / width if is_wide else 0.0, 3.2), 5.4) + 0.4
             axes = [new_axis(ax, size)]
@@ -230,7 +230,6 @@ class LatentSpaceDisplay:
         self.image_ = None if self.images is None else self._plot_grid(axes[1])
         tidy(self.ax_)
         self.ax_.set(xlabel=self.component_names[0], ylabel=self.component_names[1])
-        spans = np.ptp(self.codes, axis=0)
         if spans.max() < _MOST_ELONGATED * spans.min():
             # By its limits: constrained layout may cut labels of a box of fixed proportions.
             self.ax_.set_aspect("equal", adjustable="datalim")
