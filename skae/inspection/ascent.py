@@ -14,11 +14,10 @@ from sklearn.utils import Bunch, check_random_state
 from torch import Tensor
 
 from skae.core.ascent import maximise
-from skae.core.layers import LayerReader, n_layers
-from skae.core.networks.hashing import HashingNetwork
+from skae.core.layers import LayerReader
 from skae.core.numerics import threads_for, torch_defaults
 from skae.inspection.fitted import Fitted, open_fitted
-from skae.inspection.layers import check_unit, in_user_units, resolve_layer
+from skae.inspection.layers import check_unit, follows_bits, in_user_units, resolve_layer
 from skae.utils.validation import check_count
 
 Bounds = tuple[ArrayLike, ArrayLike]
@@ -109,8 +108,7 @@ def maximize_activation(
     check_count("max_iter", max_iter, lowest=0)
     fitted = open_fitted(estimator)
     number = resolve_layer(fitted, layer)
-    network = fitted.network(torch.float64)
-    if isinstance(network, HashingNetwork) and number >= n_layers(network)[0]:
+    if follows_bits(fitted, number):
         raise ValueError(
             f"layer={layer!r} follows bits, through which no gradient passes. Choose a layer of "
             "the encoder, or decode codes of your own with inverse_transform."
@@ -119,7 +117,7 @@ def maximize_activation(
     n_features, units = len(fitted.names), fitted.units
     noise = check_random_state(random_state).standard_normal((n_restarts, n_features))
     with torch_defaults(), threads_for(units.network_in(torch.float64).cost * n_restarts, 8):
-        reader = LayerReader(network, number)
+        reader = LayerReader(fitted.network(torch.float64), number)
         check_unit(unit, reader.outputs(torch.zeros(1, n_features).to(units.mean)).shape[1], layer)
         starts = torch.from_numpy(noise)
         starts *= unit_of_length / starts.norm(dim=1, keepdim=True).clamp_min(1e-300)

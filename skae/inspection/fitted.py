@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skae.core.layers import n_layers
 from skae.core.model import Model, NetworkInUnits
 from skae.core.networks.autoencoder import AutoencoderNetwork
 from skae.inference.predictor import HeadPredictor
@@ -57,6 +58,11 @@ class Fitted:
     def model(self) -> Model:
         """The network and the units of the autoencoder, before any fine-tuning by a head."""
         return self.autoencoder._model
+
+    @property
+    def n_encoder_layers(self) -> int:
+        """Number of layers of the encoder; the last one is the code."""
+        return n_layers(self.network(self.dtype))[0]
 
     def network(self, dtype: torch.dtype) -> AutoencoderNetwork:
         """Return the network in this precision; it is shared, and must not be changed."""

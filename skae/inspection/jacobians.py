@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from skae.core.layers import LayerReader, n_layers, row_jacobians
+from skae.core.layers import LayerReader, row_jacobians
 from skae.core.networks.hashing import HashingNetwork
 from skae.core.numerics import threads_for, torch_defaults
 from skae.inference.transformer import as_tensor
@@ -24,9 +24,7 @@ def code_jacobians(fitted: Fitted) -> Iterator[Tensor]:
     """
     units, n_components = fitted.units, fitted.autoencoder.n_components_
     with torch_defaults():
-        reader = LayerReader(
-            fitted.network(fitted.dtype), n_layers(fitted.network(fitted.dtype))[0] - 1
-        )
+        reader = LayerReader(fitted.network(fitted.dtype), fitted.n_encoder_layers - 1)
     has_bits = isinstance(reader.network, HashingNetwork)
     code_of = reader.inputs if has_bits else reader.outputs
     n_rows = max(1, _MAX_ENTRIES // (n_components * len(fitted.names)))

@@ -15,6 +15,7 @@ from torch import Tensor
 from skae.core.layers import LayerReader, n_layers
 from skae.core.networks.autoencoder import AutoencoderNetwork
 from skae.core.networks.conv import ConvolutionalMLP
+from skae.core.networks.hashing import HashingNetwork
 from skae.core.numerics import threads_for, torch_defaults
 from skae.inference.transformer import as_tensor
 from skae.inspection.fitted import Fitted, open_fitted
@@ -32,7 +33,7 @@ def resolve_layer(fitted: Fitted, layer: int | str) -> int:
     ValueError
         If there is no such layer.
     """
-    n_encoder, n_decoder = n_layers(fitted.network(torch.float32))
+    n_encoder, n_decoder = n_layers(fitted.network(fitted.dtype))
     has_head = fitted.has_head
     n_all = n_encoder if has_head else n_encoder + n_decoder
     is_int = isinstance(layer, Integral) and not isinstance(layer, bool)
@@ -76,6 +77,17 @@ def layer_parts(fitted: Fitted, layer: int) -> Iterator[Array]:
         cost = units.network_in(fitted.dtype).cost * len(part)
         with torch_defaults(), torch.no_grad(), threads_for(cost, part.itemsize):
             yield in_user_units(fitted, reader, units.standardise(as_tensor(part))).numpy()
+
+
+def over_positions(outputs: Array) -> Array:
+    """Return ``(n, units)``: of a convolution, the largest output over all positions."""
+    return outputs.reshape(*outputs.shape[:2], -1).max(axis=2)
+
+
+def follows_bits(fitted: Fitted, layer: int) -> bool:
+    """Return whether a layer comes after a binary code, through which no gradient passes."""
+    has_bits = isinstance(fitted.network(fitted.dtype), HashingNetwork)
+    return has_bits and layer >= fitted.n_encoder_layers
 
 
 def in_user_units(fitted: Fitted, reader: LayerReader, z: Tensor) -> Tensor:
@@ -193,7 +205,7 @@ def max_activating_samples(
     values = []
     for outputs in layer_parts(fitted, resolve_layer(fitted, layer)):
         check_unit(unit, outputs.shape[1], layer)
-        values.append(outputs[:, unit].reshape(len(outputs), -1).max(axis=1))
+        values.append(over_positions(outputs[:, [unit]])[:, 0])
     of_unit = np.concatenate(values)
     indices = np.argsort(-of_unit, kind="stable")[:n_samples]
     return Bunch(indices=indices, activations=of_unit[indices])
@@ -253,7 +265,7 @@ def weight_images(
     fitted = open_fitted(estimator)
     number = resolve_layer(fitted, layer)
     network = fitted.network(torch.float64)
-    if number >= n_layers(network)[0]:
+    if number >= fitted.n_encoder_layers:
         raise ValueError(
             f"layer={layer!r} is in the decoder. Its counterpart to the images of weights is "
             "components_, or latent_traversal."
@@ -266,8 +278,9 @@ def weight_images(
                 "Use layer=0 for the kernels of the first one, or maximize_activation."
             )
         return encoder.convolutions[0].kernels().detach().cpu().numpy() / scale
+    unit = fitted.model.code_unit if number == fitted.n_encoder_layers - 1 else 1.0
     weights = _product(network, number, include_pca=include_pca)
-    images = weights.cpu().numpy().T * (_unit_of_code(fitted, number) / scale)
+    images = weights.cpu().numpy().T * (unit / scale)
     shape = _image_shape(fitted, image_shape, images.shape[1])
     return images if shape is None else images.reshape(len(images), *shape)
 
@@ -279,15 +292,10 @@ def _product(network: AutoencoderNetwork, number: int, *, include_pca: bool) -> 
     product: Tensor = encoder.layers[0].weight.detach()
     for layer in list(encoder.layers)[1 : number + 1]:
         product = product @ layer.weight
-    if number < len(encoder.layers) - 1:
+    if encoder.skip is None or number < len(encoder.layers) - 1:
         return product
-    product = product * encoder.scale if encoder.skip is not None else product
-    return product + encoder.skip if include_pca and encoder.skip is not None else product
-
-
-def _unit_of_code(fitted: Fitted, number: int) -> float:
-    is_code = number == n_layers(fitted.network(torch.float64))[0] - 1
-    return fitted.model.code_unit if is_code else 1.0
+    product = product * encoder.scale
+    return product + encoder.skip if include_pca else product
 
 
 def _image_shape(

@@ -7,17 +7,21 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
 import skae.inspection.displays.style as style
-from skae.core.layers import n_layers
 from skae.core.networks.conv import ConvolutionalMLP
-from skae.core.networks.hashing import HashingNetwork
 from skae.inspection.ascent import maximize_activation
 from skae.inspection.fitted import Fitted, open_fitted
-from skae.inspection.layers import check_unit, layer_parts, resolve_layer, weight_images
+from skae.inspection.layers import (
+    check_unit,
+    follows_bits,
+    layer_parts,
+    over_positions,
+    resolve_layer,
+    weight_images,
+)
 from skae.utils.validation import check_count
 
 TECHNIQUES = ("weights", "samples", "optimised")
@@ -154,8 +158,7 @@ class FeatureDisplay:
         shown = _techniques(techniques, fitted, number, has_rows=X is not None, shape=shape)
         mean = fitted.units.mean.numpy()
         read = fitted if X is not None else replace(fitted, rows=mean[None])
-        parts = layer_parts(read, number)
-        values = np.concatenate([part.reshape(*part.shape[:2], -1).max(axis=2) for part in parts])
+        values = np.concatenate([over_positions(part) for part in layer_parts(read, number)])
         weights = None
         if "weights" in shown:
             weights = weight_images(estimator, shape, layer=layer, include_pca=True)
@@ -215,12 +218,9 @@ class FeatureDisplay:
             ("Most active samples", self.samples, self.sample_activations),
             ("Optimised", self.optimised, self.optimised_activations),
         ):
-            if rows is not None:
-                n_columns = rows.shape[1] if rows.ndim == 3 else 1
-                assert values is not None
-                parts.append(
-                    (name, rows.reshape(n_units, n_columns, *shape), values.reshape(n_units, -1))
-                )
+            if rows is not None and values is not None:
+                images = rows.reshape(n_units, -1, *shape)
+                parts.append((name, images, values.reshape(n_units, -1)))
         # An empty narrow column separates the techniques.
         ratios = [ratio for part in parts for ratio in [*[1.0] * part[1].shape[1], 0.15]][:-1]
         size = 0.95 * sum(ratios) + 0.7, style.cell_height(shape, 0.22) * n_units + 0.3
@@ -296,12 +296,15 @@ def _techniques(
     shape: tuple[int, int, int] | None,
 ) -> list[str]:
     """Return the techniques to show, which must be known; None is all that apply."""
-    network = fitted.network(torch.float64)
-    n_encoder, is_convolution = n_layers(network)[0], isinstance(network.encoder, ConvolutionalMLP)
+    encoder = fitted.network(fitted.dtype).encoder
+    is_convolution = isinstance(encoder, ConvolutionalMLP)
     if techniques is None:
-        has_weights = layer < n_encoder and not (is_convolution and (layer or shape is None))
-        is_after_bits = layer >= n_encoder and isinstance(network, HashingNetwork)
-        applies = {"weights": has_weights, "samples": has_rows, "optimised": not is_after_bits}
+        applies = {
+            "weights": layer < fitted.n_encoder_layers
+            and not (is_convolution and (layer or shape is None)),
+            "samples": has_rows,
+            "optimised": not follows_bits(fitted, layer),
+        }
         return [name for name in TECHNIQUES if applies[name]]
     if not techniques or isinstance(techniques, str) or not {*techniques} <= {*TECHNIQUES}:
         raise ValueError(f"techniques={techniques!r} must be some of {TECHNIQUES}.")
