@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -29,12 +25,6 @@ from skae.inspection.displays import ComponentsDisplay
 from skae.inspection.pca import pca_shares
 
 FAST = {"hidden_layer_sizes": (32,), "max_iter": 5, "random_state": 0}
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module", name="X")

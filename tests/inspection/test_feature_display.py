@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -25,12 +21,6 @@ from skae.inspection.displays import FeatureDisplay
 
 FAST = {"hidden_layer_sizes": (16,), "max_iter": 5, "shortcut": None, "random_state": 0}
 CONV = {"channels": (4,), "max_iter": 1, "shortcut": None, "random_state": 0}
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module", name="X")
@@ -184,7 +174,7 @@ def test_a_convolution_of_rows(X):
     convolutional = ConvolutionalAutoencoder(2, **CONV).fit(X)
     display = FeatureDisplay.from_estimator(convolutional, X, units=1)
     assert display.weights is None
-    with pytest.raises(ValueError, match="'weights', which are images of a convolution"):
+    with pytest.raises(ValueError, match="'weights', and kernels are drawn as images"):
         FeatureDisplay.from_estimator(convolutional, techniques=["weights"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,16 +18,8 @@ from skae.inspection import activations
 from skae.inspection.displays import LatentSpaceDisplay
 from skae.inspection.displays.style import COLOURS, FRAME
 
-mpl.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
 X, Y = (part[:400] for part in load_digits(return_X_y=True))
 SMALL = {"hidden_layer_sizes": (32,), "max_iter": 4, "random_state": 0}
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_iris
@@ -15,16 +15,8 @@ from skae import Autoencoder, AutoencoderClassifier, VariationalAutoencoder
 from skae.inspection.displays import LossCurveDisplay
 from skae.inspection.displays.loss_curve import moved_apart
 
-mpl.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
 X, Y = (part[:500] for part in load_digits(return_X_y=True))
 SMALL = {"hidden_layer_sizes": (32,), "max_iter": 8, "random_state": 0}
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -27,12 +23,6 @@ from skae.inspection.pca import pca_reconstruction
 
 FAST = {"hidden_layer_sizes": (32,), "max_iter": 5, "random_state": 0}
 DRAWN = [0, 60, 119, 178, 238]  # rows of 239, spread evenly
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module", name="X")

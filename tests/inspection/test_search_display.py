@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy.stats import uniform
@@ -18,16 +18,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skae.inspection.displays import SearchDisplay
 
-mpl.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
 X, Y = load_diabetes(return_X_y=True)
 ALPHAS = [1.0, 0.01, 0.1, 0.0]
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def n_zeros(estimator, X, y=None):
