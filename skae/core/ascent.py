@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 _GROW, _SHRINK = 2.0, 0.25
-# Points that move by a smaller share of `unit` in a step, or are not improved by one, are done.
+# The ascent ends once no point moves by more than this share of `size`.
 _TOL = 1e-7
 
 
@@ -16,7 +16,7 @@ def maximise(
     values: Callable[[Tensor], Tensor],
     points: Tensor,
     project: Callable[[Tensor], Tensor],
-    unit: float,
+    size: float,
     max_iter: int,
 ) -> tuple[Tensor, Tensor]:
     """Return points with higher values, and their values.
@@ -33,9 +33,10 @@ def maximise(
         Where to start, in the allowed set.
     project : callable
         Returns the nearest allowed points.
-    unit : float
+    size : float
         Size of the allowed set. The first step is a tenth of it.
     max_iter : int
+        Largest number of steps.
     """
 
     def evaluate(points: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,12 +47,12 @@ def maximise(
         return value.detach(), gradient
 
     value, gradient = evaluate(points)
-    sizes = gradient.norm(dim=1, keepdim=True)
-    steps = torch.where(sizes > 0, 0.1 * unit / sizes, torch.zeros_like(sizes))
+    norms = gradient.norm(dim=1, keepdim=True)
+    steps = torch.where(norms > 0, 0.1 * size / norms, torch.zeros_like(norms))
     for _ in range(max_iter):
         tried = project(points + steps * gradient)
         moved = (tried - points).norm(dim=1)
-        if not (moved > _TOL * unit).any():
+        if not (moved > _TOL * size).any():
             break
         new_value, new_gradient = evaluate(tried)
         rises = (new_value >= value)[:, None]

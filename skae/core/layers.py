@@ -68,7 +68,7 @@ class LayerReader:
 
 
 def row_jacobians(function: Callable[[Tensor], Tensor], z: Tensor, n_outputs: int) -> Tensor:
-    """Return the Jacobian of a function of single rows at each row: ``(n, outputs, d)``."""
+    """Return the Jacobian, ``(n, outputs, d)``, of a function that maps each row by itself."""
     with torch.enable_grad():
         points = z.detach().requires_grad_()
         outputs = function(points)

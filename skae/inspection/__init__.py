@@ -1,7 +1,7 @@
 """Tools to look inside a fitted autoencoder: units, codes, features, losses, and displays.
 
-Every function and every `from_estimator` takes a fitted estimator of skae, or a fitted `Pipeline`
-or search whose last step is one, and X as that takes it.
+Every function and every `from_estimator` takes a fitted estimator of skae, a fitted `Pipeline` that
+ends with one, or a fitted search over either. X is what this estimator takes.
 """
 
 from skae.inspection.ascent import maximize_activation

@@ -41,9 +41,10 @@ def maximize_activation(
         \max_x\; h(x) \quad\text{where}\quad \|x - \bar x\| \le r
         \;\text{ and }\; l_j \le x_j \le u_j,
 
-    with :math:`h` the unit's input, before its activation function: an activation may be flat,
-    where ascent ends, but rises with its input (that of "gelu" and "silu" wherever it is positive).
-    Each restart has a step size of its own, which doubles while the activation rises.
+    where :math:`h` is what enters the activation function of the unit: where the activation is
+    flat, ascent would end. The activation rises with :math:`h`; that of "gelu" and "silu" does
+    wherever it is positive. Each restart has a step size of its own, which doubles while the
+    activation rises.
 
     Parameters
     ----------
@@ -53,15 +54,15 @@ def maximize_activation(
         Number of the unit in its layer; of a convolution, number of the channel, whose activation
         is the largest over all positions.
     layer : int or "code", default="code"
-        As in `activations`. Of binary codes and of those that keep the largest units only, the
-        input of the unit before that.
+        As in `activations`. Of a code that is binary or keeps only its largest units, the unit
+        before that step is maximised.
     bounds : (low, high), default=None
-        Lowest and highest values, numbers or arrays of shape (n_features,), in the units of X as
-        the last step of a pipeline sees it. None is [0, 1] with ``loss="log_loss"``, values of at
-        least 0 with a loss of counts, and otherwise no bounds.
+        Lowest and highest value of the features, each a number or an array of shape (n_features,),
+        in the units that the autoencoder sees. None is (0, 1) with ``loss="log_loss"``, (0, inf)
+        with a loss of counts, and otherwise no bounds.
     radius : float, default=None
-        Largest distance from `mean_`, in the units of X. None is the root mean squared distance of
-        the training rows, or no limit if `bounds` are given.
+        Largest distance from `mean_`, in the same units. None is the root mean squared distance of
+        the training rows if `bounds` is None too, and otherwise no limit.
     n_restarts : int, default=4
         Number of starts: the mean row and random ones. The best result is `input`.
     max_iter : int, default=200
@@ -79,6 +80,7 @@ def maximize_activation(
         inputs : ndarray of shape (n_restarts, n_features)
             The results of all restarts, best first.
         activations : ndarray of shape (n_restarts,)
+            Their activations.
 
     Raises
     ------
@@ -87,6 +89,11 @@ def maximize_activation(
         `mean_`, or another parameter is not as documented.
     TypeError
         If `estimator` has no autoencoder of skae.
+
+    Warns
+    -----
+    UserWarning
+        As in `activations`.
 
     References
     ----------
@@ -113,21 +120,21 @@ def maximize_activation(
             f"layer={layer!r} follows bits, through which no gradient passes. Choose a layer of "
             "the encoder, or decode codes of your own with inverse_transform."
         )
-    project, unit_of_length = _allowed_set(fitted, bounds, radius)
+    project, size = _allowed_set(fitted, bounds, radius)
     n_features, units = len(fitted.names), fitted.units
     noise = check_random_state(random_state).standard_normal((n_restarts, n_features))
     with torch_defaults(), threads_for(units.network_in(torch.float64).cost * n_restarts, 8):
         reader = LayerReader(fitted.network(torch.float64), number)
         check_unit(unit, reader.outputs(torch.zeros(1, n_features).to(units.mean)).shape[1], layer)
         starts = torch.from_numpy(noise)
-        starts *= unit_of_length / starts.norm(dim=1, keepdim=True).clamp_min(1e-300)
+        starts *= size / starts.norm(dim=1, keepdim=True).clamp_min(1e-300)
         starts[0] = 0.0  # the mean
         starts = project(starts.to(units.device))
 
         def responses(z: Tensor) -> Tensor:
             return _of_unit(reader.inputs(z), unit)
 
-        found, values = maximise(responses, starts, project, unit_of_length, max_iter)
+        found, values = maximise(responses, starts, project, size, max_iter)
         order = values.sort(descending=True, stable=True).indices
         found = found[order]
         outputs = _of_unit(in_user_units(fitted, reader, found), unit)

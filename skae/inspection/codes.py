@@ -15,28 +15,29 @@ from skae.inspection.jacobians import code_jacobians
 from skae.inspection.layers import check_unit
 from skae.utils.csr import Array
 
-# Columns whose standard deviation is a smaller share of the largest one are constant.
+# A column is constant if its standard deviation is at most this share of the largest one.
 _CONSTANT = 1e-6
 
 
 def latent_traversal(
     estimator: Any, component: int, values: ArrayLike, *, at: ArrayLike | None = None
 ) -> Array:
-    """Decode codes that differ in one component: what a component stands for.
+    """Decode codes that differ in one component only, to see what it stands for.
 
     Parameters
     ----------
     estimator : object
-        A fitted autoencoder of skae, or a fitted `Pipeline` or search whose last step is one. The
-        rows are then in the units that this step sees.
+        A fitted autoencoder of skae, a fitted `Pipeline` that ends with one, or a fitted search
+        over either. The rows are in the units that the autoencoder sees.
     component : int
         Number of the component.
     values : array-like of shape (n_values,)
         Values of the component, in the units of `transform`. The standard deviation of the
         component, ``transform(X)[:, component].std()``, is a good step.
     at : array-like of shape (n_components_,), default=None
-        The other components, for example a row of `transform`. None is 0: the mean of a linear
-        code and of the prior of a variational one, no active unit of a sparse one.
+        Code that gives the other components, for example a row of `transform`. None is a code of
+        zeros: the mean of a linear code, the mean of the prior of a variational code, and a sparse
+        code without active units.
 
     Returns
     -------
@@ -79,13 +80,15 @@ def latent_traversal(
 def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
     """Summarise the code of X: activity, dead units, correlation, sensitivity.
 
-    Codes are those of `transform`, so the nearest ones where it refines them. The Jacobian is that
-    of the encoder; of binary codes, that of the units whose thresholds the bits are.
+    Codes are those of `transform`, which looks for the nearest codes in some methods. The Jacobian
+    is that of the encoder. Bits have no derivative: theirs is that of the units before the
+    threshold.
 
     Parameters
     ----------
     estimator : object
-        A fitted autoencoder of skae, or a fitted `Pipeline` or search whose last step is one.
+        A fitted autoencoder of skae, a fitted `Pipeline` that ends with one, or a fitted search
+        over either.
     X : array-like of shape (n_samples, n_features)
         As passed to `estimator`. The Jacobian takes about as long as `n_components_` transforms; a
         sample of a thousand rows is enough.
@@ -103,14 +106,14 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
         correlation : ndarray of shape (n_components_, n_components_)
             NaN for dead units.
         singular_values : ndarray of shape (min(n_components_, n_features),)
-            Singular values of the Jacobian of the code with respect to the features, in decreasing
-            order: root mean squares over the rows. The number of large values is the number of
+            Singular values, in decreasing order, of the Jacobian of the code with respect to the
+            features; root mean squares over the rows. The number of large values is the number of
             directions to which the code is sensitive.
 
     Raises
     ------
     TypeError
-        If `estimator` has no autoencoder of skae.
+        If `estimator` has no decoder of skae; a classifier has none.
 
     Examples
     --------

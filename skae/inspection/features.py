@@ -32,8 +32,9 @@ def code_sensitivities(estimator: Any, X: ArrayLike) -> Bunch:
     Parameters
     ----------
     estimator : object
-        A fitted estimator of skae, or a fitted `Pipeline` or search whose last step is one. The
-        features are then those that this step sees: compare features in the same units.
+        A fitted estimator of skae, a fitted `Pipeline` that ends with one, or a fitted search over
+        either. The features are those that the autoencoder sees; compare them only if they have the
+        same units.
     X : array-like of shape (n_samples, n_features)
         As passed to `estimator`. A thousand rows are enough.
 
@@ -94,18 +95,20 @@ def feature_contribution(estimator: Any, X: ArrayLike) -> NDArray[np.float64]:
         c_{j} = (z_j - \bar z_j) \int_0^1 \frac{\partial g}{\partial z_j}
                 (\bar z + t (z - \bar z)) \, dt .
 
-    With all quantities minus their means over the rows, component j explains the share
-    :math:`\sum_i c_{ij} (2 x_i - \hat x_i) / \sum_i x_i^2` of a feature. The shares of all
-    components sum to the variance of the feature that the reconstruction explains. Of PCA they are
-    the explained variance times the squared loadings. A share below 0 means that the component
-    makes the reconstruction of the feature worse.
+    For the values :math:`x_i` of a feature, their reconstructions :math:`\hat x_i` and the
+    contributions :math:`c_{ij}` in row i, each minus its mean over the rows, component j explains
+    the share :math:`\sum_i c_{ij} (2 x_i - \hat x_i) / \sum_i x_i^2`. Over the components, they sum
+    to the share that the reconstruction explains. Those of PCA are the explained variance of a
+    component times its squared loading, divided by the variance of the feature. A share below 0
+    means that the component makes the reconstruction of the feature worse.
 
     Codes are those of `transform`.
 
     Parameters
     ----------
     estimator : object
-        A fitted autoencoder of skae, or a fitted `Pipeline` or search whose last step is one.
+        A fitted autoencoder of skae, a fitted `Pipeline` that ends with one, or a fitted search
+        over either.
     X : array-like of shape (n_samples, n_features)
         As passed to `estimator`. It takes about as long as ``3 * n_components_`` transforms; a
         thousand rows are enough.

@@ -31,9 +31,9 @@ class Fitted:
     autoencoder : AutoencoderTransformer
         The same; for a classifier or a regressor, its `autoencoder_`.
     units : NetworkInUnits
-        The units of X; `network` has the network.
+        Its network, with the mean and the scale of X.
     rows : ndarray or CSR matrix of shape (n_samples, n_features)
-        X after the steps of a pipeline before the autoencoder, validated; none if X is None.
+        X after the steps of a pipeline before the autoencoder, validated; no rows if X is None.
     names : ndarray of str of shape (n_features,)
         Names of the features that the autoencoder sees; "x0", "x1", ... if there are none.
     """
@@ -76,7 +76,7 @@ def open_fitted(estimator: Any, X: Any = None, *, decodes: bool = False) -> Fitt
     Parameters
     ----------
     estimator : object
-        Fitted: an estimator of skae, a `Pipeline` whose last step is one, or a search over either.
+        Fitted: an estimator of skae, a `Pipeline` that ends with one, or a search over either.
     X : array-like of shape (n_samples, n_features), default=None
         As passed to `estimator`. None if no rows are needed.
     decodes : bool

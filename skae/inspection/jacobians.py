@@ -19,8 +19,8 @@ _MAX_ENTRIES = 2**22  # of the Jacobians held in memory at once
 def code_jacobians(fitted: Fitted) -> Iterator[Tensor]:
     """Yield the Jacobian of the encoder's code at each row: ``(n, n_components, n_features)``.
 
-    In units of the code per unit of X. Bits have no derivative; theirs is that of the units whose
-    thresholds they are. The derivative with respect to a missing entry is that at its mean.
+    In units of the code per unit of X. Bits have no derivative: theirs is that of the units before
+    the threshold. A missing entry is at its mean.
     """
     units, n_components = fitted.units, fitted.autoencoder.n_components_
     with torch_defaults():

@@ -109,8 +109,8 @@ def activations(estimator: Any, X: ArrayLike, *, layer: int | str = "code") -> A
     Parameters
     ----------
     estimator : object
-        A fitted estimator of skae, or a fitted `Pipeline` or search whose last step is one. Of a
-        classifier or a regressor, the layers are those of its fine-tuned encoder.
+        A fitted estimator of skae, a fitted `Pipeline` that ends with one, or a fitted search over
+        either. Of a classifier or a regressor, the layers are those of its fine-tuned encoder.
     X : array-like of shape (n_samples, n_features)
         As passed to `estimator`.
     layer : int or "code", default="code"
@@ -159,7 +159,7 @@ def max_activating_samples(
     estimator : object
         As in `activations`.
     X : array-like of shape (n_samples, n_features)
-        As passed to `estimator`. Only parts of it pass through the network at a time.
+        As passed to `estimator`. It passes through the network in parts.
     unit : int
         Number of the unit in its layer; of a convolution, number of the channel, whose activation
         is the largest over all positions.
@@ -181,6 +181,11 @@ def max_activating_samples(
         If there is no such layer or unit, or X has fewer rows than `n_samples`.
     TypeError
         If `estimator` has no autoencoder of skae.
+
+    Warns
+    -----
+    UserWarning
+        As in `activations`.
 
     References
     ----------
@@ -218,11 +223,10 @@ def weight_images(
     layer: int | str = 0,
     include_pca: bool = False,
 ) -> NDArray[np.float64]:
-    """Return the weights between the features and each unit of a layer of the encoder, as images.
+    """Return the weights from the features to each unit of a layer of the encoder, as images.
 
-    Each pixel is the weight of its connection to the unit. Of a layer above the first, the image is
-    the product of the weight matrices up to it, which leaves the activation functions out. For
-    what a unit responds to with them, see `maximize_activation`.
+    For a layer above the first, this is the product of the weight matrices up to that layer,
+    without the activation functions between them. `maximize_activation` takes these into account.
 
     Parameters
     ----------
@@ -235,14 +239,15 @@ def weight_images(
     layer : int or "code", default=0
         A layer of the encoder.
     include_pca : bool, default=False
-        Of the code only: whether to add the linear path, which is PCA. Without it, the image shows
-        what the trained layers add to PCA; with it, the whole linear part of the code. Hidden
-        layers have no such path.
+        Whether to add the linear skip connection, which is PCA, to the weights of the code. False
+        shows what the trained layers add to PCA. Hidden layers have no skip connection.
 
     Returns
     -------
     images : ndarray of shape (n_units, *image_shape) or (n_units, n_features)
-        Per unit of X. Of a first convolution, its kernels: (n_channels_out, n_channels, 3, 3).
+        Per unit of X. For a convolution, its kernels: (n_channels_out, n_channels, 3, 3). With a
+        loss of counts, they belong to the logarithms that the encoder takes, so that only their
+        ratios mean something.
 
     Raises
     ------
@@ -251,6 +256,11 @@ def weight_images(
         match the number of features.
     TypeError
         If `estimator` has no autoencoder of skae.
+
+    Warns
+    -----
+    UserWarning
+        As in `activations`.
 
     Examples
     --------
@@ -267,8 +277,8 @@ def weight_images(
     network = fitted.network(torch.float64)
     if number >= fitted.n_encoder_layers:
         raise ValueError(
-            f"layer={layer!r} is in the decoder. Its counterpart to the images of weights is "
-            "components_, or latent_traversal."
+            f"layer={layer!r} is in the decoder, whose weights do not begin at the features. "
+            "For what the decoder draws, see components_ or latent_traversal."
         )
     encoder, scale = network.encoder, fitted.units.scale
     if isinstance(encoder, ConvolutionalMLP):

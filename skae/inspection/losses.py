@@ -15,15 +15,16 @@ def loss_curves(estimator: Any) -> Bunch:
     """Return training loss, held-out loss and PCA's held-out loss on the same epochs.
 
     All are means of the loss that training minimises, penalties and noise included, with the codes
-    of the encoder. Predicting the mean has loss 1 (a likelihood is in nats per row, up to a
-    constant); lower is better. `score` and `validation_ratio_` use the nearest codes instead, which
-    `transform` returns, so they may favour an epoch whose loss is not the lowest here.
+    of the encoder. An autoencoder that predicts the mean has loss 1; a likelihood is in nats per
+    row, up to a constant. Lower is better. `score` and `validation_ratio_` use the nearest codes,
+    as `transform` does, so that another epoch than the one with the lowest loss may have the best
+    score.
 
     Parameters
     ----------
     estimator : object
-        A fitted estimator of skae, or a fitted `Pipeline` or search whose last step is one. Of a
-        classifier or a regressor, the curves are of its own training.
+        A fitted estimator of skae, a fitted `Pipeline` that ends with one, or a fitted search over
+        either. For a classifier or a regressor, the curves are those of its own loss.
 
     Returns
     -------
@@ -35,8 +36,8 @@ def loss_curves(estimator: Any) -> Bunch:
         validation : ndarray of shape (n_iter_ + 1,) or None
             Loss of the held-out rows after each epoch; None if none were held out.
         pca : float or None
-            Held-out loss of PCA, or of what stands for it with another loss. None if the start was
-            not PCA, or no rows were held out.
+            Held-out loss of PCA, or of the start near PCA that some losses have. None if the fit
+            did not start there, or no rows were held out.
         best_iter : int
             Epoch whose state was kept.
 

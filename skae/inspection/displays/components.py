@@ -98,7 +98,8 @@ class ComponentsDisplay:
         Parameters
         ----------
         estimator : object
-            Fitted autoencoder, or a fitted pipeline or search that ends with one.
+            A fitted autoencoder of skae, a fitted `Pipeline` that ends with one, or a fitted search
+            over either.
         X : array-like of shape (n_samples, n_features)
             The training rows, as passed to `estimator`; PCA is fitted to them, unless they
             are sparse.

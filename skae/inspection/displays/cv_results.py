@@ -41,7 +41,7 @@ def find_scores(results: Mapping[str, Any], refit: Any, scores: Sequence[str] | 
         return sorted(names, key=lambda name: name != refit)
     for name in scores:
         if name not in names:
-            raise ValueError(f"scores={scores!r}, but the scores of the search: {names}.")
+            raise ValueError(f"scores={scores!r}, but the search has {names}.")
     return list(scores)
 
 

@@ -32,11 +32,9 @@ class FeatureDisplay:
 
     There is a row for each unit. Weights are those of `weight_images`, of the code with its linear
     path. Samples are the rows of X for which the unit is most active, and the optimised input is
-    the one that activates it most. Their activations stand below them. For a table, bars show the
-    features with the largest values: weights, and how the mean of the samples and the optimised
-    input differ from the mean row.
-
-    Create it with `from_estimator`.
+    the one that activates it most. Their activations stand below them. A table is drawn as bars of
+    the features with the largest values: the weights, the mean of the samples minus the mean row,
+    and the optimised input minus the mean row.
 
     Parameters
     ----------
@@ -119,15 +117,16 @@ class FeatureDisplay:
         Parameters
         ----------
         estimator : object
-            Fitted autoencoder, or a fitted pipeline or search that ends with one.
+            A fitted estimator of skae, a fitted `Pipeline` that ends with one, or a fitted search
+            over either.
         X : array-like of shape (n_samples, n_features), default=None
             Rows among which to search for samples, as passed to `estimator`.
         layer : int or "code", default=0
             See `activations`.
         units : sequence of int, or int, default=6
             Numbers of the units; of a convolution, of the channels. An int is how many to choose:
-            those whose activations vary most over X. Without X, those with the largest weights, or
-            the first ones.
+            those that vary most over X; without X, those with the largest weights or, of a layer
+            without weights, the first ones.
         techniques : sequence of {"weights", "samples", "optimised"}, default=None
             None is all that apply: "samples" need X, and "weights" a layer of the encoder that
             follows no convolution.
@@ -218,7 +217,8 @@ class FeatureDisplay:
             ("Most active samples", self.samples, self.sample_activations),
             ("Optimised", self.optimised, self.optimised_activations),
         ):
-            if rows is not None and values is not None:
+            if rows is not None:
+                assert values is not None
                 images = rows.reshape(n_units, -1, *shape)
                 parts.append((name, images, values.reshape(n_units, -1)))
         # An empty narrow column separates the techniques.
@@ -312,7 +312,7 @@ def _techniques(
         raise ValueError(f"techniques={techniques!r} has 'samples', which need X.")
     if "weights" in techniques and is_convolution and shape is None:
         raise ValueError(
-            f"techniques={techniques!r} has 'weights', which are images of a convolution. Pass "
+            f"techniques={techniques!r} has 'weights', and kernels are drawn as images. Pass "
             "image_shape."
         )
     return list(techniques)

@@ -32,7 +32,7 @@ _RANGE = 2.0, 98.0
 
 
 class LatentSpaceDisplay:
-    """Map of two columns of the code, with a grid of decoded images if wanted.
+    """Map of two columns of the code, beside a grid of decoded images on demand.
 
     `from_estimator` computes what the display shows.
 
@@ -40,46 +40,34 @@ class LatentSpaceDisplay:
     ----------
     codes : ndarray of shape (n_samples, 2)
         The two columns of the code.
-
     y : array-like of shape (n_samples,), default=None
         Labels or values of the rows. Strings, booleans and up to ten different whole numbers are
         labels. Other numbers are values, with a colour bar. Rows where y is missing (NaN or None)
         are grey.
-
     component_names : tuple of two str, default=("component 0", "component 1")
         Labels of the two axes.
-
     images : ndarray of shape (n_rows, n_columns, channels, height, width), default=None
         Decoded images: ``images[i, j]`` is that of the code ``(grid[0][j], grid[1][i])``.
-
     grid : tuple of two ndarray, default=None
         Values of the two columns of the code at which `images` were decoded.
-
     value_range : tuple of two float, default=None
         Values drawn black and white. None is the range of `images`.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-
     ax_ : matplotlib Axes
         The map.
-
     axes_ : ndarray of matplotlib Axes
         The map and, with images, their grid.
-
     scatter_ : matplotlib PathCollection
         The rows, in random order so that no class covers another.
-
     labels_ : list of matplotlib Text
-        A label at each class. Empty if labels overlap (there is a legend then) or there are none.
-
+        The name of each class, at its rows. Empty if there is a legend, or `y` has no classes.
     legend_ : matplotlib Legend or None
-        Where labels at the classes would overlap.
-
+        The names of the classes, where they would overlap on the map.
     colorbar_ : matplotlib Colorbar or None
-        Where `y` holds values.
-
+        If `y` holds values.
     image_ : matplotlib AxesImage or None
         The grid, as one image.
 
@@ -143,29 +131,22 @@ class LatentSpaceDisplay:
         Parameters
         ----------
         estimator : object
-            A fitted estimator of skae, or a fitted `Pipeline` or search whose last step is one. Of
-            a classifier or a regressor, the code is that of its fine-tuned encoder.
-
+            A fitted estimator of skae, a fitted `Pipeline` that ends with one, or a fitted search
+            over either. Of a classifier or a regressor, the code is that of its fine-tuned encoder.
         X : array-like of shape (n_samples, n_features)
-
         y : array-like of shape (n_samples,), default=None
             Labels or values of the rows, see `LatentSpaceDisplay`.
-
         components : sequence of two int, default=(0, 1)
             The columns of the code to draw.
-
         grid : int, default=None
             Number of rows and columns of a second panel with decoded images. It covers the middle
             96% of the codes in each column; the other columns of the code are at their mean. The
             images are in the units of X if each step of a pipeline has `inverse_transform`.
-
         image_shape : tuple of int, default=None
             (height, width) or (channels, height, width), for `grid`. None is the shape of the
             images that a `ConvolutionalAutoencoder` was fitted on.
-
         ax : matplotlib Axes, default=None
             Axes to draw on; with `grid`, they are split. None makes a new figure.
-
         **scatter_kwargs : dict
             Passed to `matplotlib.axes.Axes.scatter`.
 
@@ -207,7 +188,6 @@ class LatentSpaceDisplay:
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on; with images, they are split. None makes a new figure.
-
         **scatter_kwargs : dict
             Passed to `matplotlib.axes.Axes.scatter`.
 

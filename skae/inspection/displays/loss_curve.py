@@ -37,43 +37,31 @@ class LossCurveDisplay:
     ----------
     epochs : array-like of shape (n_epochs + 1,)
         0 is the start.
-
     training : array-like of shape (n_epochs + 1,)
         Training loss; NaN at the start.
-
     validation : array-like of shape (n_epochs + 1,), default=None
         Loss of the held-out rows.
-
     pca : float, default=None
         Held-out loss of PCA.
-
     best_iter : int, default=None
         Epoch whose state was kept.
-
     pca_kept : bool, default=False
         Whether PCA was kept instead of an epoch.
-
     loss_name : str, default="loss"
         Label of the axis.
-
     pca_name : str, default="PCA"
         Label of the line at `pca`.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-
     ax_ : matplotlib Axes
-
     lines_ : dict of str to matplotlib Line2D
         The lines "training", "validation" and "pca", as far as they are known.
-
     labels_ : list of matplotlib Text
         The names of the lines, at their right ends. Empty if there is a legend.
-
     legend_ : matplotlib Legend or None
-        In a figure without a layout engine, which would not make room for `labels_`.
-
+        Instead of `labels_` in a figure without a layout engine, which makes no room for them.
     best_ : matplotlib Line2D or None
         A ring around the loss of the state that was kept.
 
@@ -127,12 +115,10 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : object
-            A fitted estimator of skae, or a fitted `Pipeline` or search whose last step is one. Of
-            a classifier or a regressor, the losses are of its own training.
-
+            A fitted estimator of skae, a fitted `Pipeline` that ends with one, or a fitted search
+            over either. For a classifier or a regressor, the losses are those of its own training.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
-
         **line_kwargs : dict
             Passed to `matplotlib.axes.Axes.plot` for the two curves.
 
@@ -157,7 +143,6 @@ class LossCurveDisplay:
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
-
         **line_kwargs : dict
             Passed to `matplotlib.axes.Axes.plot` for the two curves.
 

@@ -100,7 +100,8 @@ class ReconstructionDisplay:
         Parameters
         ----------
         estimator : object
-            Fitted autoencoder, or a fitted pipeline or search that ends with one.
+            A fitted autoencoder of skae, a fitted `Pipeline` that ends with one, or a fitted search
+            over either.
         X : array-like of shape (n_samples, n_features)
             As passed to `estimator`.
         n_rows : int, default=8
@@ -110,8 +111,8 @@ class ReconstructionDisplay:
         pca : "auto", None or a fitted PCA, default="auto"
             "auto" is the PCA of the training rows that the fit of the autoencoder started from. It
             is left out where there is none: with ``shortcut=None``, which is the default of some
-            methods, and for counts. A PCA of another source must be fitted to what the autoencoder
-            sees. None leaves PCA out.
+            methods, and for counts. A PCA that you pass must be fitted to rows as the autoencoder
+            sees them. None leaves PCA out.
         max_features : int, default=30
             Of a wider table, the features that vary most between these rows are drawn. The errors
             are of all features.

@@ -39,48 +39,39 @@ _LONGEST_NAME = 24
 class SearchDisplay:
     """Mean scores of a search, with their spread, against the values of a parameter.
 
-    There is one panel for each score, above one another, so that what a strength costs and what it
-    buys are read at the same value. `from_search` reads them from a fitted search.
+    Each score has a panel. They stand above one another and share their axis, so that what a value
+    costs in one score and gains in another is read at one place. `from_search` reads the scores
+    from a fitted search.
 
     Parameters
     ----------
     values : array-like of shape (n_values,)
         Values of the parameter. Numbers are drawn on an axis, logarithmic if they are spaced like
         that; others, such as strings, are names.
-
     mean_scores : dict of str to array-like of shape (n_values,)
         Mean of each score over the folds, higher is better.
-
     std_scores : dict of str to array-like of shape (n_values,)
         Standard deviation of each score over the folds.
-
     param_name : str
         Name of the parameter.
-
     best_index : int, default=None
         Position of the value that was chosen. None marks the best value of each score.
-
     n_splits : int, default=None
         Number of folds, for the label of the axis.
-
     is_connected : bool, default=True
-        Whether a line connects the scores. It should not where other parameters differ as well.
+        Whether a line connects the scores. Pass False if the candidates differ in other parameters
+        too.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-
     ax_ : matplotlib Axes
         The first panel.
-
     axes_ : ndarray of matplotlib Axes of shape (n_scores,)
-
     lines_ : list of matplotlib Line2D
         The mean scores of each panel.
-
     spreads_ : list of matplotlib PolyCollection or LineCollection
         One standard deviation on either side: a band, or bars if points are not connected.
-
     best_ : list of matplotlib Line2D
         The ring at the chosen value in each panel.
 
@@ -151,18 +142,16 @@ class SearchDisplay:
         ----------
         search : object
             A fitted `GridSearchCV`, `RandomizedSearchCV` or other search with `cv_results_`.
-
         param_name : str, default=None
-            Name of the parameter; of a step of a pipeline also without the name of the step. None
-            is the one that the search varies. If others vary too, each value is shown with the best
-            of the others. Of a halving search, the last round of each candidate is shown.
-
+            Name of the parameter; that of a step of a pipeline may leave out the name of the step.
+            None is the only one that the search varies. If it varies others too, each value is
+            shown with the best of the others. Of a halving search, the last round of each candidate
+            is shown.
         scores : sequence of str, default=None
-            Names of the scores to draw, in this order. None are all, from the one that chose.
-
+            Names of the scores to draw, in this order. None is all of them; the one that chose the
+            best candidate comes first.
         ax : matplotlib Axes, default=None
             Axes to draw on; they are split if there are several scores. None makes a new figure.
-
         **line_kwargs : dict
             Passed to `matplotlib.axes.Axes.plot` for the mean scores.
 
@@ -207,7 +196,6 @@ class SearchDisplay:
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on; they are split if there are several scores. None makes a new figure.
-
         **line_kwargs : dict
             Passed to `matplotlib.axes.Axes.plot` for the mean scores.
 
