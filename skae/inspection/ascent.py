@@ -179,11 +179,30 @@ def _allowed_set(
 
     def project(z: Tensor) -> Tensor:
         if has_ball:
-            z = z * (length / z.norm(dim=1, keepdim=True)).clamp_max(1.0)
-        # The mean is within the bounds, so this leaves no ball around it.
+            z = z * _scale_into_ball(z, lowest, highest, length)
         return torch.minimum(torch.maximum(z, lowest), highest)
 
     return project, length
+
+
+def _scale_into_ball(z: Tensor, lowest: Tensor, highest: Tensor, radius: float) -> Tensor:
+    """Return the largest t <= 1 for each row such that t z, cut at the bounds, is in the ball.
+
+    With 0 within the bounds, the cut t z is the nearest point to z in both the ball and the box:
+    t is 1 / (1 + m) for the multiplier m of the ball. It rises from below: the entries that are
+    not cut fill what the others leave of the ball, until no more of them are cut.
+    """
+    scale = (radius / z.norm(dim=1, keepdim=True)).clamp_max(1.0)
+    while True:
+        scaled = scale * z
+        cut = torch.minimum(torch.maximum(scaled, lowest), highest)
+        is_free = cut == scaled
+        room = radius**2 - cut.square().masked_fill(is_free, 0.0).sum(1, keepdim=True)
+        free = z.square().masked_fill(~is_free, 0.0).sum(1, keepdim=True)
+        higher = (room.clamp_min(0.0) / free.clamp_min(1e-300)).sqrt().clamp_max(1.0)
+        if not (higher > scale * (1.0 + 1e-12)).any():
+            return scale
+        scale = torch.maximum(scale, higher)
 
 
 def _pair(bounds: Any) -> Any:

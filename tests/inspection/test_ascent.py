@@ -61,6 +61,26 @@ def test_a_box_within_a_ball(linear):
         assert row.max() <= 16.0 + 1e-12
 
 
+def best_in_box_and_ball(weights, low, high, radius):
+    """Return where a linear function is highest: t times its weights, cut at the bounds."""
+    shortest, longest = 0.0, 1e9
+    for _ in range(200):
+        t = (shortest + longest) / 2
+        inside = np.linalg.norm(np.clip(t * weights, low, high)) <= radius
+        shortest, longest = (t, longest) if inside else (shortest, t)
+    return np.clip(shortest * weights, low, high)
+
+
+@pytest.mark.parametrize("radius", [20.0, 30.0, 36.0])
+def test_a_linear_unit_within_a_box_and_a_ball(linear, radius):
+    """The function is concave, so every restart ends at the same maximum."""
+    mean = X.mean(axis=0)
+    for unit, weights in enumerate(linear.components_):
+        best = best_in_box_and_ball(weights, -mean, 16 - mean, radius)
+        found = maximize_activation(linear, unit, bounds=(0, 16), radius=radius, random_state=0)
+        assert_allclose(found.activations, weights @ best, rtol=1e-6)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(1e-6, 1e6))
 def test_a_quadratic_function_on_a_ball(seed, factor):
