@@ -149,7 +149,9 @@ def feature_contribution(estimator: Any, X: ArrayLike) -> NDArray[np.float64]:
     model = replace(fitted.model, network=fitted.model.network_in(torch.float64))
     n_rows = max(1, _MAX_ENTRIES // (codes.shape[1] * len(fitted.names)))
     # Sums over rows of contributions c, rows w = 2 x - reconstruction, and their products.
-    # Rows are relative to the mean of the fit, so that little is lost when means are subtracted.
+    # Rows are relative to their mean: nothing is lost when the means that remain are subtracted.
+    centre = np.asarray(rows.mean(axis=0, dtype=np.float64)).ravel()
+    low, high = np.full(len(centre), np.inf), np.full(len(centre), -np.inf)
     sums: dict[str, Any] = dict.fromkeys(("c", "w", "cw", "x", "xx"), 0.0)
     start = 0
     for part in dense_parts(rows, n_rows):
@@ -161,8 +163,9 @@ def feature_contribution(estimator: Any, X: ArrayLike) -> NDArray[np.float64]:
         at = codes[start : start + len(part)]
         start += len(part)
         contributions = _contributions(model, at, mean_code) * model.scale
-        x = part.astype(np.float64) - autoencoder.mean_
-        w = 2.0 * x - (autoencoder._decode(at) - autoencoder.mean_)
+        low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
+        x = part.astype(np.float64) - centre
+        w = 2.0 * x - (autoencoder._decode(at) - centre)
         sums["c"] = sums["c"] + contributions.sum(axis=0)
         sums["cw"] = sums["cw"] + np.einsum("ikd,id->kd", contributions, w)
         for name, values in (("w", w), ("x", x), ("xx", np.square(x))):
@@ -171,7 +174,7 @@ def feature_contribution(estimator: Any, X: ArrayLike) -> NDArray[np.float64]:
     explained = sums["cw"] - sums["c"] * sums["w"] / n
     variance = sums["xx"] - np.square(sums["x"]) / n
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(variance > 1e-20 * sums["xx"], explained / variance, np.nan)
+        return np.where(low < high, explained / variance, np.nan)
 
 
 @torch.no_grad()

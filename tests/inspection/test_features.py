@@ -82,6 +82,26 @@ def test_contributions_of_images_and_of_a_link():
         assert_allclose(total, explained(estimator, rows)[~constant], atol=1e-4)
 
 
+def test_features_that_do_not_vary_in_x_though_they_did_in_the_fit(deep):
+    rows = X.copy()
+    rows[:, 2:6] = 0.1, 1 / 3, 7.7, 1e6 / 7
+    contribution = feature_contribution(deep, rows)
+    assert_array_equal(
+        np.isnan(contribution), np.isin(np.arange(10), [2, 3, 4, 5])[None].repeat(3, 0)
+    )
+
+
+def test_a_feature_with_a_small_variance_far_from_the_mean_of_the_fit(linear):
+    """The contributions are those of the definition, with two passes over the rows."""
+    rows = X.copy()
+    rows[:, 3] = 1e4 + 1e-6 * X[:, 3]
+    codes, restored = linear.transform(rows), linear.reconstruct(rows)
+    c = (codes - codes.mean(axis=0))[:, :, None] * linear.components_
+    x, r = rows - rows.mean(axis=0), restored - restored.mean(axis=0)
+    expected = np.einsum("ikd,id->kd", c, 2 * x - r) / np.square(x).sum(axis=0)
+    assert_allclose(feature_contribution(linear, rows), expected, rtol=1e-6, atol=1e-8)
+
+
 def test_missing_entries():
     holes = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
     denoiser = DenoisingAutoencoder(2, max_iter=2, random_state=0).fit(holes)
