@@ -21,6 +21,8 @@ from skae.inspection.layers import check_unit, follows_bits, in_user_units, reso
 from skae.utils.validation import check_count
 
 Bounds = tuple[ArrayLike, ArrayLike]
+# Times the scale of the training data. Squares of larger distances might overflow.
+_MAX_RADIUS = 1e100
 
 
 def maximize_activation(
@@ -157,20 +159,25 @@ def _allowed_set(
 ) -> tuple[Callable[[Tensor], Tensor], float]:
     """Return the projection onto the allowed inputs, in training units, and their size."""
     units, n_features = fitted.units, len(fitted.names)
-    if radius is not None and not (isinstance(radius, Real) and 0 < radius < math.inf):
-        raise ValueError(f"radius={radius!r} must be a finite number above 0, or None.")
+    most = _MAX_RADIUS * units.scale
+    if radius is not None and not (isinstance(radius, Real) and 0 < radius <= most):
+        raise ValueError(
+            f"radius must be None or a number above 0, and at most {most:.3g} for the scale of the "
+            f"training data. Got {radius!r}."
+        )
     length = math.sqrt(n_features) if radius is None else float(radius) / units.scale
     has_ball = radius is not None or bounds is None
     mean = units.mean.numpy()
-    given = bounds
     if bounds is None:
         loss = fitted.model.loss
         bounds = loss.domain or ((0.0, math.inf) if loss.is_relative else (-math.inf, math.inf))
-    low, high = ((_bound(bound, n_features, given) - mean) / units.scale for bound in _pair(bounds))
-    if (low > 1e-9).any() or (high < -1e-9).any():
+    low, high = ((bound - mean) / units.scale for bound in _read_bounds(bounds, n_features))
+    outside = np.flatnonzero((low > 1e-9) | (high < -1e-9))
+    if outside.size:
         raise ValueError(
-            f"bounds={given!r} exclude the mean row. Pass bounds that contain mean_, in the units "
-            "that the autoencoder sees."
+            f"bounds must contain mean_, in the units that the autoencoder sees, but they do not "
+            f"for {outside.size} of {n_features} features, the first of which is "
+            f"{fitted.names[outside[0]]}."
         )
     if not has_ball:
         widths = np.minimum(high, length) - np.maximum(low, -length)
@@ -205,19 +212,17 @@ def _scale_into_ball(z: Tensor, lowest: Tensor, highest: Tensor, radius: float) 
         scale = torch.maximum(scale, higher)
 
 
-def _pair(bounds: Any) -> Any:
+def _read_bounds(bounds: Any, n_features: int) -> list[NDArray[np.float64]]:
+    """Return the lowest and the highest value of each feature."""
     try:
-        low, high = bounds
+        low, high = (np.asarray(bound, dtype=np.float64) for bound in bounds)
+        both = [np.broadcast_to(bound, n_features) for bound in (low, high)]
+        is_valid = max(low.ndim, high.ndim) < 2 and bool((both[0] <= both[1]).all())
     except (TypeError, ValueError):
-        raise ValueError(f"bounds={bounds!r} must be a pair (low, high).") from None
-    return low, high
-
-
-def _bound(bound: ArrayLike, n_features: int, given: Any) -> NDArray[np.float64]:
-    values = np.asarray(bound, dtype=np.float64)
-    if values.shape not in ((), (n_features,)) or np.isnan(values).any():
+        is_valid = False
+    if not is_valid:
         raise ValueError(
-            f"bounds={given!r} must be a pair (low, high) of numbers or of arrays of {n_features} "
-            "values, one for each feature."
+            "bounds must be a pair (low, high) of numbers, or of arrays with a value for each of "
+            f"the {n_features} features, and no low may be above its high."
         )
-    return np.broadcast_to(values, n_features)
+    return both

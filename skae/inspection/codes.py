@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch
 from torch import Tensor
 
 from skae.inspection.fitted import open_fitted
 from skae.inspection.jacobians import code_jacobians
-from skae.inspection.layers import check_unit
+from skae.inspection.layers import check_number, layer_parts
 from skae.utils.csr import Array
 
 # A column is constant if its standard deviation is at most this share of the largest one.
@@ -62,11 +62,11 @@ def latent_traversal(
     """
     autoencoder = open_fitted(estimator, decodes=True).autoencoder
     n_components = autoencoder.n_components_
-    number = check_unit(component, n_components, "code", "component")
-    steps = np.asarray(values, dtype=np.float64)
+    number = check_number("component", component, n_components, "the code has", "components")
+    steps = _numbers("values", values)
     if steps.ndim != 1:
         raise ValueError(f"values has shape {steps.shape}. Pass a list of numbers.")
-    code = np.zeros(n_components) if at is None else np.asarray(at, dtype=np.float64)
+    code = np.zeros(n_components) if at is None else _numbers("at", at)
     if code.shape != (n_components,):
         raise ValueError(
             f"at has shape {code.shape}, but must be a single code of {n_components} components, "
@@ -80,14 +80,15 @@ def latent_traversal(
 def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
     """Summarise the code of X: activity, dead units, correlation, sensitivity.
 
-    Codes are those of `transform`, which looks for the nearest codes in some methods. The Jacobian
+    Codes are those of `transform`, which looks for the nearest codes in some methods; of a
+    classifier or a regressor, those of its fine-tuned encoder. The Jacobian
     is that of the encoder. Bits have no derivative: theirs is that of the units before the
     threshold.
 
     Parameters
     ----------
     estimator : object
-        A fitted autoencoder of skae, a fitted `Pipeline` that ends with one, or a fitted search
+        A fitted estimator of skae, a fitted `Pipeline` that ends with one, or a fitted search
         over either.
     X : array-like of shape (n_samples, n_features)
         As passed to `estimator`. The Jacobian takes about as long as `n_components_` transforms; a
@@ -102,7 +103,8 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
         n_active : float
             Mean number of components that are not 0 in a row.
         dead_units : ndarray of int
-            Numbers of the components that are the same for all rows, up to rounding.
+            Numbers of the components that are the same for all rows, up to rounding. Pass more
+            than one row.
         correlation : ndarray of shape (n_components_, n_components_)
             NaN for dead units.
         singular_values : ndarray of shape (min(n_components_, n_features),)
@@ -113,7 +115,7 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
     Raises
     ------
     TypeError
-        If `estimator` has no decoder of skae; a classifier has none.
+        If `estimator` has no autoencoder of skae.
 
     Examples
     --------
@@ -127,9 +129,11 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
     >>> statistics.dead_units
     array([], dtype=int64)
     """
-    fitted = open_fitted(estimator, X, decodes=True)
-    # Not `transform`, which may return a sparse matrix or a table.
-    codes = fitted.autoencoder._encode(fitted.rows)
+    fitted = open_fitted(estimator, X)
+    if fitted.has_head:
+        codes = np.concatenate(list(layer_parts(fitted, fitted.n_encoder_layers - 1)))
+    else:  # not `transform`, which may return a sparse matrix or a table
+        codes = fitted.autoencoder._encode(fitted.rows)
     deviations = codes.std(axis=0, dtype=np.float64)
     is_dead = deviations <= _CONSTANT * deviations.max()
     correlation = np.full((len(deviations), len(deviations)), np.nan)
@@ -146,6 +150,13 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
         correlation=correlation,
         singular_values=np.sqrt(np.concatenate(squares).mean(axis=0)),
     )
+
+
+def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be numbers. Got {values!r}.") from None
 
 
 def _squared_singular_values(jacobians: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -119,11 +120,7 @@ def open_fitted(estimator: Any, X: Any = None, *, decodes: bool = False) -> Fitt
         rows = _rows(last, X)
         return Fitted(last, last.autoencoder_, last._predictor, rows, _names(last, names))
     if not isinstance(last, AutoencoderTransformer):
-        raise TypeError(
-            f"{_described(estimator, last)} is not an autoencoder. Pass a fitted estimator of "
-            "skae, or a fitted Pipeline whose last step is one; of a longer pipeline, pass the "
-            "part that ends with it, such as pipeline[:2]."
-        )
+        raise _no_autoencoder(estimator, last)
     check_is_fitted(last, msg=vars(last).get("_too_few_rows"))
     rows = _rows(last, X)
     return Fitted(last, last, last._model, rows, _names(last, names))
@@ -133,9 +130,25 @@ def _rows(last: Any, X: Any) -> Array:
     return np.empty((0, last.n_features_in_)) if X is None else last._validate_rows(X)
 
 
-def _described(estimator: Any, last: Any) -> str:
-    name = type(last).__name__
-    return name if last is estimator else f"The last step of {type(estimator).__name__}, {name},"
+def _no_autoencoder(estimator: Any, last: Any) -> Exception:
+    """Return the error of an estimator in which no fitted autoencoder was found."""
+    if hasattr(last, "refit") and not isinstance(last, type):  # a search
+        return NotFittedError(
+            f"{type(last).__name__} has no best_estimator_. Call its fit, with refit=True or the "
+            "name of a score."
+        )
+    name = last.__name__ if isinstance(last, type) else type(last).__name__
+    text = f"{name} is not an autoencoder"
+    if isinstance(last, type):
+        text = f"{name} is a class"
+    elif last is not estimator:
+        step = f"{last!r}" if isinstance(last, str) else name
+        text = f"The last step of {type(estimator).__name__} is {step}, not an autoencoder"
+    return TypeError(
+        f"{text}. Pass a fitted estimator of skae, a fitted Pipeline that ends with one, or a "
+        "search over either. If other steps follow the autoencoder, pass the steps up to it, such "
+        "as pipeline[:2]."
+    )
 
 
 def _names_after(steps: Pipeline) -> NDArray[Any] | None:

@@ -33,4 +33,5 @@ def code_jacobians(fitted: Fitted) -> Iterator[Tensor]:
         with torch_defaults(), threads_for(operations, part.itemsize):
             z = reader.network.impute(units.standardise(as_tensor(part)))
             jacobians = row_jacobians(code_of, z, n_components)
-            yield jacobians.mul_(fitted.model.code_unit / units.scale).cpu()
+            jacobians = jacobians.mul_(fitted.model.code_unit / units.scale).cpu()
+        yield jacobians

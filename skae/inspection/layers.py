@@ -42,10 +42,10 @@ def resolve_layer(fitted: Fitted, layer: int | str) -> int:
     elif is_int and -n_all <= int(layer) < n_all:
         number = int(layer) % n_all
     else:
+        last = "" if has_head else f", and {n_all - 1} is the reconstruction"
         raise ValueError(
-            f'layer={layer!r} must be "code" or an int from 0 to {n_all - 1} (or from -1 back): '
-            f"{n_encoder - 1} is the code"
-            + ("." if has_head else f", and {n_all - 1} is the reconstruction.")
+            f'layer must be "code" or an int from 0 to {n_all - 1}, or from -1 back to {-n_all}. '
+            f"{n_encoder - 1} is the code{last}. Got {layer!r}."
         )
     is_hidden = number not in (n_encoder - 1, n_encoder + n_decoder - 1)
     if is_hidden and getattr(fitted.autoencoder, "selected_", None) == "pca" and not has_head:
@@ -59,13 +59,18 @@ def resolve_layer(fitted: Fitted, layer: int | str) -> int:
 
 def check_unit(unit: Any, n_units: int, layer: int | str, name: str = "unit") -> int:
     """Return the number of a unit, or raise a ValueError if the layer does not have it."""
-    is_int = isinstance(unit, Integral) and not isinstance(unit, bool | np.bool_)
-    if not is_int or not 0 <= unit < n_units:
+    return check_number(name, unit, n_units, f"layer {layer!r} has", "units")
+
+
+def check_number(name: str, value: Any, n: int, owner: str, things: str) -> int:
+    """Return the number of one of `n` things that something has, or raise a ValueError."""
+    is_int = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+    if not is_int or not 0 <= value < n:
         raise ValueError(
-            f"{name}={unit!r} must be an int from 0 to {n_units - 1}: layer {layer!r} has "
-            f"{n_units} units."
+            f"{owner[0].upper()}{owner[1:]} {n} {things}, so {name} must be an int from 0 to "
+            f"{n - 1}. Got {value!r}."
         )
-    return int(unit)
+    return int(value)
 
 
 def layer_parts(fitted: Fitted, layer: int) -> Iterator[Array]:
@@ -76,7 +81,8 @@ def layer_parts(fitted: Fitted, layer: int) -> Iterator[Array]:
     for part in dense_parts(fitted.rows, units.chunk_size):
         cost = units.network_in(fitted.dtype).cost * len(part)
         with torch_defaults(), torch.no_grad(), threads_for(cost, part.itemsize):
-            yield in_user_units(fitted, reader, units.standardise(as_tensor(part))).numpy()
+            outputs = in_user_units(fitted, reader, units.standardise(as_tensor(part))).numpy()
+        yield outputs
 
 
 def over_positions(outputs: Array) -> Array:
@@ -150,7 +156,7 @@ def activations(estimator: Any, X: ArrayLike, *, layer: int | str = "code") -> A
 
 
 def max_activating_samples(
-    estimator: Any, X: ArrayLike, *, unit: int, layer: int | str = "code", n_samples: int = 10
+    estimator: Any, X: ArrayLike, unit: int, *, layer: int | str = "code", n_samples: int = 10
 ) -> Bunch:
     """Find the rows for which a unit is most active [1]_.
 
@@ -245,9 +251,8 @@ def weight_images(
     Returns
     -------
     images : ndarray of shape (n_units, *image_shape) or (n_units, n_features)
-        Per unit of X. For a convolution, its kernels: (n_channels_out, n_channels, 3, 3). With a
-        loss of counts, they belong to the logarithms that the encoder takes, so that only their
-        ratios mean something.
+        Per unit of X; with a loss of counts, per unit of the standardised logarithms that the
+        encoder takes. For a convolution, its kernels: (n_channels_out, n_channels, 3, 3).
 
     Raises
     ------
@@ -288,6 +293,8 @@ def weight_images(
                 "Use layer=0 for the kernels of the first one, or maximize_activation."
             )
         return encoder.convolutions[0].kernels().detach().cpu().numpy() / scale
+    if encoder.input_map is not None:
+        scale = 1.0  # the encoder takes logarithms, which have no unit
     unit = fitted.model.code_unit if number == fitted.n_encoder_layers - 1 else 1.0
     weights = _product(network, number, include_pca=include_pca)
     images = weights.cpu().numpy().T * (unit / scale)

@@ -64,7 +64,8 @@ def loss_curves(estimator: Any) -> Bunch:
     validation = pca = None
     if last.validation_scores_ is not None:
         validation = _perfect_score(last) - np.array(last.validation_scores_)
-        if getattr(last, "selected_", None) == "pca" or getattr(last, "validation_ratio_", None):
+        was_compared = getattr(last, "validation_ratio_", None) is not None
+        if was_compared or getattr(last, "selected_", None) == "pca":
             pca = float(validation[0])
     return Bunch(
         epochs=np.arange(len(training)),

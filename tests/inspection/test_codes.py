@@ -33,7 +33,10 @@ def test_a_traversal_of_pca_is_a_line(linear):
 
 
 def test_bad_traversals(linear):
-    with pytest.raises(ValueError, match="component=4 must be an int from 0 to 3"):
+    with pytest.raises(
+        ValueError,
+        match=r"The code has 4 components, so component must be .* 0 to 3\. Got 4",
+    ):
         latent_traversal(linear, 4, [0])
     with pytest.raises(
         ValueError, match=r"at has shape \(3,\), but .* single code of 4 components"
@@ -41,6 +44,8 @@ def test_bad_traversals(linear):
         latent_traversal(linear, 0, [0], at=np.zeros(3))
     with pytest.raises(ValueError, match=r"values has shape \(\)"):
         latent_traversal(linear, 0, 1.0)
+    with pytest.raises(ValueError, match=r"values must be numbers\. Got 'abc'"):
+        latent_traversal(linear, 0, "abc")
 
 
 def test_statistics_of_pca(linear):

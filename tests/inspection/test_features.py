@@ -106,5 +106,31 @@ def test_missing_entries():
     holes = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
     denoiser = DenoisingAutoencoder(2, max_iter=2, random_state=0).fit(holes)
     assert np.isfinite(code_sensitivities(denoiser, holes)["mean"]).all()
-    with pytest.raises(ValueError, match=r"X has missing entries .* impute"):
+    with pytest.raises(ValueError, match=r"X has missing entries .* AutoencoderImputer fills in"):
         feature_contribution(denoiser, holes)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "multinomial"])
+def test_sensitivities_to_counts_of_zero(loss):
+    """A count of 0 is where the encoder's view of counts ends: the derivative is that upwards."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.5 * np.exp(0.5 * rng.normal(size=(300, 2)) @ rng.normal(size=(2, 8))))
+    rows = counts[counts.sum(axis=1) > 0].astype(float)
+    fitted = Autoencoder(2, hidden_layer_sizes=(16,), loss=loss, max_iter=3, random_state=0)
+    fitted.fit(rows)
+    row = rows[(rows == 0).sum(axis=1) > 3][:1]
+    expected, step = [], 1e-3
+    for feature in range(8):
+        at = [row + i * step * np.eye(8)[[feature]] for i in range(3)]
+        here, near, far = (activations(fitted, rows)[0] for rows in at)
+        expected.append((-3 * here + 4 * near - far) / (2 * step))  # a difference upwards
+    sensitivities = code_sensitivities(fitted, row)["mean"]
+    assert_allclose(sensitivities, np.transpose(expected), rtol=1e-3, atol=1e-4)
+
+
+def test_contributions_where_the_decoder_has_kinks():
+    relu = Autoencoder(
+        3, hidden_layer_sizes=(32,), activation="relu", shortcut=None, max_iter=30, random_state=0
+    ).fit(X)
+    contribution = feature_contribution(relu, X)
+    assert_allclose(contribution.sum(axis=0), explained(relu, X), atol=0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from instances import AUTOENCODERS, make_fast
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
@@ -72,9 +73,9 @@ def test_a_classifier_has_its_own_encoder_and_no_decoder(scaled):
     assert not np.allclose(codes, activations(classifier.autoencoder_, scaled))  # fine-tuned
     frozen = AutoencoderClassifier(clone(FAST), freeze=True, max_iter=5).fit(scaled, Y)
     assert_array_equal(activations(frozen, scaled), activations(frozen.autoencoder_, scaled))
-    for function in (feature_contribution, code_statistics):
-        with pytest.raises(TypeError, match="AutoencoderClassifier has no decoder"):
-            function(classifier, scaled)
+    with pytest.raises(TypeError, match="AutoencoderClassifier has no decoder"):
+        feature_contribution(classifier, scaled)
+    assert_array_equal(code_statistics(classifier, scaled)["mean"], codes.mean(axis=0))
     with pytest.raises(ValueError, match="from 0 to 1"):
         activations(classifier, scaled, layer=2)
 
@@ -90,8 +91,12 @@ def test_names_are_numbered_where_there_are_none():
     [
         (PCA(2), "^PCA is not an autoencoder"),
         (
+            make_pipeline(StandardScaler(), "passthrough"),
+            "of Pipeline is 'passthrough', not an",
+        ),
+        (
             make_pipeline(StandardScaler(), clone(FAST), LogisticRegression()),
-            r"The last step of Pipeline, LogisticRegression, is not.* such as pipeline\[:2\]",
+            r"The last step of Pipeline is LogisticRegression, .* such as pipeline\[:2\]",
         ),
     ],
 )
@@ -103,6 +108,12 @@ def test_other_estimators_are_refused(wrong, text):
 
 
 def test_unfitted_estimators_are_refused():
+    for refit in (True, False):
+        search = GridSearchCV(clone(FAST), {"max_iter": [1]}, cv=2, refit=refit)
+        with pytest.raises(NotFittedError, match=r"GridSearchCV has no best_estimator_\. Call"):
+            activations(search if refit else search.fit(X), X)
+    with pytest.raises(TypeError, match=r"^Autoencoder is a class\. Pass a fitted"):
+        activations(Autoencoder, X)
     with pytest.raises(NotFittedError):
         activations(Autoencoder(), X)
     with pytest.raises(NotFittedError):
@@ -121,11 +132,20 @@ def test_every_autoencoder_can_be_looked_into(cls):
     found = maximize_activation(estimator, 1, n_restarts=2, random_state=0)
     again = activations(estimator, found.inputs)[:, 1]
     np.testing.assert_allclose(found.activations, again, rtol=1e-6)
-    assert found.activation >= codes[:, 1].mean()
     assert latent_traversal(estimator, 2, [0.0, 1.0]).shape == (2, 13)
     assert code_statistics(estimator, rows).singular_values.shape == (3,)
     assert code_sensitivities(estimator, rows).mean.shape == (3, 13)
     assert feature_contribution(estimator, rows).shape == (3, 13)
-    assert len(weight_images(estimator)) > 0
+    assert np.isfinite(weight_images(estimator)).all()
     assert len(loss_curves(estimator).training) == estimator.n_iter_ + 1
     assert_array_equal(rows, before)
+
+
+def test_threads_are_left_as_found(fitted, scaled):
+    before = torch.get_num_threads()
+    for part in (activations(fitted, scaled), code_sensitivities(fitted, scaled)):
+        assert part is not None
+    assert torch.get_num_threads() == before
+    with pytest.raises(ValueError, match="layer must be"):
+        activations(fitted, scaled, layer=99)
+    assert torch.get_num_threads() == before

@@ -149,14 +149,14 @@ def test_image_shapes(relu, convolutional):
 
 @pytest.mark.parametrize("layer", [6, -7, "encoder", 1.0, True, None])
 def test_layers_that_do_not_exist(relu, layer):
-    text = 'must be "code" or an int from 0 to 5 .* 2 is the code, and 5 is the reconstruction'
+    text = 'must be "code" or an int from 0 to 5, .* 2 is the code, and 5 is the reconstruction'
     with pytest.raises(ValueError, match=text):
         activations(relu, X, layer=layer)
 
 
 @pytest.mark.parametrize("unit", [32, -1, 1.0, True])
 def test_units_that_do_not_exist(relu, unit):
-    with pytest.raises(ValueError, match=r"unit=.* from 0 to 31: layer 0 has 32 units"):
+    with pytest.raises(ValueError, match=r"Layer 0 has 32 units, so unit must be .* 0 to 31\. Got"):
         max_activating_samples(relu, X, unit=unit, layer=0)
 
 

@@ -51,6 +51,7 @@ class LogInputs(nn.Module):
             total = 1.0 + excess
             relative = (relative + excess * self.floor) / total.clamp_min(_SMALLEST_TOTAL)
             relative = torch.where(total > _SMALLEST_TOTAL, relative, self.floor)
-        # Noise or rounding may have made a count negative.
-        relative = torch.maximum(relative, self.floor)
+        # Noise or rounding may have made a count negative. Its derivative is that of a count of 0.
+        allowed = torch.maximum(relative.detach(), self.floor)
+        relative = allowed + (relative - relative.detach()) if relative.requires_grad else allowed
         return (torch.log1p(relative) - self.offset) / self.log_scale
