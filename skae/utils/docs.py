@@ -87,9 +87,12 @@ early_stopping : bool, default=True
     False trains for `max_iter` epochs on all rows, and the result may be worse than PCA.
     With fewer than 10 rows, none are held out, and ``shortcut="pca"`` returns PCA untrained.
 
-validation_fraction : float, default=0.1
-    Share of the distinct rows held out by `early_stopping`. Not used where small data is split
-    into cross-validation folds.
+validation_fraction : float or splitter, default=0.1
+    Share of the distinct rows held out by `early_stopping`; of the groups, if `fit` gets `groups`.
+    Not used where small data, or data of few groups, is split into cross-validation folds. A
+    splitter of scikit-learn names the rows itself: a single split, such as
+    ``PredefinedSplit(np.where(is_held_out, 0, -1))``, or folds, each of which validates a model of
+    its own, such as ``TimeSeriesSplit(3)``.
 
 n_iter_no_change : int, default=20
     Number of epochs without improvement after which `early_stopping` ends training. The count
