@@ -133,7 +133,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         UserWarning
             If PCA was kept, or if y has the columns of X, as clean rows would have.
         """
-        if y is not X and np.ndim(y) == 2 and np.shape(y)[1:] == np.shape(X)[1:]:
+        targets: Any = y
+        if y is not X and np.ndim(targets) == 2 and np.shape(targets)[1:] == np.shape(X)[1:]:
             warn(
                 "DenoisingAutoencoder ignores y, which has as many columns as X. To learn from "
                 "pairs, call AutoencoderRegressor(Autoencoder(...)).fit(noisy, clean). To train on "
