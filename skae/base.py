@@ -36,17 +36,19 @@ from skae.core.networks.autoencoder import Architecture
 from skae.core.numerics import torch_defaults
 from skae.fitting.data import feature_means, training_data
 from skae.fitting.describe import describe
+from skae.fitting.held_out import check_holds_out
 from skae.fitting.incremental import IncrementalTraining, adapt_model, copy_model
 from skae.fitting.pca_init import new_model
 from skae.fitting.selection import ValidationLoss, compare, explain
 from skae.fitting.span import find_span
-from skae.fitting.split import Split, no_split, split_rows
+from skae.fitting.split import Split, choose_split, no_split
 from skae.fitting.trainer import TRAINING_CONSTRAINTS, Trainer, loss_and_gradient_of
 from skae.fitting.warm_start import leave_warm_start, models_to_continue, resume
 from skae.inference.transformer import AutoencoderTransformer
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.csr import Array, values_of
 from skae.utils.validation import (
+    HasMethods,
     StrOptions,
     check_loss_domain,
     fit_context,
@@ -88,7 +90,7 @@ class BaseAutoencoder(
     max_iter: int | str = "auto"
     tol: float = 1e-4
     early_stopping: bool = True
-    validation_fraction: float = 0.1
+    validation_fraction: Any = 0.1
     n_iter_no_change: int = 20
     warm_start: bool = False
     shuffle: bool = True
@@ -110,6 +112,7 @@ class BaseAutoencoder(
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
         "warm_start": ["boolean"],
+        "validation_fraction": [fraction(), HasMethods("split")],
     }
 
     # Whether several models may be trained together, for cross-validation folds.
@@ -177,14 +180,17 @@ class BaseAutoencoder(
         return None
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None, *, groups: ArrayLike | None = None) -> Self:
         """Fit the autoencoder to X.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Training data, float32 or float64; other numbers become float64.
-        y : Ignored
+        y : Ignored, except by a splitter in `validation_fraction`.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of rows that belong together, such as the rows of a patient. A group is never
+            divided between training and validation, and counts as one in the comparison with PCA.
 
         Returns
         -------
@@ -193,7 +199,7 @@ class BaseAutoencoder(
         Raises
         ------
         ValueError
-            If a parameter or X is not as documented.
+            If a parameter, X or `groups` is not as documented.
 
         Warns
         -----
@@ -205,16 +211,16 @@ class BaseAutoencoder(
             rows = self._validate_input(X, reset=True, ensure_min_samples=2)
             self._check_values(rows)
             with self._threads_for(rows):
-                self._fit(rows, X, y)
+                self._fit(rows, X, y, groups)
         return self
 
-    def _fit(self, rows: Array, X: ArrayLike, y: object) -> None:
+    def _fit(self, rows: Array, X: ArrayLike, y: object, groups: ArrayLike | None) -> None:
         device, generator = resolve_device(self.device), self._new_generator()
         # Wide rows are trained on in coordinates of the space that they span.
         span = find_span(self, rows) if rows.shape[0] < rows.shape[1] else None
         inputs, mean = (span.coordinates, span.mean) if span else (rows, feature_means(rows))
         # Split, and start at PCA or at the previous fit.
-        split, previous, n_before = self._split(rows, inputs.shape[1], generator)
+        split, previous, n_before = self._split(rows, inputs.shape[1], y, groups, generator)
         # PCA is final unless the network is clearly better.
         must_beat_start = self.shortcut == "pca" and self.early_stopping and not split.is_resumed
         model, data, unexplained = self._start(inputs, split, generator, device, previous)
@@ -318,29 +324,24 @@ class BaseAutoencoder(
         return model, data, unexplained
 
     def _split(
-        self, rows: Array, width: int, generator: torch.Generator
+        self,
+        rows: Array,
+        width: int,
+        y: object,
+        groups: ArrayLike | None,
+        generator: torch.Generator,
     ) -> tuple[Split, Model | None, int]:
-        """Return the split of the rows, the model to continue, and its number of epochs.
-
-        `width` is that of the rows in training.
-        """
+        """Return the split of the rows, the model to continue, and its number of epochs."""
+        if groups is not None or hasattr(self.validation_fraction, "split"):
+            check_holds_out(self)
         new = None, None, 0
         previous, split, n_epochs = resume(self, rows, generator) if self.warm_start else new
         if split is None and not self.early_stopping:
             split = no_split(rows.shape[0])
-        if split is not None:
-            return split, previous, n_epochs
-        is_share = isinstance(self.n_components, float)
-        n_components = min(rows.shape[0], width) if is_share else int(self.n_components)
-        split = split_rows(
-            rows,
-            rows.shape[0],
-            self.validation_fraction,
+        if split is None:
             # With a warm start, folds would start from a fit to the rows that validate them.
-            may_cross_fit=previous is None and self._may_cross_fit,
-            n_weights=self._network(width, n_components).n_weights(),
-            generator=generator,
-        )
+            is_free = previous is None and self._may_cross_fit
+            split = choose_split(self, rows, width, y, groups, generator, may_cross_fit=is_free)
         return split, previous, n_epochs
 
     def __getstate__(self) -> dict[str, Any]:

@@ -15,8 +15,7 @@ For a linear autoencoder this is PCA.
 
 If the objective is not invariant to every such map (`CodeSymmetry`), only a map that leaves it
 unchanged is applied: a rotation, or a rescaling of each unit after which a step of 1 along the unit
-moves the reconstruction by 1. Under a linear decoder, atoms then have norm 1, as in dictionary
-learning.
+moves the reconstruction by 1. Under a linear decoder, atoms then have norm 1.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ import torch
 from torch import Tensor
 
 from skae.core.criterion import CodeSymmetry
+from skae.core.jacobians import Decoder, decoder_jacobians
 from skae.core.model import Model
 from skae.core.networks.autoencoder import AutoencoderNetwork
 from skae.core.networks.conv import ConvolutionalDecoder
@@ -47,32 +47,7 @@ _NO_SENSITIVITY = 1e-20
 # Sum of squares of all entries, in training units, below which data vary only by rounding.
 _NO_VARIANCE = 1e-30
 
-Decoder = Callable[[Tensor], Tensor]
 Factors = Callable[[Tensor], tuple[Tensor, Tensor | None]]
-
-
-def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
-    """Return the transposed Jacobian of a decoder at each code: ``(rows, components, outputs)``.
-
-    For any decoder, by autograd. Reverse mode is used if the code is wider than the output,
-    otherwise forward mode.
-    """
-    n_rows, n_components = codes.shape
-    n_outputs = decode(codes[:1]).numel()
-    n_directions = min(n_outputs, n_components)
-    directions = torch.eye(n_directions, dtype=codes.dtype).repeat(n_rows, 1)
-    with torch.enable_grad():
-        points = codes.repeat_interleave(n_directions, 0).requires_grad_()
-        outputs = decode(points)
-        if n_outputs < n_components:
-            (pulled_back,) = torch.autograd.grad(outputs, points, directions.view_as(outputs))
-            return pulled_back.view(n_rows, n_outputs, n_components).mT
-        # Forward mode as two reverse passes: the derivative of v^T J u with respect to v is J u.
-        # torch's own forward mode would import its compiler, which takes seconds.
-        weights = torch.zeros_like(outputs, requires_grad=True)
-        (pulled_back,) = torch.autograd.grad(outputs, points, weights, create_graph=True)
-        (pushed,) = torch.autograd.grad(pulled_back, weights, directions)
-    return pushed.view(n_rows, n_components, -1)
 
 
 def sensitivity(
@@ -155,19 +130,22 @@ class CodeSummary:
     Attributes
     ----------
     components : Tensor of shape (k, d)
-        The decoder's transposed Jacobian at the mean code.
+        Linear map from the centred code to the rows, by least squares; or that of the decoder.
     component_variance : Tensor of shape (k,)
         Variance that each column carries through the decoder.
     r2 : float
         Share of the training variance that the reconstruction explains.
     encoder_r2 : float
         The same for the encoder's codes, before refinement; NaN if it was not asked for.
+    total : float
+        Sum of squares of all entries about the means of the columns.
     """
 
     components: Tensor
     component_variance: Tensor
     r2: float
     encoder_r2: float
+    total: float
 
 
 @torch.no_grad()
@@ -181,6 +159,7 @@ def canonicalise(
     *,
     scores_encoder: bool = True,
     has_pca_axes: bool = False,
+    is_part: bool = False,
 ) -> CodeSummary:
     """Convert the code of a model to its canonical form, in place, and summarise it.
 
@@ -204,20 +183,28 @@ def canonicalise(
         Whether to compute `CodeSummary.encoder_r2` even if codes are refined.
     has_pca_axes : bool
         Whether the code is that of PCA, whatever the symmetry of the objective.
+    is_part : bool
+        Whether z may be too few rows for least squares. The components are then the decoder's
+        Jacobian at the mean code, as for a decoder of one layer.
     """
     network, tied = model.network.eval(), model.network.decoder.layers[0].transposed
     model.preconditioner = None
-    codes, encoder_r2 = _encode_and_score(model, z, scores=scores_encoder or not n_steps)
+    scores = scores_encoder or not n_steps
+    codes, encoder_r2, total, products = _encode_and_score(model, z, scores=scores)
     r2 = encoder_r2
     network.cpu().double().restore_skips()
     if n_steps is not None:
         set_preconditioner(model, codes, z)
     if n_steps and (model.preconditioner is not None or not scores_encoder):
         network.to(inference_device(z.device), dtype)
-        codes, r2 = _encode_and_score(model, z, n_steps)
+        codes, r2, total, products = _encode_and_score(model, z, n_steps)
         network.cpu().double().restore_skips()
     metric = _metric(model, codes, z)
     mean = codes.mean(0, dtype=torch.float64)
+    components = None
+    if not (network.decoder.is_linear or has_pca_axes or is_part):
+        centred = codes - mean  # in float64
+        components = torch.linalg.pinv(centred.mT @ centred, hermitian=True) @ products
     if symmetry is CodeSymmetry.SCALE and not tied:  # rescaling would untie the weights
         scales = metric.diagonal().sqrt()
         scales = torch.where(scales > 0, scales, torch.ones_like(scales))
@@ -225,6 +212,7 @@ def canonicalise(
         _apply(model, forward, inverse, torch.zeros_like(scales))
         codes, mean = codes.mul_(scales), mean * scales
         metric = metric / torch.outer(scales, scales)
+        components = None if components is None else inverse @ components
     rotates = CodeSymmetry.ROTATION in symmetry
     if rotates:
         keeps_lengths = tied or symmetry is CodeSymmetry.ROTATION
@@ -232,11 +220,13 @@ def canonicalise(
         _apply(model, forward, inverse, mean)
         codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
         mean = torch.zeros_like(mean)
-    factor, base = jacobian_factors(model, model.decode, mean[None])
-    components = factor[0] if base is None else factor[0] @ base
+        components = None if components is None else inverse @ components
+    if components is None:
+        factor, base = jacobian_factors(model, model.decode, mean[None])
+        components = factor[0] if base is None else factor[0] @ base
     if in_features is not None:
         components = in_features(components)
-    # PCA's signs were chosen by loadings of coordinates; choose them by loadings of features.
+    # PCA's signs were chosen by loadings of coordinates, not of features.
     if rotates or (has_pca_axes and in_features is not None and network.is_code_linear):
         signs = largest_loading_signs(components)
         _apply(model, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
@@ -244,7 +234,8 @@ def canonicalise(
     for p in network.parameters():
         p.data = p.data.float()
     variances = codes.var(0) if len(codes) > 1 else torch.zeros_like(mean)
-    return CodeSummary(components.detach(), variances * metric.diagonal(), r2, encoder_r2)
+    variances.mul_(metric.diagonal())
+    return CodeSummary(components.detach(), variances, r2, encoder_r2, total)
 
 
 def set_preconditioner(model: Model, codes: Tensor, z: Tensor) -> None:
@@ -297,11 +288,15 @@ def _apply(model: Model, forward: Tensor, inverse: Tensor, mean: Tensor) -> None
 @torch.no_grad()
 def _encode_and_score(
     model: Model, z: Tensor, n_steps: int | None = None, *, scores: bool = True
-) -> tuple[Tensor, float]:
-    """Return the codes, and the share of the variance that they explain; NaN without `scores`."""
+) -> tuple[Tensor, float, float, Tensor]:
+    """Return the codes, the share of the variance that they explain, and two sums over the rows.
+
+    These are the squares of the rows minus their mean, and the products of codes with such rows,
+    ``(k, d)``, in which a missing entry counts as its reconstruction. NaN or 0 without `scores`.
+    """
     # A linear code is rotated later, in float64. Other codes may be wide, so they stay in float32.
     linear, may_miss = model.network.is_code_linear, model.network.imputes_missing
-    codes, error, total = [], 0.0, 0.0
+    codes, error, total, products = [], 0.0, 0.0, torch.zeros(())
     n_values: int | Tensor = len(z)
     if may_miss:
         n_values = len(z) - sum(part.isnan().sum(0) for part in z.split(model.chunk_size))
@@ -315,15 +310,20 @@ def _encode_and_score(
         codes.append(code.cpu().double() if linear else code.cpu())
         if not scores:
             continue
+        deviations, output = chunk - centre, model.decode(code)
         # Missing entries (NaN) are ignored, but a reconstruction that is NaN is not.
-        squares = (model.decode(code) - chunk).square_()
+        squares = (output - chunk).square_()
         error += float((squares.masked_fill_(chunk.isnan(), 0.0) if may_miss else squares).sum())
-        total += float((chunk - centre).square_().nansum())
+        total += float(deviations.square().nansum())
+        if not model.network.decoder.is_linear:
+            if may_miss:
+                deviations = torch.where(chunk.isnan(), output - centre, deviations)
+            products = products + (code.mT @ deviations).cpu().double()
     if not scores:
-        return torch.cat(codes), math.nan
+        return torch.cat(codes), math.nan, math.nan, products
     # Constant data have no variance to explain, but the network may still get them wrong.
     r2 = 1.0 - error / total if total > _NO_VARIANCE else float(error <= total)
-    return torch.cat(codes), r2
+    return torch.cat(codes), r2, total, products
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ to that; only `encoder_jacobians` goes back to the counts.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from skae.core.activations import ACTIVATIONS
 from skae.core.criterion import ForwardPass, Reconstruction
 from skae.core.networks.autoencoder import AutoencoderNetwork
 
+Decoder = Callable[[Tensor], Tensor]
 _MAX_ENTRIES = 2**24  # in the Jacobians held in memory at once
 
 
@@ -289,3 +291,27 @@ def _norms_of_one_hidden_layer(chain: EncoderChain) -> Tensor:
     linear = ((first.mT @ skip) * last).sum(-1).unsqueeze(-2)
     constant = skip.square().sum((-2, -1)).unsqueeze(-1)
     return ((slope @ quadratic + 2.0 * linear) * slope).sum(-1) + constant
+
+
+def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
+    """Return the transposed Jacobian of a decoder at each code: ``(rows, components, outputs)``.
+
+    For any decoder, by autograd. Reverse mode is used if the code is wider than the output,
+    otherwise forward mode.
+    """
+    n_rows, n_components = codes.shape
+    n_outputs = decode(codes[:1]).numel()
+    n_directions = min(n_outputs, n_components)
+    directions = torch.eye(n_directions, dtype=codes.dtype).repeat(n_rows, 1)
+    with torch.enable_grad():
+        points = codes.repeat_interleave(n_directions, 0).requires_grad_()
+        outputs = decode(points)
+        if n_outputs < n_components:
+            (pulled_back,) = torch.autograd.grad(outputs, points, directions.view_as(outputs))
+            return pulled_back.view(n_rows, n_outputs, n_components).mT
+        # Forward mode as two reverse passes: the derivative of v^T J u with respect to v is J u.
+        # torch's own forward mode would import its compiler, which takes seconds.
+        weights = torch.zeros_like(outputs, requires_grad=True)
+        (pulled_back,) = torch.autograd.grad(outputs, points, weights, create_graph=True)
+        (pushed,) = torch.autograd.grad(pulled_back, weights, directions)
+    return pushed.view(n_rows, n_components, -1)

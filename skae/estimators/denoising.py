@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from skae.fitting.selection import advise_where_pca_was_kept
 from skae.utils.csr import Array
 from skae.utils.docs import document
 from skae.utils.validation import StrOptions, check_count, real
+from skae.utils.warnings import warn
 
 # Relative to the scale of X. Squares of larger noise overflow in float32.
 _MAX_DEVIATION = 1e15
@@ -44,6 +45,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
     network must learn how features depend on each other, so the code may be wider than the data.
     With Gaussian noise of a small standard deviation :math:`\sigma`,
     :math:`(g(f(x)) - x) / \sigma^2` estimates the score :math:`\nabla \log p(x)` [2]_.
+
+    Fit it to rows as clean as you have them. Noise that X has already is part of what the network
+    learns to reproduce, and PCA then is hard to improve on. For pairs of noisy and clean rows, use
+    `AutoencoderRegressor` with the clean rows as y.
 
     Held-out rows are corrupted, too, with the same noise in each epoch. All methods accept missing
     entries in X, which are NaN or masked in a masked array: the network replaces them by the mean
@@ -100,6 +105,43 @@ class DenoisingAutoencoder(BaseAutoencoder):
     _allows_missing: ClassVar[bool] = True
 
     # -- training --------------------------------------------------------------------------------
+
+    def fit(self, X: ArrayLike, y: object = None, *, groups: ArrayLike | None = None) -> Self:
+        """Fit the autoencoder to X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data, float32 or float64, as clean as possible: the noise is added here.
+            Missing entries are NaN.
+        y : Ignored, except by a splitter in `validation_fraction`.
+            For pairs of noisy and clean rows, use `AutoencoderRegressor`.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of rows that belong together, see `Autoencoder.fit`.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or `groups` is not as documented.
+
+        Warns
+        -----
+        UserWarning
+            If PCA was kept, or if y has the columns of X, as clean rows would have.
+        """
+        targets: Any = y
+        if y is not X and np.ndim(targets) == 2 and np.shape(targets)[1:] == np.shape(X)[1:]:
+            warn(
+                "DenoisingAutoencoder ignores y, which has as many columns as X. To learn from "
+                "pairs, call AutoencoderRegressor(Autoencoder(...)).fit(noisy, clean). To train on "
+                "clean rows alone, pass them as X: the noise is added in training.",
+                UserWarning,
+            )
+        return super().fit(X, y, groups=groups)
 
     def _check_values(self, X: Array) -> None:
         super()._check_values(X)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -78,17 +79,26 @@ def describe(
     )
     is_start = not history.validation and not history.best_epoch
     in_features = None if span is None else span.in_features
-    flags = {"scores_encoder": is_start, "has_pca_axes": is_pca}
+    flags = {"scores_encoder": is_start, "has_pca_axes": is_pca, "is_part": is_part}
     code = canonicalise(model, data, symmetry, n_steps, dtype, in_features, **flags)
     network.to(inference_device(device))
     shares = code.component_variance / code.component_variance.sum().clamp_min(1e-30)
+    ratio = (code.r2 * shares).numpy()
+    total = code.total
+    if estimator._allows_missing:  # of the observed entries, scaled up to all
+        total *= math.prod(data.shape) / max(1, int((~data.isnan()).sum()))
+    squares = ratio.clip(min=0.0) * total
+    variances = squares / max(1, len(data) - 1)
     fitted: dict[str, Any] = {
         "_model": model,
         "_requested_components": estimator.n_components,
         "n_components_": len(shares),
         "mean_": mean,
         "components_": code.components.numpy() * (model.scale / model.code_unit),
-        "explained_variance_ratio_": (code.r2 * shares).numpy(),
+        "explained_variance_ratio_": ratio,
+        "explained_variance_": variances * model.scale * model.scale,
+        "singular_values_": np.sqrt(squares) * model.scale,
+        "n_samples_": len(data),
         "n_iter_": len(history.losses),
         "best_iter_": history.best_epoch,
         "selected_": "pca" if keeps_pca else "network",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from torch import Tensor
 
 from skae.fitting.data import feature_means
 from skae.fitting.duplicates import duplicate_groups
+from skae.fitting.held_out import joined_groups, read_groups, read_splits
 from skae.utils.csr import Array, csr_squared_distances
 
 # With fewer rows, nothing is held out. With fewer distinct rows, duplicates are not grouped.
@@ -24,6 +26,9 @@ _N_FOLDS = 5
 _FOLDS_BELOW = 500
 # The same holds if the variance lies in effectively fewer rows than this; a tenth would have 15.
 _MIN_EFFECTIVE_ROWS = 150.0
+# Of groups that the user names, at least so many are held out, in folds if need be: fewer could not
+# show that most of them improve.
+_MIN_HELD_OUT_GROUPS = 10
 # Limit over all models on the model axis. More weights, with their gradients, moments and best
 # values, take gigabytes. Beyond the limit, fewer folds are held out.
 _MAX_WEIGHTS = 2**25
@@ -50,7 +55,8 @@ class Split:
     mask : Tensor of bool, of shape (n_models, n_held_out), or None
         False where a row only pads a shorter fold, or where the model has trained on it.
     groups : Tensor of shape (n_rows,), or None
-        Duplicate group of each row; no group is ever divided. None if all rows are distinct.
+        Group of each row: its duplicates, and the rows that the user says belong together. Each
+        counts as one. None if all rows are distinct.
     is_resumed : bool
         Whether the held-out rows chose the start, too. It is then one of the epochs to choose from,
         as in a longer fit, and the others need not be significantly better.
@@ -74,8 +80,12 @@ def single_split(held_out: Tensor, training: Tensor) -> Split:
     return Split([training], held_out, torch.ones_like(held_out, dtype=torch.bool))
 
 
-def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Split:
+def cross_fit(
+    folds: Sequence[Tensor], n_rows: int, training: Sequence[Tensor] | None = None
+) -> Split:
     """Return a split that validates model i on fold i, and trains a last model on all rows.
+
+    Model i trains on all rows that are not in its fold, or on `training[i]`.
 
     The last model is the final one. It is not validated; it stops at the epoch that is best for the
     others. So it uses every row, and with five folds every row is also held out once. Small data
@@ -88,13 +98,65 @@ def cross_fit(folds: Sequence[Tensor], n_rows: int) -> Split:
     padded = [np.resize((fold if len(fold) else longest).numpy(), len(longest)) for fold in folds]
     held_out = torch.from_numpy(np.stack([*padded, longest.numpy()]))
     mask = torch.zeros_like(held_out, dtype=torch.bool)
-    training = []
+    others = []
     for i, fold in enumerate(folds):
         mask[i, : len(fold)] = True
         is_training = torch.ones(n_rows, dtype=torch.bool)
         is_training[fold] = False
-        training.append(everything[is_training])
-    return Split([*training, everything], held_out, mask)
+        others.append(everything[is_training])
+    return Split([*(training or others), everything], held_out, mask)
+
+
+def _max_models(n_weights: int) -> int:
+    """Return how many models of so many weights may be trained together, the final one included."""
+    return max(2, _MAX_WEIGHTS // max(1, n_weights))
+
+
+def choose_split(
+    estimator: Any,
+    X: Array,
+    width: int,
+    y: object,
+    groups: ArrayLike | None,
+    generator: torch.Generator,
+    *,
+    may_cross_fit: bool,
+) -> Split:
+    """Return the split of a fit that begins anew or has no rows that were held out before.
+
+    Parameters
+    ----------
+    estimator : BaseAutoencoder
+    X : array or CSR matrix of shape (n_samples, n_features)
+    width : int
+        Number of columns of the rows in training.
+    y, groups : as given to `fit`
+    generator : torch.Generator
+    may_cross_fit : bool
+    """
+    splitter, n_rows = estimator.validation_fraction, X.shape[0]
+    is_share = isinstance(estimator.n_components, float)
+    n_components = min(n_rows, width) if is_share else int(estimator.n_components)
+    n_weights = estimator._network(width, n_components).n_weights()
+    given = None if groups is None else read_groups(estimator, n_rows, groups)
+    if hasattr(splitter, "split"):
+        n_most = _max_models(n_weights) - 1 if may_cross_fit else 1
+        parts = read_splits(list(splitter.split(X, y, given)), n_most)
+        training, folds = ([torch.from_numpy(pair[i]) for pair in parts] for i in (0, 1))
+        units = duplicate_groups(X) if given is None else joined_groups(duplicate_groups(X), given)
+        split = single_split(folds[0], training[0])
+        if len(folds) > 1:
+            split = cross_fit(folds, n_rows, training)
+        return replace(split, groups=None if units.max() + 1 == n_rows else torch.from_numpy(units))
+    return split_rows(
+        X,
+        n_rows,
+        splitter,
+        may_cross_fit=may_cross_fit,
+        n_weights=n_weights,
+        generator=generator,
+        given=given,
+    )
 
 
 def split_rows(
@@ -105,6 +167,7 @@ def split_rows(
     may_cross_fit: bool,
     generator: torch.Generator,
     n_weights: int = 0,
+    given: NDArray[np.int64] | None = None,
 ) -> Split:
     """Choose the held-out rows: none, folds or a single split.
 
@@ -124,6 +187,8 @@ def split_rows(
     generator : torch.Generator
     n_weights : int
         Number of weights of one model. If it is large, fewer models are trained together.
+    given : ndarray of int of shape (n_rows,), or None
+        Groups of rows that belong together. If there are few, they are held out in folds.
     """
     if n_rows < MIN_ROWS:
         return no_split(n_rows)
@@ -131,17 +196,28 @@ def split_rows(
     # New rows will repeat these few distinct rows too, so duplicates across the split do no harm.
     if groups.max() + 1 < MIN_ROWS:
         groups = np.arange(n_rows)
+    if given is not None:
+        groups = joined_groups(groups, given)
     n_groups = int(groups.max()) + 1
-    may_cross_fit = may_cross_fit and n_rows < _TRAIN_ON_ALL_BELOW
+    if n_groups == 1:
+        return no_split(n_rows)
     n_folds = 1
     n_held_out = min(max(1, round(fraction * n_groups)), n_groups - 1)
+    has_few_groups = given is not None and n_held_out < _MIN_HELD_OUT_GROUPS
+    may_cross_fit = may_cross_fit and (n_rows < _TRAIN_ON_ALL_BELOW or has_few_groups)
+    if has_few_groups:
+        n_held_out = min(_MIN_HELD_OUT_GROUPS, max(1, n_groups // 2))
     sizes = np.bincount(groups).astype(np.float64)[None]
     if X is not None:
         sizes = np.stack([sizes[0], np.bincount(groups, squared_distances(X))])
-    n_effective = _effective_number(sizes[-1])
+    squares = float(np.square(sizes[-1]).sum())
+    # The effective number of weights (Kish 1965).
+    n_effective = float(sizes[-1].sum()) ** 2 / squares if squares else float(n_groups)
     if may_cross_fit and (n_groups < _FOLDS_BELOW or n_effective < _MIN_EFFECTIVE_ROWS):
-        n_folds = min(_N_FOLDS, max(1, _MAX_WEIGHTS // max(1, n_weights) - 1))
+        n_folds = min(_N_FOLDS, _max_models(n_weights) - 1)
         n_held_out = n_folds * n_groups // _N_FOLDS
+        if n_groups < _N_FOLDS:  # only where the user names them
+            n_folds, n_held_out = min(n_folds, n_groups), n_groups
     if n_folds == _N_FOLDS:  # every row is held out
         order = _dealt_order(sizes[-1], generator)
     else:
@@ -188,12 +264,6 @@ def _rows_of(chosen: Tensor, groups: NDArray[np.int64]) -> Tensor:
     place = place[torch.from_numpy(groups)]
     rows = (place >= 0).nonzero()[:, 0]
     return rows[place[rows].argsort(stable=True)]
-
-
-def _effective_number(weights: NDArray[np.float64]) -> float:
-    """Return the effective number of weights (Kish 1965)."""
-    squares = float(np.square(weights).sum())
-    return float(weights.sum()) ** 2 / squares if squares else float(len(weights))
 
 
 def _dealt_order(weights: NDArray[np.float64], generator: torch.Generator) -> Tensor:

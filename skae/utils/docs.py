@@ -87,9 +87,12 @@ early_stopping : bool, default=True
     False trains for `max_iter` epochs on all rows, and the result may be worse than PCA.
     With fewer than 10 rows, none are held out, and ``shortcut="pca"`` returns PCA untrained.
 
-validation_fraction : float, default=0.1
-    Share of the distinct rows held out by `early_stopping`. Not used where small data is split
-    into cross-validation folds.
+validation_fraction : float or splitter, default=0.1
+    Share of the distinct rows held out by `early_stopping`; of the groups, if `fit` gets `groups`.
+    Not used where small data, or data of few groups, is split into cross-validation folds. A
+    splitter of scikit-learn names the rows itself: a single split, such as
+    ``PredefinedSplit(np.where(is_held_out, 0, -1))``, or folds, each of which validates a model of
+    its own, such as ``TimeSeriesSplit(3)``.
 
 n_iter_no_change : int, default=20
     Number of epochs without improvement after which `early_stopping` ends training. The count
@@ -137,14 +140,27 @@ mean_ : ndarray of shape (n_features,)
     Feature means of the training data.
 
 components_ : ndarray of shape (n_components_, n_features)
-    Jacobian of the decoder at the mean code: the change of the reconstruction with each column of
-    the code. The principal axes if the model is linear.
+    The best linear map from the code to the rows: the least squares fit of the training rows, about
+    their mean, to their codes. ``transform(X) @ components_ + mean_`` is thus the best linear
+    reconstruction from a linear code. The principal axes if PCA was kept. If the decoder has a
+    single layer, its weights; after `partial_fit`, the Jacobian of the decoder at the mean code.
 
 explained_variance_ratio_ : ndarray of shape (n_components_,)
     Share of the training variance that the reconstruction explains (R2), divided among the
     columns of the code by the variance that each carries through the decoder. The values of PCA
     if the model is linear. With tied weights or a contractive penalty they need not decrease: the
     columns are then sorted by their own variance, since the code is rotated but not rescaled.
+
+explained_variance_ : ndarray of shape (n_components_,)
+    `explained_variance_ratio_` times the total variance of the training rows (with n - 1 degrees of
+    freedom); 0 where the ratio is negative. The variance of a column of `transform` is another: a
+    nonlinear decoder may carry more or less of it to the reconstruction.
+
+singular_values_ : ndarray of shape (n_components_,)
+    Square roots of ``(n_samples_ - 1) * explained_variance_``.
+
+n_samples_ : int
+    Number of training rows; after `partial_fit`, of its last call.
 
 loss_curve_ : list of float, of length n_iter_
     Training loss of each epoch. Predicting the mean has loss 1.

@@ -287,12 +287,51 @@ def test_code_of_the_training_rows_is_canonical(fitted):
     assert (largest > 0).all()
 
 
-def test_components_are_the_derivatives_of_the_decoder(fitted):
+def test_components_are_the_best_linear_map_from_the_code_to_the_rows(fitted):
     model, X, _ = fitted
-    code = model.transform(X).mean(axis=0)
-    steps = 1e-4 * np.eye(4)
-    slopes = (model.inverse_transform(code + steps) - model.inverse_transform(code - steps)) / 2e-4
-    np.testing.assert_allclose(model.components_, slopes, atol=1e-4)
+    assert model.selected_ == "network"
+    slopes = np.linalg.lstsq(model.transform(X), X - model.mean_, rcond=None)[0]
+    np.testing.assert_allclose(model.components_, slopes, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"loss": "log_loss"}, {"code_activation": "relu"}])
+def test_code_that_uses_stored_components_is_served(digits, options):
+    """As in biplots: a row of `components_` is the covariance with the column over its variance."""
+    X = digits[:600] / 16
+    model = Autoencoder(4, max_iter=10, random_state=0, **options).fit(X)
+    code = model.transform(X)
+    centred = code - code.mean(axis=0)
+    linear = np.linalg.lstsq(centred, X - X.mean(axis=0), rcond=None)[0]
+    np.testing.assert_allclose(model.components_, linear, atol=1e-5)
+
+
+def test_variances_and_singular_values_are_those_of_pca_where_it_was_kept(digits):
+    X = digits[:300]
+    pca = PCA(4).fit(X)
+    model = Autoencoder(4, hidden_layer_sizes=(), max_iter=1, random_state=0).fit(X)
+    assert model.selected_ == "pca"
+    np.testing.assert_allclose(model.explained_variance_, pca.explained_variance_, rtol=1e-6)
+    np.testing.assert_allclose(model.singular_values_, pca.singular_values_, rtol=1e-6)
+    assert model.n_samples_ == pca.n_samples_
+
+
+def test_explained_variance_is_the_ratio_times_the_total(fitted):
+    model, X, _ = fitted
+    total = X.var(axis=0, ddof=1).sum()
+    expected = model.explained_variance_ratio_ * total
+    np.testing.assert_allclose(model.explained_variance_, expected, rtol=1e-5)
+    singular_values = np.sqrt((len(X) - 1) * expected)
+    np.testing.assert_allclose(model.singular_values_, singular_values, rtol=1e-5)
+
+
+def test_variances_of_huge_and_tiny_units(digits):
+    X = digits[:50]
+    plain, tiny, huge = (
+        Autoencoder(2, max_iter=1, random_state=0).fit(X * 2.0**power) for power in (0, -300, 300)
+    )
+    for model, power in ((tiny, -300), (huge, 300)):
+        assert model.singular_values_ == pytest.approx(plain.singular_values_ * 2.0**power)
+        assert model.explained_variance_ == pytest.approx(plain.explained_variance_ * 4.0**power)
 
 
 @pytest.mark.parametrize("options", [{}, {"shortcut": None}, {"tied_weights": True}])

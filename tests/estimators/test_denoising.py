@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -397,3 +398,14 @@ def test_salt_and_pepper_accepts_a_batch_without_a_feature(iris):
     without = shuffled[100:].copy()
     without[:, 1] = np.nan
     assert max(model.partial_fit(without).loss_curve_) < 1
+
+
+def test_clean_rows_as_y_are_not_ignored_without_a_word(digits):
+    noisy = digits[:60] + 1.0
+    with pytest.warns(UserWarning, match="ignores y, which has as many columns as X"):
+        DenoisingAutoencoder(2, max_iter=1).fit(noisy, digits[:60])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "PCA was kept")
+        for y in (None, noisy, np.zeros(60), np.zeros((60, 3))):
+            DenoisingAutoencoder(2, max_iter=1).fit(noisy, noisy if y is noisy else y)

@@ -147,7 +147,7 @@ def test_wide_rows_have_all_folds_and_groups_of_duplicates(monkeypatch):
         splits.append(split_rows(*arguments, **options))
         return splits[-1]
 
-    monkeypatch.setattr("skae.base.split_rows", spy)
+    monkeypatch.setattr("skae.fitting.split.split_rows", spy)
     X = np.repeat(curved(30, 20_000), 2, axis=0)
     Autoencoder(max_iter=1, random_state=0).fit(X)
     assert len(splits[0].training) == 6

@@ -224,7 +224,7 @@ def test_a_fit_of_large_networks_has_fewer_folds(monkeypatch):
         found.append(len(split_rows(*args, **settings).training))
         return split_rows(*args, **settings)
 
-    monkeypatch.setattr("skae.base.split_rows", spy)
+    monkeypatch.setattr("skae.fitting.split.split_rows", spy)
     for hidden in ((2,), (16,)):
         Autoencoder(2, hidden_layer_sizes=hidden, max_iter=1).fit(X)
     assert found == [6, 2]
