@@ -104,8 +104,8 @@ class ComponentsDisplay:
             The training rows, as passed to `estimator`; PCA is fitted to them, unless they
             are sparse.
         loadings : {"components", "sensitivities"}, default="components"
-            "components" are `components_`: how the reconstruction of a feature changes with a
-            component, at the mean code. "sensitivities" are how a component changes with a feature,
+            "components" are `components_`: how a feature changes with a component, by least
+            squares. "sensitivities" are how a component changes with a feature,
             on average over X: see `code_sensitivities`. Of PCA both are its components.
         image_shape : tuple of (height, width) or (channels, height, width), default=None
             None takes that of a `ConvolutionalAutoencoder`, and draws a heat map for all others.
