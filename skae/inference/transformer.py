@@ -69,6 +69,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = self._allows_missing
         tags.input_tags.sparse = self._allows_sparse
+        tags.input_tags.three_d_array = self._allows_images
         return tags
 
     @property
