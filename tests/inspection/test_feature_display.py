@@ -1,4 +1,4 @@
-"""`FeatureDisplay` draws weights, samples and optimised inputs of the same units."""
+"""`FeatureDisplay` draws weights, samples and optimized inputs of the same units."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_images_of_the_same_units_side_by_side(fitted, X):
         fitted, X, units=units, image_shape=(8, 8), n_samples=3, **limits
     )
     assert display.axes_.shape == (2, 5)
-    assert headings(display.axes_[0]) == ["Weights", "Most active samples", "Optimised"]
+    assert headings(display.axes_[0]) == ["Weights", "Most active samples", "Optimized"]
     for axes, unit in zip(display.axes_, units, strict=True):
         samples = max_activating_samples(fitted, X, unit=unit, layer=0, n_samples=3)
         best = maximize_activation(fitted, unit, layer=0, random_state=0, **limits)
@@ -95,25 +95,25 @@ def test_without_rows_the_units_with_the_largest_weights_are_chosen(fitted):
     display = FeatureDisplay.from_estimator(fitted, units=2, image_shape=(8, 8))
     sizes = np.linalg.norm(weight_images(fitted), axis=1)
     np.testing.assert_array_equal(display.units, np.argsort(-sizes)[:2])
-    assert headings(display.axes_[0]) == ["Weights", "Optimised"]
+    assert headings(display.axes_[0]) == ["Weights", "Optimized"]
 
 
 def test_a_layer_of_the_decoder_has_no_weights(fitted):
     display = FeatureDisplay.from_estimator(fitted, units=2, image_shape=(8, 8), layer=2)
     assert display.units == [0, 1]
-    assert headings(display.axes_[0]) == ["Optimised"]
+    assert headings(display.axes_[0]) == ["Optimized"]
 
 
-def test_by_default_an_optimised_input_stays_within_the_range_of_the_data(fitted, X):
+def test_by_default_an_optimized_input_stays_within_the_range_of_the_data(fitted, X):
     display = FeatureDisplay.from_estimator(
-        fitted, X, units=2, image_shape=(8, 8), layer="code", techniques=["optimised"]
+        fitted, X, units=2, image_shape=(8, 8), layer="code", techniques=["optimized"]
     )
     mean = fitted.mean_
     low, high = np.fmin(X.min(axis=0), mean), np.fmax(X.max(axis=0), mean)
-    assert (display.optimised >= low - 1e-9).all()
-    assert (display.optimised <= high + 1e-9).all()
+    assert (display.optimized >= low - 1e-9).all()
+    assert (display.optimized <= high + 1e-9).all()
     radius = np.sqrt(np.square(X - mean).sum(axis=1).mean())
-    lengths = np.linalg.norm(display.optimised - mean, axis=1)
+    lengths = np.linalg.norm(display.optimized - mean, axis=1)
     assert (lengths <= radius * 1.1).all()  # the training rows are all of X but the held-out ones
     assert (lengths > 0).all()
 
@@ -132,7 +132,7 @@ def test_bars_of_a_table(pipeline, table):
         [
             weight_images(pipeline)[5],
             Z[found.indices].mean(axis=0) - mean,
-            display.optimised[0] - mean,
+            display.optimized[0] - mean,
         ]
     )
     sizes = (np.abs(values) / np.abs(values).max(axis=1, keepdims=True)).max(axis=0)
@@ -167,7 +167,7 @@ def test_kernels_and_colour_images_with_channels_last(convolutional, colours):
 
 def test_above_a_convolution_there_are_no_weights(convolutional, colours):
     display = FeatureDisplay.from_estimator(convolutional, colours, layer="code", units=1)
-    assert headings(display.axes_[0]) == ["Most active samples", "Optimised"]
+    assert headings(display.axes_[0]) == ["Most active samples", "Optimized"]
 
 
 def test_a_convolution_of_rows(X):
@@ -194,7 +194,7 @@ def test_sparse_rows(rng):
     found = max_activating_samples(hashing, X, unit=2, layer=0, n_samples=3)
     np.testing.assert_allclose(display.samples[0], X.toarray()[found.indices])
     after_bits = FeatureDisplay.from_estimator(hashing, X, units=[2], layer=2)
-    assert after_bits.optimised is None
+    assert after_bits.optimized is None
 
 
 @pytest.mark.parametrize("image_shape", [None, (8, 8)])
