@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Fonts shrink with the room that a drawing has, down to this share.
-_SMALLEST_FONT = 0.5
+_SMALLEST_FONT = 0.3
 # Labels between axes take up to this share of the room.
 _MOST_LABELS = 0.7
 _PAD = 0.04  # between a label and its neighbour, in inches
@@ -89,36 +89,42 @@ def make_room(ax: Any, axes: Iterable[Any]) -> None:
     axes = list(axes)
     ax.figure.canvas.figure.draw_without_rendering()
     grid = axes[0].get_gridspec()
-    corners = [(s.colspan.start, s.rowspan.start) for s in (a.get_subplotspec() for a in axes)]
-    outer: dict[str, Any] = {"wspace": 0.0, "hspace": 0.0}
-    inner: dict[str, Any] = {}
+    places = [(s.colspan.start, s.rowspan.start) for s in (a.get_subplotspec() for a in axes)]
     room = ax.get_window_extent().size / ax.figure.dpi
-    for axis, (name, n_places) in enumerate((("width", grid.ncols), ("height", grid.nrows))):
+    sizes = []
+    for axis, n_places in enumerate((grid.ncols, grid.nrows)):
         before, after = np.zeros(n_places), np.zeros(n_places)
-        for one, corner in zip(axes, corners, strict=True):
-            place = corner[axis]
+        for one, place in zip(axes, places, strict=True):
             low, high = _overhang(one, axis)
-            if name == "height":  # rows are counted from the top
-                low, high = high, low
-            before[place] = max(before[place], low)
-            after[place] = max(after[place], high)
-        gap = float(np.max(after[:-1] + before[1:], initial=0.0)) + _PAD
-        total = before[0] + after[-1] + gap * (n_places - 1)
-        fits = min(1.0, _MOST_LABELS * room[axis] / total) if total else 1.0
-        first, gap, last = before[0] * fits, gap * fits, after[-1] * fits
-        rest = room[axis] - first - last
-        outer[f"{name}_ratios"] = [first, rest, last]
-        inner[f"{name[0]}space"] = gap * n_places / (rest - gap * (n_places - 1))
-        inner[f"{name}_ratios"] = getattr(grid, f"get_{name}_ratios")()
-    middle = ax.get_subplotspec().subgridspec(3, 3, **outer)[1, 1]
-    grid = middle.subgridspec(grid.nrows, grid.ncols, **inner)
-    for one, (column, row) in zip(axes, corners, strict=True):
-        one.set_subplotspec(grid[row, column])
+            first, last = (low, high) if axis == 0 else (high, low)  # rows count from the top
+            before[place[axis]] = max(before[place[axis]], first)
+            after[place[axis]] = max(after[place[axis]], last)
+        ratios = np.array((grid.get_height_ratios if axis else grid.get_width_ratios)())
+        sizes.append(_in_place(before, ratios, after, float(room[axis])))
+    widths, heights = sizes
+    grid = ax.get_subplotspec().subgridspec(
+        len(heights), len(widths), width_ratios=widths, height_ratios=heights, wspace=0, hspace=0
+    )
+    for one, (column, row) in zip(axes, places, strict=True):
+        one.set_subplotspec(grid[2 * row + 1, 2 * column + 1])
+
+
+def _in_place(
+    before: NDArray[Any], ratios: NDArray[Any], after: NDArray[Any], room: float
+) -> NDArray[np.float64]:
+    """Return the sizes of margin, axes, gap, axes, ..., margin in inches, which fill the room."""
+    sizes = np.zeros(2 * len(ratios) + 1)
+    sizes[:-1:2] += before
+    sizes[2::2] += after
+    sizes[2:-1:2] += _PAD
+    sizes *= min(1.0, _MOST_LABELS * room / sizes.sum())
+    sizes[1::2] = (room - sizes.sum()) * ratios / ratios.sum()
+    return sizes
 
 
 def _overhang(ax: Any, axis: int) -> tuple[float, float]:
     """Return how far labels stand out of axes, in inches: below and above, or left and right."""
-    inside, outside = ax.get_window_extent(), ax.get_tightbbox()
+    inside, outside = ax.get_window_extent(), ax.get_tightbbox(for_layout_only=True)
     if outside is None:
         return 0.0, 0.0
     low, high = inside.min[axis] - outside.min[axis], outside.max[axis] - inside.max[axis]

@@ -40,6 +40,9 @@ from skae.utils.validation import check_count
 # Label, rows, errors and colour of a reconstruction.
 Series = tuple[str, NDArray[Any], NDArray[np.float64], str]
 
+# Axes of a row with less width than this, in inches, have a single tick.
+_NARROW = 0.6
+
 
 class ReconstructionDisplay:
     """Rows beside their reconstructions: by PCA of the same size, and by the autoencoder.
@@ -268,6 +271,7 @@ class ReconstructionDisplay:
             self.axes_[0].set_ylim(len(kept) - 0.4, -0.6)
             draw_legend(legend, drawn)
             make_room(ax, (legend[0], *self.axes_))
+            _thin_ticks(self.axes_[0])
 
     def _plot_row(
         self, axes: Any, row: int, kept: NDArray[Any], series: list[Series], share: float
@@ -285,12 +289,21 @@ class ReconstructionDisplay:
             mark["markersize"] = 4 * share
             drawn += axes.plot(values, places + shift, label=label, **mark)
             below = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
-            place = 0, share * (-22 - 14 * number)
+            place = 0, -8 - 14 * share * (number + 1)  # below the ticks
             error = short_number(errors[row])
             axes.annotate(error, (0.5, 0.0), place, color=colour, ha="center", **below)
             if row == 0:
                 axes.annotate("RMS error", (0.0, 0.0), place, color=colour, ha="right", **below)
         return drawn
+
+
+def _thin_ticks(axes: Any) -> None:
+    """Keep only the tick in the middle where ticks would be too close, on all axes that share."""
+    width = axes.get_window_extent().width / axes.figure.dpi
+    if width < _NARROW:
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        axes.set_xticks(sorted(ticks, key=lambda tick: abs(tick - (low + high) / 2))[:1])
 
 
 def _variances(rows: NDArray[Any]) -> NDArray[np.float64]:
