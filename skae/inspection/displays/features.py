@@ -274,6 +274,8 @@ class FeatureDisplay:
                     if row < n_units - 1:
                         place.tick_params(labelbottom=False)
                 axes[0].set_ylabel(f"unit {unit}", color=INK)
+            for place in self.axes_[0]:  # all rows share its ticks
+                place.locator_params(axis="x", nbins=2)
             for place, (text, _) in zip(self.axes_[0], parts, strict=True):
                 place.set_title(text, fontsize="medium", color=INK)
             self.axes_[0, 0].figure.align_ylabels(self.axes_[:, 0])

@@ -60,6 +60,8 @@ def read_labels(y: Any) -> Labels:
     categories = getattr(getattr(y, "dtype", None), "categories", None)
     column = column_or_1d(y)
     known = ~(np.isnat(column) if column.dtype.kind in "mM" else is_missing(column))
+    if column.dtype.kind == "O":  # a missing date differs from itself
+        known &= [not isinstance(value, date) or value == value for value in column]
     values = column[known]
     if categories is not None:
         return Labels(known, values, list(categories))
@@ -137,7 +139,7 @@ def name_classes(
             text.set(ha="center", va="center")
             text.set_path_effects([withStroke(linewidth=3.5, foreground="white")])
             labels.append(text)
-        ax.figure.canvas.figure.draw_without_rendering()
+        ax.apply_aspect()
         boxes = [text.get_window_extent() for text in labels]
         inside = ax.get_window_extent()
         if not any(one.overlaps(other) for one, other in combinations(boxes, 2)) and all(

@@ -238,7 +238,8 @@ class LatentSpaceDisplay:
             self._plot_classes(codes, labels, kwargs)
         else:
             self._plot_values(codes, labels, kwargs, bar)
-        self._set_aspect(codes)
+        if not self.labels_:  # names are placed on a map with its aspect
+            self._set_aspect(codes)
 
     def _plot_classes(self, codes: NDArray[Any], labels: Labels, kwargs: dict[str, Any]) -> None:
         names, groups, others = groups_of(labels)
