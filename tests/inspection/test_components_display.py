@@ -132,24 +132,58 @@ def test_images(fitted, X):
         assert axes.get_title() == f"{number}: {fitted.explained_variance_ratio_[number]:.1%}"
 
 
-def test_colour_images_show_the_mean_over_the_channels(rng):
-    X = rng.uniform(size=(40, 8, 8, 3))
-    autoencoder = ConvolutionalAutoencoder(2, channels=(4,), max_iter=1, random_state=0).fit(X)
+@pytest.fixture(scope="module")
+def coloured():
+    """Components in which red, green and blue oppose each other, and images that have them."""
+    rng = np.random.default_rng(0)
+    components = rng.normal(size=(2, 3, 6, 6))
+    components -= components.mean(axis=1, keepdims=True)
+    X = (rng.normal(size=(40, 2)) @ components.reshape(2, -1)).reshape(40, 3, 6, 6)
+    return ConvolutionalAutoencoder(2, channels=(4,), max_iter=1, random_state=0).fit(X), X
+
+
+def test_three_channels_are_colours_around_grey(coloured):
+    autoencoder, X = coloured
     display = ComponentsDisplay.from_estimator(autoencoder, X)
-    expected = autoencoder.components_.reshape(2, 8, 8, 3).mean(axis=3)
-    drawn = [axes.images[0].get_array() for axes in display.axes_[1:]]
+    components = autoencoder.components_.reshape(2, 3, 6, 6)
+    assert np.abs(components.mean(axis=1)).max() < 0.1 * np.abs(components).max()
+    expected = 0.5 + 0.5 * components / np.abs(components).max()
+    drawn = [np.moveaxis(axes.images[0].get_array(), -1, 0) for axes in display.axes_[1:]]
     np.testing.assert_allclose(drawn, expected)
+    assert display.axes_[1].images[0].get_array().std() > 0.1
+    label = "Change of a feature with a component; 0 is grey"
+    assert label in {axes.get_ylabel() for axes in display.figure_.axes}
 
 
-@pytest.mark.parametrize("image_shape", [None, (8, 8)])
-def test_the_drawing_takes_the_place_of_axes(fitted, X, image_shape):
-    figure, (left, right) = plt.subplots(1, 2, figsize=(16, 4), layout="constrained")
+@pytest.mark.parametrize("n_channels", [2, 4, 5])
+def test_other_numbers_of_channels_stand_side_by_side(n_channels):
+    loadings = np.arange(2.0 * n_channels * 4 * 3).reshape(2, -1)
+    shape = n_channels, 4, 3
+    display = ComponentsDisplay(np.array([0.5, 0.2]), loadings, image_shape=shape).plot()
+    for axes, image in zip(display.axes_[1:], loadings.reshape(2, *shape), strict=True):
+        drawn = axes.images[0].get_array()
+        assert drawn.shape == (4, n_channels * 3 + n_channels - 1)
+        for channel in range(n_channels):
+            np.testing.assert_array_equal(drawn[:, 4 * channel : 4 * channel + 3], image[channel])
+        assert np.ma.getmaskarray(drawn)[:, 3::4].all()
+
+
+def test_a_code_without_variance():
+    display = ComponentsDisplay(np.zeros(2), np.zeros((2, 4))).plot()
+    assert heights(display.axes_[0]) == [0, 0]
+    assert display.axes_[0].get_ylim() == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "layout"), [(None, None), ((8, 8), None), ((8, 8), "constrained")]
+)
+def test_on_small_axes_nothing_overlaps(fitted, X, image_shape, layout, overlaps):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout=layout)
     display = ComponentsDisplay.from_estimator(fitted, X, image_shape=image_shape, ax=right)
     assert display.figure_ is figure
-    figure.draw_without_rendering()
-    assert all(axes.get_position().x0 > left.get_position().x1 for axes in display.axes_)
+    assert overlaps(figure) == []
+    assert all(axes.get_position().x0 > left.get_position().x1 for axes in display.axes_.flat)
     assert display.plot(n_components=3).figure_ is not figure
-    assert len(heights(display.axes_[0])) == 3
 
 
 @pytest.mark.parametrize(

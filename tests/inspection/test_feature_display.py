@@ -1,4 +1,4 @@
-"""`FeatureDisplay` draws weights, samples and optimised inputs of the same units."""
+"""`FeatureDisplay` draws weights, samples and optimized inputs of the same units."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_images_of_the_same_units_side_by_side(fitted, X):
         fitted, X, units=units, image_shape=(8, 8), n_samples=3, **limits
     )
     assert display.axes_.shape == (2, 5)
-    assert headings(display.axes_[0]) == ["Weights", "Most active samples", "Optimised"]
+    assert headings(display.axes_[0]) == ["Weights", "Most active samples", "Optimized"]
     for axes, unit in zip(display.axes_, units, strict=True):
         samples = max_activating_samples(fitted, X, unit=unit, layer=0, n_samples=3)
         best = maximize_activation(fitted, unit, layer=0, random_state=0, **limits)
@@ -95,25 +95,25 @@ def test_without_rows_the_units_with_the_largest_weights_are_chosen(fitted):
     display = FeatureDisplay.from_estimator(fitted, units=2, image_shape=(8, 8))
     sizes = np.linalg.norm(weight_images(fitted), axis=1)
     np.testing.assert_array_equal(display.units, np.argsort(-sizes)[:2])
-    assert headings(display.axes_[0]) == ["Weights", "Optimised"]
+    assert headings(display.axes_[0]) == ["Weights", "Optimized"]
 
 
 def test_a_layer_of_the_decoder_has_no_weights(fitted):
     display = FeatureDisplay.from_estimator(fitted, units=2, image_shape=(8, 8), layer=2)
     assert display.units == [0, 1]
-    assert headings(display.axes_[0]) == ["Optimised"]
+    assert headings(display.axes_[0]) == ["Optimized"]
 
 
-def test_by_default_an_optimised_input_stays_within_the_range_of_the_data(fitted, X):
+def test_by_default_an_optimized_input_stays_within_the_range_of_the_data(fitted, X):
     display = FeatureDisplay.from_estimator(
-        fitted, X, units=2, image_shape=(8, 8), layer="code", techniques=["optimised"]
+        fitted, X, units=2, image_shape=(8, 8), layer="code", techniques=["optimized"]
     )
     mean = fitted.mean_
     low, high = np.fmin(X.min(axis=0), mean), np.fmax(X.max(axis=0), mean)
-    assert (display.optimised >= low - 1e-9).all()
-    assert (display.optimised <= high + 1e-9).all()
+    assert (display.optimized >= low - 1e-9).all()
+    assert (display.optimized <= high + 1e-9).all()
     radius = np.sqrt(np.square(X - mean).sum(axis=1).mean())
-    lengths = np.linalg.norm(display.optimised - mean, axis=1)
+    lengths = np.linalg.norm(display.optimized - mean, axis=1)
     assert (lengths <= radius * 1.1).all()  # the training rows are all of X but the held-out ones
     assert (lengths > 0).all()
 
@@ -132,7 +132,7 @@ def test_bars_of_a_table(pipeline, table):
         [
             weight_images(pipeline)[5],
             Z[found.indices].mean(axis=0) - mean,
-            display.optimised[0] - mean,
+            display.optimized[0] - mean,
         ]
     )
     sizes = (np.abs(values) / np.abs(values).max(axis=1, keepdims=True)).max(axis=0)
@@ -158,16 +158,44 @@ def test_weights_of_the_code_have_the_linear_path(X):
 def test_kernels_and_colour_images_with_channels_last(convolutional, colours):
     display = FeatureDisplay.from_estimator(convolutional, colours, units=[1], n_samples=2)
     kernels = weight_images(convolutional)[1]
-    np.testing.assert_allclose(display.axes_[0, 0].images[0].get_array(), kernels.mean(axis=0))
+    expected = 0.5 + 0.5 * np.moveaxis(kernels, 0, -1) / np.abs(kernels).max()
+    np.testing.assert_allclose(display.axes_[0, 0].images[0].get_array(), expected)
     found = max_activating_samples(convolutional, colours, unit=1, layer=0, n_samples=2)
     samples = colours[found.indices]
     low, high = samples.min(), samples.max()
     np.testing.assert_allclose(images(display.axes_[0, 1:3]), (samples - low) / (high - low))
 
 
+def test_images_of_two_channels_stand_side_by_side(rng):
+    X = rng.uniform(size=(40, 2, 6, 6))
+    fitted = ConvolutionalAutoencoder(2, **CONV).fit(X)
+    display = FeatureDisplay.from_estimator(fitted, X, units=[1], n_samples=1)
+    found = max_activating_samples(fitted, X, unit=1, layer=0, n_samples=1)
+    drawn = display.axes_[0, 1].images[0].get_array()
+    np.testing.assert_array_equal(
+        np.hstack([drawn[:, :6], drawn[:, 7:]]), np.hstack(*X[found.indices])
+    )
+    assert headings(display.axes_[0]) == ["Weights", "Sample", "Optimized"]
+
+
+def test_samples_need_no_activations():
+    display = FeatureDisplay([3], samples=np.ones((1, 2, 4)), image_shape=(1, 2, 2)).plot()
+    assert [axes.get_xlabel() for axes in display.axes_[0]] == ["", ""]
+
+
+def test_that_pca_was_kept_is_said_once(rng):
+    X = rng.normal(size=(60, 6))
+    kept = Autoencoder(2, hidden_layer_sizes=(8,), max_iter=2, random_state=0).fit(X)
+    assert kept.selected_ == "pca"
+    with pytest.warns(UserWarning, match="PCA was kept") as caught:
+        FeatureDisplay.from_estimator(kept, X, units=3)
+    messages = [str(warning.message) for warning in caught]
+    assert [message[:12] for message in messages] == ["PCA was kept"]
+
+
 def test_above_a_convolution_there_are_no_weights(convolutional, colours):
     display = FeatureDisplay.from_estimator(convolutional, colours, layer="code", units=1)
-    assert headings(display.axes_[0]) == ["Most active samples", "Optimised"]
+    assert headings(display.axes_[0]) == ["Most active samples", "Optimized"]
 
 
 def test_a_convolution_of_rows(X):
@@ -194,15 +222,17 @@ def test_sparse_rows(rng):
     found = max_activating_samples(hashing, X, unit=2, layer=0, n_samples=3)
     np.testing.assert_allclose(display.samples[0], X.toarray()[found.indices])
     after_bits = FeatureDisplay.from_estimator(hashing, X, units=[2], layer=2)
-    assert after_bits.optimised is None
+    assert after_bits.optimized is None
 
 
-@pytest.mark.parametrize("image_shape", [None, (8, 8)])
-def test_the_drawing_takes_the_place_of_axes(fitted, X, image_shape):
-    figure, (left, right) = plt.subplots(1, 2, figsize=(16, 4), layout="constrained")
+@pytest.mark.parametrize(
+    ("image_shape", "layout"), [(None, None), ((8, 8), None), ((8, 8), "constrained")]
+)
+def test_on_small_axes_nothing_overlaps(fitted, X, image_shape, layout, overlaps):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout=layout)
     display = FeatureDisplay.from_estimator(fitted, X, units=2, image_shape=image_shape, ax=right)
     assert display.figure_ is figure
-    figure.draw_without_rendering()
+    assert overlaps(figure) == []
     assert all(axes.get_position().x0 > left.get_position().x1 for axes in display.axes_.flat)
     assert display.plot().figure_ is not figure
 
@@ -212,6 +242,11 @@ def test_the_drawing_takes_the_place_of_axes(fitted, X, image_shape):
     [
         ({"units": 0}, "units=0 must be an int of 1 or more"),
         ({"units": []}, r"units=\[\] names no unit"),
+        ({"units": None}, "units=None must be a number of units or a list"),
+        ({"units": 2.5}, "units=2.5 must be a number of units or a list"),
+        ({"units": "all"}, "units='all' must be a number of units or a list"),
+        ({"units": [0, 0]}, r"units=\[0, 0\] names a unit twice"),
+        ({"units": 1000, "layer": -1}, "units=1000 are 64 units, and a figure has room for 30"),
         ({"units": [16]}, "Layer 0 has 16 units, so units must be"),
         ({"layer": 9}, "layer must be .* Got 9"),
         ({"n_samples": 0}, "n_samples=0 must be an int of 1 or more"),

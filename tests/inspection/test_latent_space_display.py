@@ -38,6 +38,11 @@ def colours_by_row(display, codes):
     return colours
 
 
+def by_row(display, values):
+    """Return the values of points by their codes."""
+    return dict(zip(map(tuple, display.scatter_.get_offsets()), values, strict=True))
+
+
 def blobs(n_classes, distance=10.0):
     """Return a cluster of codes for each class, and the classes."""
     y = np.repeat(np.arange(n_classes), 20)
@@ -96,6 +101,37 @@ def test_keywords_reach_the_scatter():
     assert display.ax_ is ax
     assert display.scatter_.get_sizes() == [50]
     assert set(colours_by_row(display, display.codes)) == {"#FF0000"}
+
+
+@pytest.mark.parametrize(("marker", "width"), [("x", 0.5), ("+", 0.5), ("o", 0), (None, 0)])
+def test_markers_made_of_lines_keep_them(marker, width):
+    display = LatentSpaceDisplay(blobs(3)[0]).plot(marker=marker)
+    assert (display.scatter_.get_linewidths() >= width).all()
+    assert (width > 0) == (display.scatter_.get_linewidths() > 0).all()
+
+
+def test_outlines_that_are_asked_for_are_drawn():
+    display = LatentSpaceDisplay(blobs(3)[0]).plot(facecolors="none", edgecolors="red")
+    assert (display.scatter_.get_linewidths() > 0).all()
+
+
+def test_keywords_with_a_value_for_each_row_are_in_their_order():
+    codes, y = blobs(3)
+    values = np.arange(60.0)
+    display = LatentSpaceDisplay(codes).plot(c=values)
+    np.testing.assert_array_equal(display.scatter_.get_offsets(), codes)
+    np.testing.assert_array_equal(display.scatter_.get_array(), values)
+    display = LatentSpaceDisplay(codes, y=y).plot(s=values)
+    drawn = by_row(display, display.scatter_.get_sizes())
+    np.testing.assert_array_equal([drawn[tuple(code)] for code in codes], values)
+    with pytest.raises(ValueError, match=r"c \(or color\) and y both say"):
+        LatentSpaceDisplay(codes, y=y).plot(c=values)
+
+
+def test_huge_codes_are_drawn():
+    codes = blobs(3)[0].astype(np.float32) * np.float32(1e30)
+    display = LatentSpaceDisplay(codes, y=np.repeat([0, 1, 2], 20)).plot()
+    np.testing.assert_array_equal(colours_by_row(display, codes) == COLOURS[0], np.arange(60) < 20)
 
 
 # -- labels and values --------------------------------------------------------------------------
@@ -171,6 +207,36 @@ def test_values_have_a_colour_bar(rng):
     np.testing.assert_array_equal([drawn[tuple(code)] for code in codes], values)
     assert display.colorbar_.ax.get_ylabel() == "alcohol"
     assert display.legend_ is None
+
+
+def test_categories_keep_their_order():
+    codes, y = blobs(3)
+    levels = pd.Series(np.array(["high", "low", "mid"])[y]).astype(
+        pd.CategoricalDtype(["low", "unseen", "mid", "high"])
+    )
+    levels[0] = None
+    display = LatentSpaceDisplay(codes, y=levels).plot()
+    texts = [text.get_text() for text in display.legend_.get_texts()]
+    assert texts == ["low", "mid", "high", "no label"]
+    expected = {"low": COLOURS[0], "mid": COLOURS[1], "high": COLOURS[2]}
+    colours = colours_by_row(display, codes)
+    assert list(colours[1:]) == [expected[level].upper() for level in levels[1:]]
+    assert colours[0] == FRAME.upper()
+
+
+@pytest.mark.parametrize("time_zone", [None, "UTC"])
+def test_dates_are_values(time_zone):
+    codes = blobs(3)[0]
+    days = pd.Series(pd.date_range("2024-01-01", periods=60, tz=time_zone), name="day")
+    days[5] = None
+    display = LatentSpaceDisplay(codes, y=days).plot()
+    display.figure_.draw_without_rendering()
+    drawn = by_row(display, display.scatter_.get_array())
+    numbers = np.array([drawn[tuple(code)] for code in np.delete(codes, 5, axis=0)])
+    np.testing.assert_array_equal(numbers - numbers[0], np.delete(np.arange(60), 5))
+    assert display.colorbar_.ax.get_ylabel() == "day"
+    ticks = [text.get_text() for text in display.colorbar_.ax.get_yticklabels()]
+    assert "Feb" in ticks
 
 
 @pytest.mark.parametrize(
@@ -254,6 +320,32 @@ def test_a_grid_replaces_the_axes_it_is_given(fitted):
     assert not axes[0].axison
 
 
+@pytest.mark.parametrize("layout", [None, "constrained"])
+@pytest.mark.parametrize("y", [Y, X[:, 20] / 3])
+def test_the_map_fills_small_axes_beside_a_grid(fitted, y, layout, overlaps):
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout=layout)
+    display = LatentSpaceDisplay.from_estimator(
+        fitted, X, y, grid=3, image_shape=(8, 8), ax=axes[0]
+    )
+    assert overlaps(figure) == []
+    limits = np.array([display.ax_.get_xlim(), display.ax_.get_ylim()])
+    assert (np.ptp(limits, axis=1) < 3.4 * np.ptp(display.codes, axis=0)).all()
+    boxes = [one.get_window_extent() for one in (*display.axes_, axes[1])]
+    if display.legend_ is not None:
+        boxes = [display.legend_.get_window_extent(), *boxes[1:]]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_a_grid_of_images_with_two_channels(rng):
+    images = rng.uniform(size=(2, 3, 2, 5, 4))
+    values = np.arange(3.0), np.arange(2.0)
+    display = LatentSpaceDisplay(rng.normal(size=(9, 2)), images=images, grid=values).plot()
+    picture = display.image_.get_array()
+    assert picture.shape == (5 + 1 + 5, 3 * 9 + 2)
+    np.testing.assert_array_equal(picture[:5, :4], images[1, 0, 0])
+    np.testing.assert_array_equal(picture[:5, 5:9], images[1, 0, 1])
+
+
 @pytest.mark.parametrize("size", [(11, 5), (6, 5), (5, 7)])
 def test_no_label_is_cut(fitted, size):
     _, ax = plt.subplots(figsize=size, layout="constrained")
@@ -283,13 +375,19 @@ def test_a_constant_column_has_a_grid(fitted):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"components": (0, 3)}, r"components=\(0, 3\) must be two columns .* from 0 to 2"),
-        ({"components": (-1, 0)}, r"components=\(-1, 0\) must be two columns"),
-        ({"components": 1}, "components=1 must be two columns"),
+        (
+            {"components": (0, 3)},
+            r"components=\(0, 3\) must be two different columns .* from 0 to 2",
+        ),
+        ({"components": (-1, 0)}, r"components=\(-1, 0\) must be two different columns"),
+        ({"components": (0, 0)}, r"components=\(0, 0\) must be two different columns"),
+        ({"components": (0.0, 1.0)}, r"components=\(0.0, 1.0\) must be two different columns"),
+        ({"components": 1}, "components=1 must be two different columns"),
         ({"grid": 1, "image_shape": (8, 8)}, "grid=1 must be an int of 2 or more"),
         ({"grid": 3}, "image_shape=None, but only ConvolutionalAutoencoder knows"),
         ({"grid": 3, "image_shape": (8, 9)}, r"image_shape=\(8, 9\) has 72 pixels"),
-        ({"y": [1, 2]}, "inconsistent numbers of samples"),
+        ({"y": [1, 2]}, "y has 2 entries, but X has 400 rows"),
+        ({"y": 3}, "y has the value 3, but X has 400 rows"),
     ],
 )
 def test_bad_options_are_named(fitted, options, message):
@@ -299,7 +397,7 @@ def test_bad_options_are_named(fitted, options, message):
 
 def test_a_single_component_makes_no_map():
     fitted = Autoencoder(1, **SMALL).fit(X)
-    with pytest.raises(ValueError, match="needs a code of two columns or more"):
+    with pytest.raises(ValueError, match="has a single component, and a map needs two"):
         LatentSpaceDisplay.from_estimator(fitted, X)
 
 

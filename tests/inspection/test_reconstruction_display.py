@@ -126,7 +126,44 @@ def test_colour_images_with_channels_last(rng):
     low, high = X[[0, 39]].min(), X[[0, 39]].max()
     np.testing.assert_allclose(images(display.axes_[0]), (X[[0, 39]] - low) / (high - low))
     difference = autoencoder.reconstruct(X).reshape(X.shape)[[0, 39]] - X[[0, 39]]
-    np.testing.assert_allclose(images(display.axes_[3]), difference.mean(axis=3), atol=1e-12)
+    expected = 0.5 + 0.5 * difference / np.abs(difference).max()
+    np.testing.assert_allclose(images(display.axes_[3]), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_channels", [2, 5])
+def test_other_numbers_of_channels_stand_side_by_side(rng, n_channels):
+    rows = rng.uniform(size=(3, n_channels, 4, 5))
+    flat = rows.reshape(3, -1)
+    display = ReconstructionDisplay(flat, flat + 1.0, image_shape=rows.shape[1:]).plot()
+    drawn = images(display.axes_[0]).reshape(3, 4, -1)
+    assert drawn.shape == (3, 4, n_channels * 6 - 1)
+    for channel in range(n_channels):
+        np.testing.assert_array_equal(drawn[..., 6 * channel : 6 * channel + 5], rows[:, channel])
+    assert np.isnan(drawn[..., 5::6]).all()
+    errors = images(display.axes_[2]).reshape(3, 4, -1)
+    np.testing.assert_allclose(errors[~np.isnan(drawn)], 1.0)
+
+
+@pytest.mark.parametrize("image_shape", [None, (1, 2, 3)])
+def test_rows_without_any_entry_are_drawn(image_shape):
+    rows = np.full((1, 6), np.nan)
+    display = ReconstructionDisplay(rows, np.ones((1, 6)), image_shape=image_shape)
+    display.plot(max_features=2)
+    assert np.isnan(display.errors_).all()
+
+
+@pytest.mark.parametrize(
+    ("is_table", "layout"), [(False, None), (True, None), (True, "constrained")]
+)
+def test_nothing_overlaps_on_small_axes(
+    fitted, X, wine_pipeline, wine_table, is_table, layout, overlaps
+):
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout=layout)
+    if is_table:
+        ReconstructionDisplay.from_estimator(wine_pipeline, wine_table, ax=axes[1])
+    else:
+        ReconstructionDisplay.from_estimator(fitted, X, image_shape=(8, 8), ax=axes[1])
+    assert overlaps(figure) == []
 
 
 def test_a_table_in_a_pipeline(wine_pipeline, wine_table):
@@ -193,8 +230,9 @@ def test_another_pca_or_none(fitted, X):
     np.testing.assert_allclose(drawn.pca_errors_, rms(pca_of(X, 2) - X)[DRAWN])
     drawn = ReconstructionDisplay.from_estimator(fitted, X, pca=None, n_rows=1)
     assert drawn.pca_errors_ is None
-    with pytest.raises(ValueError, match="pca='linear' must be 'auto', None or a fitted PCA"):
-        ReconstructionDisplay.from_estimator(fitted, X, pca="linear")
+    for wrong in ("linear", True, PCA):
+        with pytest.raises(ValueError, match=r"pca=.* must be 'auto', None or a fitted PCA"):
+            ReconstructionDisplay.from_estimator(fitted, X, pca=wrong)
 
 
 def test_the_drawing_takes_the_place_of_axes(fitted, X):
@@ -206,6 +244,26 @@ def test_the_drawing_takes_the_place_of_axes(fitted, X):
     again = display.plot()
     assert again is display
     assert display.figure_ is not figure
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda figure: figure.subplots(1, 2), "is a ndarray of 2. Of several, pass one"),
+        (lambda figure: figure, "is a Figure"),
+        (lambda figure: figure.add_subplot(projection="3d"), "with the projection '3d'"),
+    ],
+)
+def test_axes_are_single_and_plain(fitted, X, make, message):
+    ax = make(plt.figure())
+    with pytest.raises(TypeError, match=f"ax must be None or a single plain .*{message}"):
+        ReconstructionDisplay.from_estimator(fitted, X, n_rows=2, ax=ax)
+
+
+def test_axes_that_cannot_be_split(fitted, X):
+    ax = plt.figure().add_axes((0.1, 0.1, 0.8, 0.8))
+    with pytest.raises(ValueError, match="ax has no place in a grid"):
+        ReconstructionDisplay.from_estimator(fitted, X, n_rows=2, ax=ax)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,22 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-import skae.inspection.displays.style as style
+from skae.inspection.displays.layout import fonts_for, make_room, new_grid
+from skae.inspection.displays.style import (
+    INK,
+    NETWORK,
+    PCA,
+    SIGNED,
+    beside,
+    channels_first,
+    check_plot_support,
+    colour_bar,
+    feature_labels,
+    image_shape_of,
+    largest_size,
+    show_signed,
+    tidy,
+)
 from skae.inspection.features import code_sensitivities
 from skae.inspection.fitted import open_fitted
 from skae.inspection.pca import pca_shares
@@ -19,12 +34,16 @@ _LABELS = {
 }
 _N_COLUMNS = 5  # of images
 _HEIGHT = 3.8  # of the chart of variances, in inches
+# Below this share of the usual room, images are titled without their shares of the variance.
+_WITHOUT_SHARES = 0.75
 
 
 class ComponentsDisplay:
     """The variance that each component explains, beside PCA's, and the loadings of the features.
 
-    Create it with `from_estimator`.
+    Loadings are drawn as images or, for a table, as a heat map. Of images with three channels they
+    are colours around mid-grey, which is 0: a pixel that reddens with a component is red. Other
+    numbers of channels stand side by side. Create it with `from_estimator`.
 
     Parameters
     ----------
@@ -121,18 +140,18 @@ class ComponentsDisplay:
         -------
         display : ComponentsDisplay
         """
-        style.check_plot_support(f"{cls.__name__}.from_estimator")
+        check_plot_support(f"{cls.__name__}.from_estimator")
         if loadings not in _LABELS:
             raise ValueError(f"loadings={loadings!r} must be 'components' or 'sensitivities'.")
         fitted = open_fitted(estimator, X, decodes=True)
         autoencoder: Any = fitted.autoencoder
-        shape = style.image_shape_of(autoencoder, image_shape, len(fitted.names))
+        shape = image_shape_of(autoencoder, image_shape, len(fitted.names))
         values = autoencoder.components_
         if loadings == "sensitivities":
             values = code_sensitivities(estimator, X).mean
         display = cls(
             autoencoder.explained_variance_ratio_,
-            style.channels_first(autoencoder, values, shape),
+            channels_first(autoencoder, values, shape),
             pca_shares(fitted.model, fitted.rows, autoencoder.n_components_),
             feature_names=fitted.names,
             image_shape=shape,
@@ -154,86 +173,98 @@ class ComponentsDisplay:
         -------
         display : ComponentsDisplay
         """
-        style.check_plot_support(f"{type(self).__name__}.plot")
+        check_plot_support(f"{type(self).__name__}.plot")
         check_count("n_components", n_components)
         check_count("max_features", max_features)
-        order = np.argsort(-self.explained_variance_ratio, kind="stable")[:n_components]
+        shares = np.nan_to_num(self.explained_variance_ratio)
+        order = np.argsort(-shares, kind="stable")[:n_components]
         loadings = self.loadings[order]
         sizes = np.square(loadings).sum(axis=0)
         features = np.sort(np.argsort(-sizes, kind="stable")[:max_features])
         self.components_drawn_, self.features_drawn_ = order, features
-        n_shown = len(order)
-        if self.image_shape is None:
-            width, height = 0.45 * n_shown + 2.4, max(_HEIGHT, 0.2 * len(features) + 1.1)
-        else:
-            n_columns = min(n_shown, _N_COLUMNS)
-            n_rows, aspect = -(-n_shown // n_columns), self.image_shape[1] / self.image_shape[2]
-            side = min(1.6, max(1.15, (_HEIGHT / n_rows - 0.3) / aspect))
-            width, height = (side + 0.1) * n_columns, max(_HEIGHT, n_rows * (side * aspect + 0.3))
-        scree = max(3.6, 0.4 * n_shown + 1.0)
+        width, height, shape = self._size(len(order), len(features))
+        scree = max(3.6, 0.4 * len(order) + 1.0)
         ratios = {"width_ratios": [scree, width, 0.15]}
-        grid = style.new_grid(ax, (1, 3), (scree + width + 0.8, height), **ratios)[0]
-        self._plot_shares(grid[0], order)
-        if height > scree + 1.0:
-            grid[0].set(box_aspect=1.0, anchor="N")
-        if self.image_shape is None:
-            drawn = self._plot_heat_map(grid[1], loadings[:, features], order, features)
-            axes = [grid[1]]
-        else:
-            axes = list(style.new_grid(grid[1], (n_rows, n_columns), (0, 0)).flat)
-            drawn = self._plot_images(axes, loadings, order, self.image_shape)
-        style.colour_bar(grid[2], drawn)
-        grid[2].set_ylabel(self.loadings_label, color=style.INK)
-        self.axes_ = np.array([grid[0], *axes[: n_shown if self.image_shape else 1]], dtype=object)
-        self.figure_ = grid[0].figure
+        size = scree + width + 0.8, height
+        with fonts_for(ax, size) as share:
+            chart, middle, bar = new_grid(ax, (1, 3), size, **ratios)[0]
+            self._plot_shares(chart, order)
+            if height > scree + 1.0:
+                chart.set(box_aspect=1.0, anchor="N")
+            axes = [middle]
+            if self.image_shape is None:
+                drawn = self._plot_heat_map(middle, loadings[:, features], order, features)
+            else:
+                # The room for titles is known only once the images have their places.
+                axes = list(new_grid(middle, shape, (0, 0)).flat)
+                images = loadings.reshape(-1, *self.image_shape)
+                drawn = self._plot_images(axes, images, order, has_shares=share > _WITHOUT_SHARES)
+            colour_bar(bar, drawn)
+            label = self.loadings_label
+            bar.set_ylabel(label if drawn.get_array().ndim < 3 else f"{label}; 0 is grey")
+            bar.yaxis.label.set_color(INK)
+            make_room(ax, (chart, middle, bar))
+            if ax is not None and self.image_shape is not None:
+                make_room(middle, axes)
+        n_kept = len(order) if self.image_shape else 1
+        self.axes_ = np.array([chart, *axes[:n_kept]], dtype=object)
+        self.figure_ = chart.figure
         return self
+
+    def _size(self, n_shown: int, n_features: int) -> tuple[float, float, tuple[int, int]]:
+        """Return width and height of the loadings in inches, and the grid of their images."""
+        if self.image_shape is None:
+            return 0.45 * n_shown + 2.4, max(_HEIGHT, 0.2 * n_features + 1.1), (1, 1)
+        tall, wide = beside(np.empty(self.image_shape), colours=(3,)).shape[1:]
+        n_columns = min(n_shown, _N_COLUMNS if wide == self.image_shape[2] else 2)
+        n_rows, aspect = -(-n_shown // n_columns), tall / wide
+        lowest, highest = (1.15, 1.6) if n_columns > 2 else (1.6, 2.8)
+        side = min(highest, max(lowest, (_HEIGHT / n_rows - 0.3) / aspect))
+        width, height = (side + 0.1) * n_columns, n_rows * (side * aspect + 0.3)
+        return width, max(_HEIGHT, height), (n_rows, n_columns)
 
     def _plot_shares(self, axes: Any, order: NDArray[Any]) -> None:
         places = np.arange(len(order))
         shares = self.explained_variance_ratio
         label = f"Autoencoder: {shares.sum():.1%} in all"
-        drawn = [axes.bar(places, shares[order], color=style.NETWORK, width=0.7, label=label)]
+        top = np.fmax.reduce(shares, initial=0.0)
+        drawn = [axes.bar(places, shares[order], color=NETWORK, width=0.7, label=label)]
         if self.pca_explained_variance_ratio is not None:
             shares = self.pca_explained_variance_ratio
             label = f"PCA: {shares.sum():.1%} in all"
-            first = shares[: len(order)]
-            mark = {"color": style.PCA, "marker": "s", "markersize": 4}
+            first, top = shares[: len(order)], max(top, shares.max())
+            mark = {"color": PCA, "marker": "s", "markersize": 4}
             drawn += axes.plot(places[: len(first)], first, label=label, **mark)
         axes.set_xticks(places, [str(number) for number in order])
-        axes.set_ylim(bottom=0.0)
+        axes.set_ylim(0.0, 1.05 * top or 1.0)
         axes.set(xlabel="Component", ylabel="Explained variance ratio")
         # Above the chart, where it covers no bar.
         place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.0}
         axes.legend(handles=drawn, frameon=False, **place)
-        style.tidy(axes)
+        tidy(axes)
 
     def _plot_heat_map(
         self, axes: Any, loadings: NDArray[Any], order: NDArray[Any], features: NDArray[Any]
     ) -> Any:
-        labels = style.feature_labels(self.feature_names, features)
-        limits = style.symmetric_limits(loadings)
-        drawn = axes.imshow(loadings.T, cmap=style.SIGNED, aspect="auto", **limits)
+        labels = feature_labels(self.feature_names, features)
+        largest = largest_size(loadings)
+        limits = {"vmin": -largest, "vmax": largest}
+        drawn = axes.imshow(loadings.T, cmap=SIGNED, aspect="auto", **limits)
         axes.set_xticks(np.arange(len(order)), [str(number) for number in order])
         axes.set_yticks(np.arange(len(features)), labels)
         axes.set_xlabel("Component")
-        axes.tick_params(length=0, colors=style.INK)
+        axes.tick_params(length=0, colors=INK)
         axes.spines[:].set_visible(False)
         return drawn
 
     def _plot_images(
-        self,
-        axes: list[Any],
-        loadings: NDArray[Any],
-        order: NDArray[Any],
-        shape: tuple[int, int, int],
+        self, axes: list[Any], images: NDArray[Any], order: NDArray[Any], *, has_shares: bool
     ) -> Any:
-        # Of colours, the mean over the channels: a loading has a sign, and a colour has none.
-        images = loadings.reshape(len(loadings), *shape).mean(axis=1)
-        options = {"cmap": style.SIGNED, **style.symmetric_limits(images)}
+        largest = largest_size(images)
         for place, image, number in zip(axes, images, order, strict=False):
-            drawn = style.show_image(place, image, **options)
-            share = self.explained_variance_ratio[number]
-            place.set_title(f"{number}: {share:.1%}", fontsize="small", color=style.INK)
+            drawn = show_signed(place, image, largest)
+            share = f": {self.explained_variance_ratio[number]:.1%}" if has_shares else ""
+            place.set_title(f"{number}{share}", fontsize="small", color=INK)
         for place in axes[len(images) :]:
             place.set_axis_off()
         return drawn

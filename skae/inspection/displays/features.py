@@ -8,33 +8,48 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 
-import skae.inspection.displays.style as style
-from skae.core.networks.conv import ConvolutionalMLP
-from skae.inspection.ascent import maximize_activation
-from skae.inspection.fitted import Fitted, open_fitted
-from skae.inspection.layers import (
-    check_unit,
-    follows_bits,
-    layer_parts,
-    over_positions,
-    resolve_layer,
-    weight_images,
+from skae.inspection.displays.layout import fonts_for, make_room, new_grid
+from skae.inspection.displays.style import (
+    INK,
+    MUTED,
+    NETWORK,
+    cell_size,
+    channels_first,
+    check_plot_support,
+    feature_labels,
+    image_shape_of,
+    label_row,
+    largest_size,
+    short_number,
+    show_image,
+    show_signed,
+    tidy,
+    value_range,
 )
+from skae.inspection.displays.units import (
+    choose_techniques,
+    choose_units,
+    data_limits,
+    find_samples,
+    optimize_units,
+    without_repeats,
+)
+from skae.inspection.fitted import open_fitted
+from skae.inspection.layers import layer_parts, over_positions, resolve_layer, weight_images
 from skae.utils.validation import check_count
-
-TECHNIQUES = ("weights", "samples", "optimised")
 
 
 class FeatureDisplay:
-    """What the units of a layer respond to: weights, samples and optimised inputs, side by side.
+    """What the units of a layer respond to: weights, samples and optimized inputs, side by side.
 
     There is a row for each unit. Weights are those of `weight_images`, of the code with its linear
-    path. Samples are the rows of X for which the unit is most active, and the optimised input is
+    path. Samples are the rows of X for which the unit is most active, and the optimized input is
     the one that activates it most. Their activations stand below them. A table is drawn as bars of
     the features with the largest values: the weights, the mean of the samples minus the mean row,
-    and the optimised input minus the mean row.
+    and the optimized input minus the mean row. Three or four channels of an image are colours, and
+    other numbers stand side by side. Weights of three channels are colours around mid-grey, which
+    is 0. `from_estimator` computes what the display shows.
 
     Parameters
     ----------
@@ -44,10 +59,10 @@ class FeatureDisplay:
         Of shape (n_units, n_features) or (n_units, channels, height, width).
     samples : ndarray of shape (n_units, n_samples, n_features), default=None
     sample_activations : ndarray of shape (n_units, n_samples), default=None
-    optimised : ndarray of shape (n_units, n_features), default=None
-    optimised_activations : ndarray of shape (n_units,), default=None
+    optimized : ndarray of shape (n_units, n_features), default=None
+    optimized_activations : ndarray of shape (n_units,), default=None
     mean : ndarray of shape (n_features,) or float, default=0.0
-        The row with which a table compares samples and optimised inputs.
+        The row with which a table compares samples and optimized inputs.
     feature_names : sequence of n_features str, default=None
         None is "x0", "x1", ...
     image_shape : tuple of (channels, height, width), default=None
@@ -57,7 +72,7 @@ class FeatureDisplay:
     ----------
     figure_ : matplotlib Figure
     axes_ : ndarray of Axes of shape (n_units, n_columns)
-        For images, columns are the weights, each sample, and the optimised input. For a table, they
+        For images, columns are the weights, each sample, and the optimized input. For a table, they
         are the techniques.
 
     Examples
@@ -79,8 +94,8 @@ class FeatureDisplay:
         weights: NDArray[Any] | None = None,
         samples: NDArray[Any] | None = None,
         sample_activations: NDArray[Any] | None = None,
-        optimised: NDArray[Any] | None = None,
-        optimised_activations: NDArray[Any] | None = None,
+        optimized: NDArray[Any] | None = None,
+        optimized_activations: NDArray[Any] | None = None,
         mean: NDArray[Any] | float = 0.0,
         feature_names: Any = None,
         image_shape: tuple[int, int, int] | None = None,
@@ -89,8 +104,8 @@ class FeatureDisplay:
         self.weights = weights
         self.samples = samples
         self.sample_activations = sample_activations
-        self.optimised = optimised
-        self.optimised_activations = optimised_activations
+        self.optimized = optimized
+        self.optimized_activations = optimized_activations
         self.mean = mean
         self.feature_names = feature_names
         self.image_shape = image_shape
@@ -126,8 +141,8 @@ class FeatureDisplay:
         units : sequence of int, or int, default=6
             Numbers of the units; of a convolution, of the channels. An int is how many to choose:
             those that vary most over X; without X, those with the largest weights or, of a layer
-            without weights, the first ones.
-        techniques : sequence of {"weights", "samples", "optimised"}, default=None
+            without weights, the first ones. At most 30 are drawn.
+        techniques : sequence of {"weights", "samples", "optimized"}, default=None
             None is all that apply: "samples" need X, and "weights" a layer of the encoder that
             follows no convolution.
         image_shape : tuple of (height, width) or (channels, height, width), default=None
@@ -135,13 +150,13 @@ class FeatureDisplay:
         n_samples : int, default=5
             Number of samples of each unit.
         bounds, radius : default=None
-            Limits of the optimised input: see `maximize_activation`. If both are None and X is
+            Limits of the optimized input: see `maximize_activation`. If both are None and X is
             given, they are the range of each feature in X, and the root mean squared distance of
             the training rows from their mean.
         max_features : int, default=10
             Largest number of features of a unit that a table shows.
         random_state : int, RandomState instance or None, default=0
-            Seed of the optimised inputs.
+            Seed of the optimized inputs.
         ax : matplotlib Axes, default=None
             Axes whose place the drawing takes. None makes a new figure.
 
@@ -149,38 +164,31 @@ class FeatureDisplay:
         -------
         display : FeatureDisplay
         """
-        style.check_plot_support(f"{cls.__name__}.from_estimator")
+        check_plot_support(f"{cls.__name__}.from_estimator")
         check_count("n_samples", n_samples)
         fitted = open_fitted(estimator, X)
         number = resolve_layer(fitted, layer)
-        shape = style.image_shape_of(fitted.autoencoder, image_shape, len(fitted.names))
-        shown = _techniques(techniques, fitted, number, has_rows=X is not None, shape=shape)
+        shape = image_shape_of(fitted.autoencoder, image_shape, len(fitted.names))
+        shown = choose_techniques(techniques, fitted, number, has_rows=X is not None, shape=shape)
         mean = fitted.units.mean.numpy()
         read = fitted if X is not None else replace(fitted, rows=mean[None])
         values = np.concatenate([over_positions(part) for part in layer_parts(read, number)])
         weights = None
         if "weights" in shown:
-            weights = weight_images(estimator, shape, layer=layer, include_pca=True)
-        if isinstance(units, int | np.integer):
-            check_count("units", units)
-            chosen = _largest(values, weights, int(units), has_rows=X is not None)
-        else:
-            chosen = [check_unit(unit, values.shape[1], layer, "units") for unit in units]
-            if not chosen:
-                raise ValueError(f"units={units!r} names no unit.")
+            with without_repeats():
+                weights = weight_images(estimator, shape, layer=layer, include_pca=True)
+        chosen = choose_units(units, values, weights, layer, has_rows=X is not None)
         found: dict[str, Any] = {} if weights is None else {"weights": weights[chosen]}
         if "samples" in shown:
-            found |= _samples(fitted, values[:, chosen], n_samples)
-        if "optimised" in shown:
+            found |= find_samples(fitted, values[:, chosen], n_samples)
+        if "optimized" in shown:
             limits: dict[str, Any] = {"bounds": bounds, "radius": radius}
             if bounds is None and radius is None and X is not None:
-                limits = _limits(fitted)
+                limits = data_limits(fitted)
             limits |= {"layer": layer, "random_state": random_state}
-            results = [maximize_activation(estimator, unit, **limits) for unit in chosen]
-            found["optimised"] = np.stack([result.input for result in results])
-            found["optimised_activations"] = np.array([result.activation for result in results])
-        for name in {"samples", "optimised"} & found.keys():
-            found[name] = style.channels_first(fitted.autoencoder, found[name], shape)
+            found |= optimize_units(estimator, chosen, limits)
+        for name in {"samples", "optimized"} & found.keys():
+            found[name] = channels_first(fitted.autoencoder, found[name], shape)
         found |= {"feature_names": fitted.names, "image_shape": shape}
         return cls(chosen, mean=mean, **found).plot(ax=ax, max_features=max_features)
 
@@ -198,7 +206,7 @@ class FeatureDisplay:
         -------
         display : FeatureDisplay
         """
-        style.check_plot_support(f"{type(self).__name__}.plot")
+        check_plot_support(f"{type(self).__name__}.plot")
         check_count("max_features", max_features)
         if self.image_shape is None:
             self._plot_table(ax, max_features)
@@ -211,44 +219,34 @@ class FeatureDisplay:
         n_units = len(self.units)
         parts: list[tuple[str, NDArray[Any], NDArray[Any] | None]] = []
         if self.weights is not None:
-            weights = self.weights.reshape(n_units, 1, -1, *self.weights.shape[-2:]).mean(axis=2)
-            parts.append(("Weights", weights[:, :, None], None))
+            height, width = self.weights.shape[-2:]
+            parts.append(("Weights", self.weights.reshape(n_units, 1, -1, height, width), None))
         for name, rows, values in (
             ("Most active samples", self.samples, self.sample_activations),
-            ("Optimised", self.optimised, self.optimised_activations),
+            ("Optimized", self.optimized, self.optimized_activations),
         ):
             if rows is not None:
-                assert values is not None
-                images = rows.reshape(n_units, -1, *shape)
-                parts.append((name, images, values.reshape(n_units, -1)))
+                values = None if values is None else values.reshape(n_units, -1)
+                parts.append((name, rows.reshape(n_units, -1, *shape), values))
         # An empty narrow column separates the techniques.
         ratios = [ratio for part in parts for ratio in [*[1.0] * part[1].shape[1], 0.15]][:-1]
-        size = 0.95 * sum(ratios) + 0.7, style.cell_height(shape, 0.22) * n_units + 0.3
-        grid = style.new_grid(ax, (n_units, len(ratios)), size, width_ratios=ratios)
-        for place in grid[:, [column for column, ratio in enumerate(ratios) if ratio < 1]].flat:
-            place.remove()
-        grid = grid[:, [ratio == 1 for ratio in ratios]]
-        column = 0
-        for name, images, values in parts:
-            axes = grid[:, column : column + images.shape[1]]
-            column += images.shape[1]
-            low, high = float(np.nanmin(images)), float(np.nanmax(images))
-            for index, place in np.ndenumerate(axes):
-                image = images[index]
-                if values is None:  # units may have weights of any size
-                    limits = style.symmetric_limits(image)
-                    style.show_image(place, image, cmap=style.SIGNED, **limits)
-                    continue
-                style.show_scaled(place, image, low, high)
-                text = style.short_number(float(values[index]))
-                place.set_xlabel(text, fontsize="small", color=style.MUTED, labelpad=2)
-            for place in axes[0]:
-                place.set_title(" ")  # makes room
-            heading = axes[0, 0].set_title(name, loc="left", fontsize="medium", color=style.INK)
-            heading.set_in_layout(False)  # it may be wider than its axes
-        for place, unit in zip(grid[:, 0], self.units, strict=True):
-            style.label_row(place, f"unit {unit}")
-        self.axes_ = grid
+        width, height = cell_size(shape, 0.22)
+        size = width * sum(ratios) + 0.7, height * n_units + 0.3
+        with fonts_for(ax, size):
+            grid = new_grid(ax, (n_units, len(ratios)), size, width_ratios=ratios)
+            for place in grid[:, [column for column, ratio in enumerate(ratios) if ratio < 1]].flat:
+                place.remove()
+            self.axes_ = grid[:, [ratio == 1 for ratio in ratios]]
+            column = 0
+            for name, images, values in parts:
+                axes = self.axes_[:, column : column + images.shape[1]]
+                column += images.shape[1]
+                _plot_part(axes, images, values, is_signed=name == "Weights")
+                # The long name needs two images.
+                _write_heading(axes[0], name if len(name) < 10 or len(axes[0]) > 1 else "Sample")
+            for place, unit in zip(self.axes_[:, 0], self.units, strict=True):
+                label_row(place, f"unit {unit}")
+            make_room(ax, self.axes_.flat)
 
     def _plot_table(self, ax: Any, max_features: int) -> None:
         parts = []
@@ -257,94 +255,69 @@ class FeatureDisplay:
         if self.samples is not None:
             text = "Most active samples,\nminus mean row"
             parts.append((text, self.samples.mean(axis=1) - self.mean))
-        if self.optimised is not None:
-            parts.append(("Optimised input,\nminus mean row", self.optimised - self.mean))
+        if self.optimized is not None:
+            parts.append(("Optimized input,\nminus mean row", self.optimized - self.mean))
         n_units, n_shown = len(self.units), min(max_features, parts[0][1].shape[1])
         size = 2.2 * len(parts) + 2.0, (0.2 * n_shown + 0.3) * n_units + 0.8
-        self.axes_ = style.new_grid(ax, (n_units, len(parts)), size)
-        places = np.arange(n_shown)
-        for row, (axes, unit) in enumerate(zip(self.axes_, self.units, strict=True)):
-            values = np.stack([part[row] for _, part in parts])
-            largest = np.nanmax(np.abs(values), axis=1, keepdims=True)
-            sizes = np.nanmax(np.abs(values) / np.where(largest > 0, largest, 1.0), axis=0)
-            features = np.argsort(-sizes, kind="stable")[:n_shown]
-            labels = style.feature_labels(self.feature_names, features)
-            for column, (place, bars) in enumerate(zip(axes, values[:, features], strict=True)):
-                if row:
-                    place.sharex(self.axes_[0, column])
-                else:
-                    place.set_title(parts[column][0], fontsize="medium", color=style.INK)
-                place.barh(places, bars, color=style.NETWORK, height=0.7)
-                place.axvline(0.0, color=style.MUTED, linewidth=0.8)
-                place.set_yticks(places, labels if column == 0 else [""] * n_shown)
-                place.set_ylim(n_shown - 0.4, -0.6)
-                style.tidy(place)
-                place.tick_params(axis="y", length=0)
-                place.spines["left"].set_visible(False)
-                if row < n_units - 1:
-                    place.tick_params(labelbottom=False)
-            axes[0].set_ylabel(f"unit {unit}", color=style.INK)
-        self.axes_[0, 0].figure.align_ylabels(self.axes_[:, 0])
+        with fonts_for(ax, size):
+            self.axes_ = new_grid(ax, (n_units, len(parts)), size)
+            for row, (axes, unit) in enumerate(zip(self.axes_, self.units, strict=True)):
+                values = np.stack([part[row] for _, part in parts])
+                features = _largest_features(values, n_shown)
+                labels = feature_labels(self.feature_names, features)
+                for place, bars, above in zip(
+                    axes, values[:, features], self.axes_[0], strict=True
+                ):
+                    if row:
+                        place.sharex(above)
+                    _plot_bars(place, bars, labels if place is axes[0] else [""] * n_shown)
+                    if row < n_units - 1:
+                        place.tick_params(labelbottom=False)
+                axes[0].set_ylabel(f"unit {unit}", color=INK)
+            for place in self.axes_[0]:  # all rows share its ticks
+                place.locator_params(axis="x", nbins=2)
+            for place, (text, _) in zip(self.axes_[0], parts, strict=True):
+                place.set_title(text, fontsize="medium", color=INK)
+            self.axes_[0, 0].figure.align_ylabels(self.axes_[:, 0])
+            make_room(ax, self.axes_.flat)
 
 
-def _techniques(
-    techniques: Sequence[str] | None,
-    fitted: Fitted,
-    layer: int,
-    *,
-    has_rows: bool,
-    shape: tuple[int, int, int] | None,
-) -> list[str]:
-    """Return the techniques to show, which must be known; None is all that apply."""
-    encoder = fitted.network(fitted.dtype).encoder
-    is_convolution = isinstance(encoder, ConvolutionalMLP)
-    if techniques is None:
-        applies = {
-            "weights": layer < fitted.n_encoder_layers
-            and not (is_convolution and (layer or shape is None)),
-            "samples": has_rows,
-            "optimised": not follows_bits(fitted, layer),
-        }
-        return [name for name in TECHNIQUES if applies[name]]
-    if not techniques or isinstance(techniques, str) or not {*techniques} <= {*TECHNIQUES}:
-        raise ValueError(f"techniques={techniques!r} must be some of {TECHNIQUES}.")
-    if "samples" in techniques and not has_rows:
-        raise ValueError(f"techniques={techniques!r} has 'samples', which need X.")
-    if "weights" in techniques and is_convolution and shape is None:
-        raise ValueError(
-            f"techniques={techniques!r} has 'weights', and kernels are drawn as images. Pass "
-            "image_shape."
-        )
-    return list(techniques)
+def _plot_part(
+    axes: NDArray[Any], images: NDArray[Any], values: NDArray[Any] | None, *, is_signed: bool
+) -> None:
+    """Draw the images of a technique, one row of axes for each unit, with values below them."""
+    limits = value_range(images)
+    for index, place in np.ndenumerate(axes):
+        if is_signed:  # units may have weights of any size
+            show_signed(place, images[index], largest_size(images[index]))
+        else:
+            show_image(place, images[index], limits)
+        if values is not None:
+            text = short_number(float(values[index]))
+            place.set_xlabel(text, fontsize="small", color=MUTED, labelpad=2)
 
 
-def _largest(
-    values: NDArray[Any], weights: NDArray[Any] | None, n_units: int, *, has_rows: bool
-) -> list[int]:
-    """Return the units that vary most, or have the largest weights; otherwise the first ones."""
-    sizes = np.zeros(values.shape[1])
-    if has_rows:
-        sizes = values.std(axis=0, dtype=np.float64)
-    elif weights is not None:
-        sizes = np.square(weights.reshape(len(weights), -1)).sum(axis=1)
-    return [int(unit) for unit in np.argsort(-sizes, kind="stable")[:n_units]]
+def _write_heading(axes: NDArray[Any], name: str) -> None:
+    for place in axes:
+        place.set_title(" ", fontsize="medium")  # makes room
+    heading = axes[0].set_title(name, loc="left", fontsize="medium", color=INK)
+    heading.set_in_layout(False)  # it may be wider than its axes
 
 
-def _limits(fitted: Fitted) -> dict[str, Any]:
-    """Return the range of each feature, and the root mean squared distance of training rows."""
-    mean, radius = fitted.units.mean.numpy(), fitted.units.scale * np.sqrt(len(fitted.names))
-    if issparse(fitted.rows):
-        return {"radius": radius}
-    low, high = np.fmin.reduce(fitted.rows, axis=0), np.fmax.reduce(fitted.rows, axis=0)
-    return {"bounds": (np.fmin(low, mean), np.fmax(high, mean)), "radius": radius}
+def _largest_features(values: NDArray[Any], n_shown: int) -> NDArray[Any]:
+    """Return the features with the largest bars, as shares of the largest one of a technique."""
+    sizes = np.nan_to_num(np.abs(values))
+    largest = sizes.max(axis=1, keepdims=True)
+    shares = sizes / np.where(largest > 0, largest, 1.0)
+    return np.argsort(-shares.max(axis=0), kind="stable")[:n_shown]
 
 
-def _samples(fitted: Fitted, values: NDArray[Any], n_samples: int) -> dict[str, NDArray[Any]]:
-    """Return the rows with the highest values of each unit, and these values."""
-    order = np.argsort(-values, axis=0, kind="stable")[:n_samples].T
-    chosen: Any = fitted.rows[order.ravel()]
-    rows = chosen.toarray() if issparse(chosen) else chosen
-    return {
-        "samples": rows.reshape(*order.shape, -1),
-        "sample_activations": np.take_along_axis(values.T, order, axis=1),
-    }
+def _plot_bars(axes: Any, bars: NDArray[Any], labels: list[str]) -> None:
+    places = np.arange(len(bars))
+    axes.barh(places, bars, color=NETWORK, height=0.7)
+    axes.axvline(0.0, color=MUTED, linewidth=0.8)
+    axes.set_yticks(places, labels)
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    tidy(axes)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)

@@ -8,15 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
-from skae.inspection.displays.style import (
-    INK,
-    MUTED,
-    NETWORK,
-    PCA,
-    check_plot_support,
-    new_axis,
-    tidy,
-)
+from skae.inspection.displays.layout import has_layout, new_axis
+from skae.inspection.displays.style import INK, MUTED, NETWORK, PCA, check_plot_support, tidy
 from skae.inspection.fitted import Fitted, open_fitted
 from skae.inspection.losses import loss_curves
 
@@ -79,13 +72,6 @@ class LossCurveDisplay:
     >>> display.ax_.get_title(loc="left")
     'Epoch 5 of 5 was kept'
     """
-
-    figure_: Any
-    ax_: Any
-    lines_: dict[str, Any]
-    labels_: list[Any]
-    legend_: Any
-    best_: Any
 
     def __init__(
         self,
@@ -155,7 +141,6 @@ class LossCurveDisplay:
         from matplotlib.lines import Line2D
 
         line_kwargs = normalize_kwargs(line_kwargs, Line2D)
-        is_new = ax is None
         self.ax_ = ax = new_axis(ax, (6.4, 3.8))
         self.figure_ = ax.figure
         tidy(ax)
@@ -184,10 +169,11 @@ class LossCurveDisplay:
         names = {"training": "training", "validation": "held out", "pca": self.pca_name}
         for name, line in self.lines_.items():
             line.set_label(names[name])
-        self.labels_, self.legend_ = [], None
+        self.labels_: list[Any] = []
+        self.legend_: Any = None
         if not len(values):
             ax.set(xticks=[], yticks=[])
-        elif is_new or self.figure_.get_layout_engine() is not None:
+        elif has_layout(ax):
             self._label_lines()
         else:  # nothing makes room beside the axes
             self.legend_ = ax.legend(frameon=False)

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from skae.inspection.displays.style import channels_first, image_shape_of, scaled
+from skae.inspection.displays.style import channels_first, image_shape_of, scaled, value_range
 from skae.inspection.fitted import Fitted
+
+# The grid covers the codes between these percentiles.
+_RANGE = 2.0, 98.0
 
 
 def mosaic(
@@ -34,7 +37,7 @@ def mosaic(
         Between images, so that those that fill their frame stay apart.
     """
     n_rows, n_columns, channels, height, width = images.shape
-    low, high = limits or (float(images.min()), float(images.max()))
+    low, high = limits or value_range(images)
     if channels > 1:
         images, low, high = scaled(images, low, high), 0.0, 1.0
     gap = max(1, max(height, width) // 12)
@@ -47,14 +50,52 @@ def mosaic(
     return np.ma.masked_invalid(picture[..., 0]), low, high, gap
 
 
-def value_range(X: Any) -> tuple[float, float]:
-    """Return the smallest and the largest value of X."""
-    values = X.data if issparse(X) else np.asarray(X, dtype=np.float64)
-    low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
-    return (min(low, 0.0), max(high, 0.0)) if issparse(X) else (low, high)
+def decode_grid(
+    estimator: Any,
+    fitted: Fitted,
+    X: Any,
+    codes: NDArray[Any],
+    columns: tuple[int, int],
+    n: int,
+    image_shape: Sequence[int] | None,
+) -> dict[str, Any]:
+    """Return n x n images that two columns of the code decode to, these codes, and their range.
+
+    The other columns are at their mean.
+    """
+    first, second = columns
+    x, y = (_grid_values(codes[:, column], n) for column in columns)
+    at = np.tile(codes.mean(axis=0), (n, n, 1))
+    at[..., first] = x
+    at[..., second] = y[:, None]
+    inverts = hasattr(estimator, "inverse_transform")
+    decode = (estimator if inverts else fitted.autoencoder).inverse_transform
+    rows = decode(at.reshape(n**2, -1).astype(codes.dtype))
+    images = _as_images(np.asarray(rows), fitted, image_shape)
+    return {
+        "images": images.reshape(n, n, *images.shape[1:]),
+        "grid": (x, y),
+        "value_range": _range_of_rows(X if inverts else fitted.rows),
+    }
 
 
-def as_images(
+def _grid_values(column: NDArray[Any], n: int) -> NDArray[Any]:
+    """Return n equally spaced values that cover the middle of a column of the code."""
+    low, high = np.percentile(column, _RANGE)
+    if low == high:
+        low, high = low - 1, high + 1  # a column that is constant
+    return np.linspace(low, high, n)
+
+
+def _range_of_rows(X: Any) -> tuple[float, float]:
+    """Return the smallest and the largest value of X, which may be sparse."""
+    if not issparse(X):
+        return value_range(np.asarray(X, dtype=np.float64))
+    low, high = value_range(X.data)
+    return min(low, 0.0), max(high, 0.0)
+
+
+def _as_images(
     rows: NDArray[Any], fitted: Fitted, image_shape: Sequence[int] | None
 ) -> NDArray[Any]:
     """Return rows as images of shape (n_rows, channels, height, width)."""

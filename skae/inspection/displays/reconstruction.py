@@ -9,7 +9,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
-import skae.inspection.displays.style as style
+from skae.inspection.displays.layout import fonts_for, make_room, new_grid
+from skae.inspection.displays.style import (
+    FRAME,
+    INK,
+    MUTED,
+    NETWORK,
+    PCA,
+    cell_size,
+    channels_first,
+    check_plot_support,
+    colour_bar,
+    draw_legend,
+    evenly_spaced,
+    feature_labels,
+    image_shape_of,
+    label_row,
+    largest_size,
+    short,
+    short_number,
+    show_image,
+    show_signed,
+    tidy,
+    value_range,
+)
 from skae.inspection.fitted import open_fitted
 from skae.inspection.pca import pca_reconstruction
 from skae.utils.validation import check_count
@@ -17,15 +40,18 @@ from skae.utils.validation import check_count
 # Label, rows, errors and colour of a reconstruction.
 Series = tuple[str, NDArray[Any], NDArray[np.float64], str]
 
+# Axes of a row with less width than this, in inches, have a single tick.
+_NARROW = 0.6
+
 
 class ReconstructionDisplay:
     """Rows beside their reconstructions: by PCA of the same size, and by the autoencoder.
 
     Rows are drawn as images, or, for a table, as values of its features. The root mean square error
     of a reconstruction stands below it. All values are those that the autoencoder sees: in a
-    pipeline, after the steps before it.
-
-    Create it with `from_estimator`.
+    pipeline, after the steps before it. Three or four channels of an image are colours, and other
+    numbers stand side by side. Differences of three channels are colours around mid-grey, which
+    is 0. Create it with `from_estimator`.
 
     Parameters
     ----------
@@ -123,11 +149,11 @@ class ReconstructionDisplay:
         -------
         display : ReconstructionDisplay
         """
-        style.check_plot_support(f"{cls.__name__}.from_estimator")
+        check_plot_support(f"{cls.__name__}.from_estimator")
         check_count("n_rows", n_rows)
         fitted = open_fitted(estimator, X, decodes=True)
         autoencoder, rows = fitted.autoencoder, fitted.rows
-        chosen = style.evenly_spaced(rows.shape[0], n_rows)
+        chosen = evenly_spaced(rows.shape[0], n_rows)
         rows = rows[chosen]
         restored = autoencoder._reconstruct(rows)
         inputs: NDArray[Any] = rows.toarray() if issparse(rows) else rows  # type: ignore[attr-defined]
@@ -137,14 +163,16 @@ class ReconstructionDisplay:
                 raise ValueError(f"pca={pca!r} must be 'auto', None or a fitted PCA.")
             linear = pca_reconstruction(fitted.model, inputs)
         elif pca is not None:
+            if isinstance(pca, type) or not hasattr(pca, "inverse_transform"):
+                raise ValueError(f"pca={pca!r} must be 'auto', None or a fitted PCA.")
             linear = np.asarray(pca.inverse_transform(pca.transform(inputs)))
-        shape = style.image_shape_of(autoencoder, image_shape, inputs.shape[1])
+        shape = image_shape_of(autoencoder, image_shape, inputs.shape[1])
         table: Any = X
         names = table.index if hasattr(X, "iloc") else None  # a list has a method `index`
         display = cls(
-            style.channels_first(autoencoder, inputs, shape),
-            style.channels_first(autoencoder, restored, shape),
-            None if linear is None else style.channels_first(autoencoder, linear, shape),
+            channels_first(autoencoder, inputs, shape),
+            channels_first(autoencoder, restored, shape),
+            None if linear is None else channels_first(autoencoder, linear, shape),
             row_names=[row if names is None else names[row] for row in chosen],
             feature_names=fitted.names,
             image_shape=shape,
@@ -165,17 +193,17 @@ class ReconstructionDisplay:
         -------
         display : ReconstructionDisplay
         """
-        style.check_plot_support(f"{type(self).__name__}.plot")
+        check_plot_support(f"{type(self).__name__}.plot")
         check_count("max_features", max_features)
         self.errors_ = _root_mean_square(self.inputs - self.reconstructions)
         self.pca_errors_ = None
-        series = [("Autoencoder", self.reconstructions, self.errors_, style.NETWORK)]
+        series = [("Autoencoder", self.reconstructions, self.errors_, NETWORK)]
         if self.pca_reconstructions is not None:
             self.pca_errors_ = _root_mean_square(self.inputs - self.pca_reconstructions)
-            series.insert(0, ("PCA", self.pca_reconstructions, self.pca_errors_, style.PCA))
+            series.insert(0, ("PCA", self.pca_reconstructions, self.pca_errors_, PCA))
         n_rows = len(self.inputs)
         names = [
-            f"row {name}" if isinstance(name, Integral) else style.short(name, 14)
+            f"row {name}" if isinstance(name, Integral) else short(name, 14)
             for name in (range(n_rows) if self.row_names is None else self.row_names)
         ]
         if self.image_shape is None:
@@ -189,30 +217,33 @@ class ReconstructionDisplay:
         self, ax: Any, series: list[Series], names: list[str], shape: tuple[int, int, int]
     ) -> None:
         n_rows, n_shown = len(self.inputs), len(series) + 2
-        size = 1.05 * n_rows + 1.9, style.cell_height(shape, 0.25) * n_shown + 0.2
-        grid = style.new_grid(ax, (n_shown, n_rows + 1), size, width_ratios=[1.0] * n_rows + [0.1])
-        low, high = float(np.nanmin(self.inputs)), float(np.nanmax(self.inputs))
+        width, height = cell_size(shape, 0.25)
+        size = (width + 0.1) * n_rows + 1.9, height * n_shown + 0.2
+        ratios = {"width_ratios": [1.0] * n_rows + [0.1]}
+        limits = value_range(self.inputs)
         parts = [("Input", self.inputs)] + [
             (f"{part[0]}\nRMS error below", part[1]) for part in series
         ]
-        for axes, (label, rows) in zip(grid, parts, strict=False):
-            images = rows.reshape(n_rows, *shape)
-            for place, image in zip(axes, images, strict=False):
-                drawn = style.show_scaled(place, image, low, high)
-            style.label_row(axes[0], label)
-            style.colour_bar(axes[-1], drawn if rows is self.inputs and shape[0] == 1 else None)
-        for place, name in zip(grid[0], names, strict=False):
-            place.set_title(name, fontsize="small", color=style.MUTED)
-        for axes, (_, _, errors, colour) in zip(grid[1:], series, strict=False):
-            for place, error in zip(axes, errors, strict=False):
-                place.set_xlabel(style.short_number(error), color=colour)
-        # Of colours, the mean over the channels: a difference has a sign, and a colour has none.
-        differences = (self.reconstructions - self.inputs).reshape(n_rows, *shape).mean(axis=1)
-        options = {"cmap": style.SIGNED, **style.symmetric_limits(differences)}
-        for place, image in zip(grid[-1], differences, strict=False):
-            drawn = style.show_image(place, image, **options)
-        style.label_row(grid[-1, 0], "Autoencoder\nminus input")
-        style.colour_bar(grid[-1, -1], drawn)
+        with fonts_for(ax, size):
+            grid = new_grid(ax, (n_shown, n_rows + 1), size, **ratios)
+            for axes, (label, rows) in zip(grid, parts, strict=False):
+                images = rows.reshape(n_rows, *shape)
+                for place, image in zip(axes, images, strict=False):
+                    drawn = show_image(place, image, limits)
+                label_row(axes[0], label)
+                colour_bar(axes[-1], drawn if rows is self.inputs else None)
+            for place, name in zip(grid[0], names, strict=False):
+                place.set_title(name, fontsize="small", color=MUTED)
+            for axes, (_, _, errors, colour) in zip(grid[1:], series, strict=False):
+                for place, error in zip(axes, errors, strict=False):
+                    place.set_xlabel(short_number(error), fontsize="medium", color=colour)
+            differences = (self.reconstructions - self.inputs).reshape(n_rows, *shape)
+            largest = largest_size(differences)
+            for place, image in zip(grid[-1], differences, strict=False):
+                drawn = show_signed(place, image, largest)
+            label_row(grid[-1, 0], "Autoencoder\nminus input")
+            colour_bar(grid[-1, -1], drawn)
+            make_room(ax, grid.flat)
         self.axes_ = grid[:, :-1]
 
     def _plot_table(
@@ -221,40 +252,66 @@ class ReconstructionDisplay:
         n_rows, n_features = self.inputs.shape
         kept = np.arange(n_features)
         if n_features > max_features:
-            variances = np.nan_to_num(np.nanvar(self.inputs, axis=0))
-            kept = np.sort(np.argsort(-variances, kind="stable")[:max_features])
-        labels = style.feature_labels(self.feature_names, kept)
+            kept = np.sort(np.argsort(-_variances(self.inputs), kind="stable")[:max_features])
+        labels = feature_labels(self.feature_names, kept)
         size = max(1.25 * n_rows, 3.6) + 2.2, 0.24 * len(kept) + 1.5
-        ratios = [0.25, size[1] - 0.25]
-        legend, self.axes_ = style.new_grid(ax, (2, n_rows), size, height_ratios=ratios)
-        places = np.arange(len(kept))
-        for row, (axes, name) in enumerate(zip(self.axes_, names, strict=True)):
-            if row:
-                axes.sharex(self.axes_[0])
-                axes.sharey(self.axes_[0])
-                axes.tick_params(labelleft=False)
-            inputs = self.inputs[row, kept]
-            mark = {"color": style.INK, "marker": "|", "linestyle": "none", "zorder": 3}
-            drawn = axes.plot(inputs, places, markersize=11, label="Input", **mark)
-            for number, (label, rows, errors, colour) in enumerate(series):
-                # The length of a line is the error.
-                shift = 0.36 * (number - (len(series) - 1) / 2)
-                values = rows[row, kept]
-                axes.hlines(places + shift, inputs, values, color=colour, linewidth=1.5)
-                marker = "s" if label == "PCA" else "o"
-                mark = {"color": colour, "marker": marker, "linestyle": "none", "markersize": 4}
-                drawn += axes.plot(values, places + shift, label=label, **mark)
-                below = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
-                place, error = (0, -22 - 14 * number), style.short_number(errors[row])
-                axes.annotate(error, (0.5, 0.0), place, color=colour, ha="center", **below)
-                if row == 0:
-                    axes.annotate("RMS error", (0.0, 0.0), place, color=colour, ha="right", **below)
-            axes.set_title(name, fontsize="small", color=style.MUTED)
-            axes.grid(axis="y", color=style.FRAME, linewidth=0.6)
-            style.tidy(axes)
-        self.axes_[0].set_yticks(places, labels)
-        self.axes_[0].set_ylim(len(kept) - 0.4, -0.6)
-        style.draw_legend(legend, drawn)
+        ratios = {"height_ratios": [0.25, size[1] - 0.25]}
+        with fonts_for(ax, size) as share:
+            legend, self.axes_ = new_grid(ax, (2, n_rows), size, **ratios)
+            for row, (axes, name) in enumerate(zip(self.axes_, names, strict=True)):
+                if row:
+                    axes.sharex(self.axes_[0])
+                    axes.sharey(self.axes_[0])
+                    axes.tick_params(labelleft=False)
+                drawn = self._plot_row(axes, row, kept, series, share)
+                axes.set_title(name, fontsize="small", color=MUTED)
+                axes.grid(axis="y", color=FRAME, linewidth=0.6)
+                tidy(axes)
+            self.axes_[0].set_yticks(np.arange(len(kept)), labels)
+            self.axes_[0].set_ylim(len(kept) - 0.4, -0.6)
+            draw_legend(legend, drawn)
+            make_room(ax, (legend[0], *self.axes_))
+            _thin_ticks(self.axes_[0])
+
+    def _plot_row(
+        self, axes: Any, row: int, kept: NDArray[Any], series: list[Series], share: float
+    ) -> list[Any]:
+        """Draw a row of a table, with fonts in this share of their usual size."""
+        inputs, places = self.inputs[row, kept], np.arange(len(kept))
+        mark = {"color": INK, "marker": "|", "linestyle": "none", "zorder": 3}
+        drawn: list[Any] = axes.plot(inputs, places, markersize=11 * share, label="Input", **mark)
+        for number, (label, rows, errors, colour) in enumerate(series):
+            # The length of a line is the error.
+            shift = 0.36 * (number - (len(series) - 1) / 2)
+            values = rows[row, kept]
+            axes.hlines(places + shift, inputs, values, color=colour, linewidth=1.5 * share)
+            mark = {"color": colour, "marker": "s" if label == "PCA" else "o", "linestyle": "none"}
+            mark["markersize"] = 4 * share
+            drawn += axes.plot(values, places + shift, label=label, **mark)
+            below = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+            place = 0, -8 - 14 * share * (number + 1)  # below the ticks
+            error = short_number(errors[row])
+            axes.annotate(error, (0.5, 0.0), place, color=colour, ha="center", **below)
+            if row == 0:
+                axes.annotate("RMS error", (0.0, 0.0), place, color=colour, ha="right", **below)
+        return drawn
+
+
+def _thin_ticks(axes: Any) -> None:
+    """Keep only the tick in the middle where ticks would be too close, on all axes that share."""
+    width = axes.get_window_extent().width / axes.figure.dpi
+    if width < _NARROW:
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        axes.set_xticks(sorted(ticks, key=lambda tick: abs(tick - (low + high) / 2))[:1])
+
+
+def _variances(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the variance of each feature over its known entries; 0 if there are none."""
+    known = ~np.isnan(rows)
+    n_known = np.maximum(known.sum(axis=0), 1)
+    means = np.where(known, rows, 0.0).sum(axis=0, dtype=np.float64) / n_known
+    return np.square(np.where(known, rows - means, 0.0)).sum(axis=0) / n_known
 
 
 def _root_mean_square(differences: NDArray[Any]) -> NDArray[np.float64]:

@@ -17,15 +17,8 @@ from skae.inspection.displays.cv_results import (
     plain_values,
     varied,
 )
-from skae.inspection.displays.style import (
-    INK,
-    NETWORK,
-    PCA,
-    check_plot_support,
-    new_grid,
-    short,
-    tidy,
-)
+from skae.inspection.displays.layout import make_room, new_axis, new_grid
+from skae.inspection.displays.style import INK, NETWORK, PCA, check_plot_support, short, tidy
 
 # Two values are taken for a logarithmic grid from this ratio on.
 _LOGARITHMIC = 10.0
@@ -99,13 +92,6 @@ class SearchDisplay:
     >>> list(display.mean_scores)
     ['imputation', 'reconstruction']
     """
-
-    figure_: Any
-    ax_: Any
-    axes_: NDArray[Any]
-    lines_: list[Any]
-    spreads_: list[Any]
-    best_: list[Any]
 
     def __init__(
         self,
@@ -209,7 +195,7 @@ class SearchDisplay:
 
         n_panels = len(self.mean_scores)
         if n_panels == 1 and ax is not None:
-            self.axes_ = np.array([ax], dtype=object)
+            self.axes_ = np.array([new_axis(ax, (0, 0))], dtype=object)
         else:
             self.axes_ = new_grid(ax, (n_panels, 1), (6.0, 1.0 + 2.3 * n_panels))[:, 0]
         self.ax_ = self.axes_[0]
@@ -221,7 +207,9 @@ class SearchDisplay:
         if not (is_axis and self.is_connected):
             options["linestyle"] = ""
         options |= normalize_kwargs(line_kwargs, Line2D)
-        self.lines_, self.spreads_, self.best_ = [], [], []
+        self.lines_: list[Any] = []
+        self.spreads_: list[Any] = []
+        self.best_: list[Any] = []
         for panel, name in zip(self.axes_, self.mean_scores, strict=True):
             self._plot_score(panel, x, name, options)
             if is_axis:
@@ -232,6 +220,8 @@ class SearchDisplay:
             panel.sharex(self.axes_[-1])
             panel.tick_params(labelbottom=False)
         self._label_values(values, is_axis=is_axis)
+        if n_panels > 1:
+            make_room(ax, self.axes_)
         return self
 
     def _plot_score(self, panel: Any, x: NDArray[Any], name: str, options: dict[str, Any]) -> None:

@@ -38,37 +38,6 @@ def check_plot_support(caller: str) -> None:
         ) from error
 
 
-def new_axis(ax: Any, size: tuple[float, float]) -> Any:
-    """Return `ax`, or the axes of a new figure of this size in inches if it is None."""
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=size, layout="constrained")[1]
-
-
-def new_grid(
-    ax: Any, shape: tuple[int, int], size: tuple[float, float], **options: Any
-) -> NDArray[Any]:
-    """Return axes in a grid: in place of `ax`, or in a new figure of this size in inches.
-
-    `options` are those of `GridSpec`, such as `width_ratios`.
-    """
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        figure = plt.figure(figsize=size, layout="constrained")
-        grid = figure.add_gridspec(*shape, **options)
-    else:
-        figure = ax.figure
-        grid = ax.get_subplotspec().subgridspec(*shape, **options)
-        ax.set_axis_off()
-    axes = np.empty(shape, dtype=object)
-    for place in np.ndindex(shape):
-        axes[place] = figure.add_subplot(grid[place])
-    return axes
-
-
 def tidy(ax: Any) -> None:
     """Draw the frame of a chart lightly, without its top and right sides."""
     ax.spines[["top", "right"]].set_visible(False)
@@ -76,11 +45,47 @@ def tidy(ax: Any) -> None:
     ax.tick_params(colors=INK)
 
 
-def show_image(ax: Any, image: NDArray[Any], **options: Any) -> Any:
-    """Draw an image of shape (height, width) or (channels, height, width), without ticks."""
-    if image.ndim == 3:
-        image = image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, -1)
-    drawn = ax.imshow(image, interpolation="nearest", **options)
+def beside(images: NDArray[Any], colours: tuple[int, ...] = (3, 4)) -> NDArray[Any]:
+    """Return images of one channel, in which the channels of the given ones are side by side.
+
+    Images whose number of channels is in `colours` are pictures already, and stay as they are.
+    Their shape is (..., channels, height, width). Gaps between the channels are NaN.
+    """
+    n_channels, height, width = images.shape[-3:]
+    if n_channels == 1 or n_channels in colours:
+        return images
+    gap = max(1, width // 12)
+    parts = np.full((*images.shape[:-3], height, n_channels, width + gap), np.nan)
+    parts[..., :width] = np.moveaxis(images, -3, -2)
+    return parts.reshape(*images.shape[:-3], 1, height, -1)[..., :-gap]
+
+
+def show_image(ax: Any, image: NDArray[Any], limits: tuple[float, float]) -> Any:
+    """Draw an image of shape (channels, height, width) with values in `limits`.
+
+    Three or four channels are colours, and other numbers of channels stand side by side.
+    """
+    image = beside(image)
+    if len(image) > 1:
+        return _draw(ax, np.moveaxis(scaled(image, *limits), 0, -1))
+    return _draw(ax, image[0], cmap=IMAGES, vmin=limits[0], vmax=limits[1])
+
+
+def show_signed(ax: Any, image: NDArray[Any], largest: float) -> Any:
+    """Draw an image of shape (channels, height, width) with values from -largest to largest.
+
+    Three channels are colours around mid-grey, which is 0. Other numbers of channels stand side by
+    side, in blue and red.
+    """
+    image = beside(image, colours=(3,))
+    if len(image) > 1:
+        colours = 0.5 + 0.5 * np.nan_to_num(image / largest)
+        return _draw(ax, np.moveaxis(colours.clip(0.0, 1.0), 0, -1))
+    return _draw(ax, image[0], cmap=SIGNED, vmin=-largest, vmax=largest)
+
+
+def _draw(ax: Any, picture: NDArray[Any], **options: Any) -> Any:
+    drawn = ax.imshow(picture, interpolation="nearest", **options)
     # Anchored where the layout takes the labels on the left to be.
     ax.set(xticks=[], yticks=[], anchor="W")
     ax.spines[:].set_color(FRAME)
@@ -88,19 +93,19 @@ def show_image(ax: Any, image: NDArray[Any], **options: Any) -> Any:
 
 
 def scaled(colours: NDArray[Any], low: float, high: float) -> NDArray[Any]:
-    """Return colour images with [low, high] as [0, 1]: matplotlib ignores the limits of colours."""
-    return ((colours - low) / ((high - low) or 1.0)).clip(0.0, 1.0)
+    """Return colour images with [low, high] as [0, 1]: matplotlib ignores the limits of colours.
+
+    Missing pixels are white.
+    """
+    shares = ((colours - low) / ((high - low) or 1.0)).clip(0.0, 1.0)
+    return np.nan_to_num(shares, nan=1.0)
 
 
-def show_scaled(ax: Any, image: NDArray[Any], low: float, high: float) -> Any:
-    """Draw an image of shape (channels, height, width) whose values are in [low, high]."""
-    image = scaled(image, low, high) if len(image) > 1 else image
-    return show_image(ax, image, cmap=IMAGES, vmin=low, vmax=high)
-
-
-def cell_height(shape: tuple[int, int, int], extra: float) -> float:
-    """Return the height of an image 0.95 inches wide, within limits, with its labels."""
-    return min(max(0.95 * shape[1] / shape[2], 0.35), 1.9) + extra
+def cell_size(shape: tuple[int, int, int], extra: float) -> tuple[float, float]:
+    """Return width and height in inches of an image of this shape, with its labels below."""
+    height, width = beside(np.empty(shape)).shape[1:]
+    across = 0.95 if width == shape[2] else min(0.75 * shape[0], 2.85)
+    return across, min(max(across * height / width, 0.35), 1.9) + extra
 
 
 def label_row(ax: Any, label: str) -> None:
@@ -148,10 +153,15 @@ def feature_labels(names: Any, features: NDArray[Any]) -> list[str]:
     return [f"x{feature}" if names is None else short(names[feature], 32) for feature in features]
 
 
-def symmetric_limits(values: NDArray[Any]) -> dict[str, float]:
-    """Return the colour limits of signed values, with 0 in the middle."""
-    largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
-    return {"vmin": -largest, "vmax": largest}
+def value_range(values: Any) -> tuple[float, float]:
+    """Return the smallest and the largest known value; 0 and 1 if none is known."""
+    low, high = (float(reduce(values, axis=None)) for reduce in (np.fmin.reduce, np.fmax.reduce))
+    return (0.0, 1.0) if np.isnan(low) else (low, high)
+
+
+def largest_size(values: NDArray[Any]) -> float:
+    """Return the largest absolute value, as the colour limit of signed values; never 0."""
+    return float(np.fmax.reduce(np.abs(values), axis=None, initial=0.0)) or 1.0
 
 
 def short_number(value: float) -> str:
@@ -172,9 +182,12 @@ def draw_legend(row: NDArray[Any], handles: Any) -> None:
 
 
 def colour_bar(axes: Any, drawn: Any) -> None:
-    """Draw the colour bar of an image in place of axes; without an image, leave them empty."""
-    if drawn is None:
-        axes.set_axis_off()
+    """Draw the colour bar of an image in place of axes; of colours, leave them empty."""
+    if drawn is None or drawn.get_array().ndim == 3:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.patch.set_visible(False)
+        axes.yaxis.set_label_position("right")
         return
     bar = axes.figure.colorbar(drawn, cax=axes)
     bar.outline.set_visible(False)
