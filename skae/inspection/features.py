@@ -34,7 +34,7 @@ def code_sensitivities(estimator: Any, X: ArrayLike) -> Bunch:
     estimator : object
         A fitted estimator of skae, or a fitted `Pipeline` or search whose last step is one. The
         features are then those that this step sees: compare features in the same units.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As passed to `estimator`. A thousand rows are enough.
 
     Returns
@@ -106,7 +106,7 @@ def feature_contribution(estimator: Any, X: ArrayLike) -> NDArray[np.float64]:
     ----------
     estimator : object
         A fitted autoencoder of skae, or a fitted `Pipeline` or search whose last step is one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As passed to `estimator`. It takes about as long as ``3 * n_components_`` transforms; a
         thousand rows are enough.
 

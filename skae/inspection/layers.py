@@ -99,7 +99,7 @@ def activations(estimator: Any, X: ArrayLike, *, layer: int | str = "code") -> A
     estimator : object
         A fitted estimator of skae, or a fitted `Pipeline` or search whose last step is one. Of a
         classifier or a regressor, the layers are those of its fine-tuned encoder.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As passed to `estimator`.
     layer : int or "code", default="code"
         Position of the layer, counted from the input: the hidden layers of the encoder are 0, 1,
@@ -146,7 +146,7 @@ def max_activating_samples(
     ----------
     estimator : object
         As in `activations`.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As passed to `estimator`. Only parts of it pass through the network at a time.
     unit : int
         Number of the unit in its layer; of a convolution, number of the channel, whose activation
