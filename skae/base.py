@@ -46,7 +46,7 @@ from skae.fitting.trainer import TRAINING_CONSTRAINTS, Trainer, loss_and_gradien
 from skae.fitting.warm_start import leave_warm_start, models_to_continue, resume
 from skae.inference.transformer import AutoencoderTransformer
 from skae.utils.callbacks import EpochCallbacks
-from skae.utils.csr import Array, values_of
+from skae.utils.csr import Array, values_of, varies
 from skae.utils.validation import (
     HasMethods,
     StrOptions,
@@ -185,7 +185,7 @@ class BaseAutoencoder(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, float32 or float64; other numbers become float64.
         y : Ignored, except by a splitter in `validation_fraction`.
         groups : array-like of shape (n_samples,), default=None
@@ -301,7 +301,7 @@ class BaseAutoencoder(
         if self._refines_codes and self.n_components > min(rows.shape):
             warn_of_wide_code(self.n_components, *rows.shape)
         advice = self._advice()
-        if advice is not None and (np.fmax.reduce(rows) > np.fmin.reduce(rows)).any():
+        if advice is not None and varies(rows):
             warn(advice, UserWarning)
 
     def _start(

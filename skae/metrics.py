@@ -13,7 +13,7 @@ with a reconstruction score.
 Each score has the signature of a scorer, ``(estimator, X, y=None)``, and can be passed as `scoring`
 to `GridSearchCV` and `cross_val_score`; set its keywords with `functools.partial`. The scores
 accept any estimator or pipeline with `transform` and, if rows are reconstructed,
-`inverse_transform`, for example PCA.
+`inverse_transform`, for example PCA. Sparse X becomes dense a part at a time.
 """
 
 from __future__ import annotations
@@ -23,22 +23,28 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.sparse import issparse
 from sklearn.manifold import trustworthiness
 from sklearn.model_selection import cross_val_score
-from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 
 from skae.utils.arrays import plain_array
 from skae.utils.labels import read_labels
 from skae.utils.scoring import (
     check_share,
+    check_sparse_table,
     check_table,
     corruption,
     dense_code,
+    distance_to_normal,
     drawn_code,
+    hiding,
     masked_r2,
+    noising,
     reconstruct_table,
+    relative_gap,
+    sparse_r2,
 )
 from skae.utils.validation import check_count
 
@@ -68,7 +74,7 @@ def reconstruction_score(estimator: Any, X: ArrayLike, y: object = None) -> floa
     ----------
     estimator : object
         Fitted, with `transform` and `inverse_transform`.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows that the estimator was not fitted on.
     y : Ignored
 
@@ -77,6 +83,8 @@ def reconstruction_score(estimator: Any, X: ArrayLike, y: object = None) -> floa
     score : float
         1 is perfect, 0 is predicting the mean of X.
     """
+    if issparse(X):
+        return sparse_r2(estimator, *check_sparse_table(X))
     clean = check_table(X)
     restored = reconstruct_table(estimator, X, clean)
     return masked_r2(clean, restored, np.nanmean(clean, axis=0), ~np.isnan(clean))
@@ -99,7 +107,7 @@ def masked_imputation_score(
     ----------
     estimator : object
         Fitted, with `transform` and `inverse_transform`.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows that the estimator was not fitted on.
     y : Ignored
     share : float, default=0.1
@@ -126,9 +134,11 @@ def masked_imputation_score(
     True
     """
     check_share("share", share)
-    clean = check_table(X)
     # Not the RandomState itself: its seed may also have drawn the missing entries of X.
     random = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
+    if issparse(X):
+        return sparse_r2(estimator, *check_sparse_table(X), hiding(share, random))
+    clean = check_table(X)
     hidden = (random.random(clean.shape) < share) & ~np.isnan(clean)
     if not hidden.any():
         raise ValueError(
@@ -155,7 +165,7 @@ def denoising_score(
     ----------
     estimator : object
         Fitted, with `transform` and `inverse_transform`.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows that the estimator was not fitted on.
     y : Ignored
     noise : {"masking", "gaussian", "salt_and_pepper"}, default="masking"
@@ -171,14 +181,18 @@ def denoising_score(
     score : float
         1 is perfect, 0 is predicting the mean.
     """
+    generator = torch.Generator().manual_seed(check_random_state(random_state).randint(2**31 - 1))
+    if issparse(X):
+        clean, means = check_sparse_table(X)
+        corrupt = corruption(noise, noise_level, clean, means)
+        return sparse_r2(estimator, clean, means, noising(corrupt, generator))
     clean = check_table(X)
     means = np.nanmean(clean, axis=0)
     missing = np.isnan(clean)
     # In C order, so that the noise does not depend on the memory layout of X.
     centred = torch.from_numpy(np.ascontiguousarray(clean - means))
     corrupt = corruption(noise, noise_level, clean, means)
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
-    noisy = corrupt(centred, torch.Generator().manual_seed(seed)).numpy() + means
+    noisy = corrupt(centred, generator).numpy() + means
     noisy[missing] = np.nan
     return masked_r2(clean, reconstruct_table(estimator, X, noisy), means, ~missing)
 
@@ -194,7 +208,7 @@ def trustworthiness_score(
     ----------
     estimator : object
         Fitted, with `transform`.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows that the estimator was not fitted on. Time and memory are quadratic in their number.
     y : Ignored
     n_neighbors : int, default=5
@@ -205,7 +219,8 @@ def trustworthiness_score(
     score : float
         In [0, 1]. 1 if all neighbours in the code are neighbours in X.
     """
-    return float(trustworthiness(check_table(X), estimator.transform(X), n_neighbors=n_neighbors))
+    rows = check_sparse_table(X)[0] if issparse(X) else check_table(X)
+    return float(trustworthiness(rows, estimator.transform(X), n_neighbors=n_neighbors))
 
 
 def prior_match_score(
@@ -229,7 +244,7 @@ def prior_match_score(
     ----------
     estimator : object
         Fitted, with `transform`.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : Ignored
     standardise : bool, default=False
         Standardise each column of the code first. Only the shape of the distribution is then
@@ -257,11 +272,7 @@ def prior_match_score(
         deviations = code.std(axis=0)
         varies = deviations > _NOTHING * deviations.max()  # the others are constant up to rounding
         code = np.where(varies, (code - code.mean(axis=0)) / np.where(varies, deviations, 1.0), 0.0)
-    directions = random.standard_normal((code.shape[1], n_projections))
-    directions /= np.linalg.norm(directions, axis=0)
-    quantiles = norm.ppf((np.arange(len(code)) + 0.5) / len(code))
-    projected = np.sort(code @ directions, axis=0)
-    return -float(np.sqrt(np.square(projected - quantiles[:, None]).mean()))
+    return -distance_to_normal(code, n_projections, random)
 
 
 def interpolation_score(
@@ -281,7 +292,7 @@ def interpolation_score(
     ----------
     estimator : object
         Fitted, with `transform` and `inverse_transform`.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Three rows or more.
     y : Ignored
     n_pairs : int, default=1000
@@ -298,19 +309,14 @@ def interpolation_score(
         Euclidean, which is not informative if most features are noise.
     """
     check_count("n_pairs", n_pairs)
-    rows = check_array(plain_array(X), dtype=np.float64, ensure_min_samples=3, input_name="X")
-    random = check_random_state(random_state)
-    first = random.randint(len(rows), size=n_pairs)
-    second = (first + random.randint(1, len(rows), size=n_pairs)) % len(rows)
+    rows = check_array(
+        plain_array(X), dtype=np.float64, accept_sparse="csr", ensure_min_samples=3, input_name="X"
+    )
+    random, n_rows = check_random_state(random_state), rows.shape[0]
+    first = random.randint(n_rows, size=n_pairs)
+    second = (first + random.randint(1, n_rows, size=n_pairs)) % n_rows
     code = dense_code(estimator.transform(X))
-    between = np.asarray(estimator.inverse_transform((code[first] + code[second]) / 2))
-    restored = np.asarray(estimator.inverse_transform(code))
-    neighbours = NearestNeighbors(n_neighbors=2).fit(rows)
-    distances, indices = neighbours.kneighbors(restored)
-    own = indices[:, 0] == np.arange(len(rows))
-    to_others = np.where(own, distances[:, 1], distances[:, 0]).mean()
-    to_nearest = neighbours.kneighbors(between, n_neighbors=1)[0].mean()
-    return float(to_others / to_nearest) if to_nearest > 0 else 1.0
+    return relative_gap(estimator, rows, code, (code[first] + code[second]) / 2)
 
 
 def separability_score(
@@ -322,7 +328,7 @@ def separability_score(
     ----------
     estimator : object
         Fitted, with `transform`.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows that the estimator was not fitted on.
     y : array-like of shape (n_samples,)
         Class labels. Rows without one, marked as in `AutoencoderClassifier`, are left out.

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from instances import FAST_AUTOENCODERS, FAST_INSTANCES, make_fast
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -104,11 +103,6 @@ def test_images_point_to_the_method_that_takes_them(estimator):
         return
     with pytest.raises(ValueError, match=r"dim 4.*X\.reshape.*use ConvolutionalAutoencoder"):
         clone(estimator).fit(X, np.arange(20) % 2)
-
-
-def test_sparse_data(iris):
-    with pytest.raises(TypeError, match="Sparse data was passed"):
-        fast().fit(sparse.csr_array(iris))
 
 
 def test_wrong_width(iris):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -171,32 +171,26 @@ def train(
     sizes = batch_sizes(max(map(len, rows)), settings.batch_size)
     # The learning rate is 0 at step n_steps. A single step must not have rate 0, hence at least 2.
     step, n_steps = 0, max(2, len(sizes) * settings.cycle)
-    is_constant = settings.constant_learning_rate
     epoch, n_restarts, is_repeated, highest_rate = 0, 0, False, settings.learning_rate
-    recorded: dict[int, Terms] = {}
-
-    def closure() -> Tensor:
-        terms = loss_and_gradient(inputs, target)
-        recorded.setdefault(step, terms)  # a line search calls this again at trial points
-        first, *others = terms.values()
-        return sum(others, start=first)
+    objective = _Objective(loss_and_gradient, len(sizes))
 
     try:
         while epoch < settings.max_epochs:
             epoch += 1
-            recorded.clear()
             optimizer.weight_decay *= epoch <= settings.cycle
             if callbacks is not None and not is_repeated:
                 callbacks.begin_epoch()
             for batch in epoch_batches(data, rows, sizes, settings.shuffle, generator):
-                inputs, target = batch if corrupt is None else corrupt(batch), batch
+                objective.arguments = batch if corrupt is None else corrupt(batch), batch
+                objective.place = step % len(sizes)
                 step += 1
+                is_constant = settings.constant_learning_rate
                 factor = 1.0 if is_constant else learning_rate_factor(step, n_steps)
-                optimizer.step(closure, highest_rate * factor)
+                optimizer.step(objective, highest_rate * factor)
             if epoch == 1 and not is_repeated:
-                first_loss = float(sum(recorded[1].values()))
+                first_loss = float(sum(values[0] for values in objective.recorded.values()))
                 limit = first_loss + _DIVERGED * max(1.0, abs(first_loss))
-            mean_loss = _record_means(history, recorded)
+            mean_loss = objective.record_means(history)
             has_diverged = not checkpoint.update(epoch, mean_loss, limit)
             is_repeated = has_diverged and n_restarts < settings.max_restarts
             if is_repeated:
@@ -222,22 +216,43 @@ def train(
     checkpoint.restore()
     if validate is None and history.best_epoch and history.stopped_by != "divergence":
         # The mean loss of the last epoch does not include the effect of its last step.
-        final_loss = float(sum(loss_and_gradient(inputs, target).values()))
+        final_loss = float(sum(loss_and_gradient(*objective.arguments).values()))
         if not final_loss < limit:
             history.stopped_by = "divergence"
             checkpoint.restore(after_divergence=True)
     return history
 
 
-def _record_means(history: History, recorded: dict[int, Terms]) -> float:
-    """Append the means of an epoch's terms to the history; return their sum."""
-    total = 0.0
-    for name in next(iter(recorded.values())):
-        mean = float(torch.stack([terms[name] for terms in recorded.values()]).mean())
-        history.terms.setdefault(name, []).append(mean)
-        total += mean
-    history.losses.append(total)
-    return total
+@dataclass
+class _Objective:
+    """The objective of one step after the other, which records the terms of each.
+
+    All in one tensor: small ones, left between batches, would keep their memory from reuse.
+    """
+
+    loss_and_gradient: LossAndGradient
+    n_steps: int
+    recorded: dict[str, Tensor] = field(default_factory=dict)
+    arguments: Sequence[Tensor] = ()
+    place: int | None = None  # of the step in the epoch; None once it is recorded
+
+    def __call__(self) -> Tensor:
+        terms = self.loss_and_gradient(*self.arguments)
+        if self.place is not None:  # a line search calls this again at trial points
+            for name, term in terms.items():
+                self.recorded.setdefault(name, term.new_empty(self.n_steps))[self.place] = term
+            self.place = None
+        first, *others = terms.values()
+        return sum(others, start=first)
+
+    def record_means(self, history: History) -> float:
+        """Append the means of an epoch's terms to the history; return their sum."""
+        total = 0.0
+        for name, values in self.recorded.items():
+            history.terms.setdefault(name, []).append(float(values.mean()))
+            total += history.terms[name][-1]
+        history.losses.append(total)
+        return total
 
 
 class _BestCheckpoint:

@@ -11,11 +11,14 @@ scikit-learn's `BernoulliRBM` supports neither kind of normal units.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from skae.core.autograd import Terms
+from skae.core.csr_rows import CSRRows
 from skae.core.model import Model
 
 
@@ -48,7 +51,11 @@ class BoltzmannMachine:
 
     def visible_units(self, z: Tensor) -> Tensor:
         """Convert rows in training units to values of the visible units."""
-        return torch.add(self.mean, z, alpha=self.scale) if self.takes_x else z
+        if not self.takes_x:
+            return z
+        if isinstance(z, CSRRows):
+            return cast("Tensor", z.scaled(self.scale, self.mean))
+        return torch.add(self.mean, z, alpha=self.scale)
 
     @torch.no_grad()
     def unroll(self) -> None:

@@ -37,6 +37,9 @@ class Autoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     X is centred and divided by a single number. As for PCA, scale features of different units
     first.
 
+    X may be a sparse matrix. Its rows are made dense one batch at a time; with ``solver="lbfgs"``
+    the batch is all of X. Up to rounding, the fit is that of dense X.
+
     If X has many more features than rows, training runs on the coordinates of the rows in the space
     that they span, which have the same distances. The weights are then converted back, so the
     fitted model takes and returns features. This is so for the squared error and dense X of at most

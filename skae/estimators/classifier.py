@@ -185,7 +185,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -200,7 +200,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -215,7 +215,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -229,7 +229,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -244,7 +244,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
             Labels. Rows without one, marked as in `fit`, are left out.
         sample_weight : array-like of shape (n_samples,), default=None

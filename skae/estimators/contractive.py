@@ -126,7 +126,7 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -142,7 +142,7 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -158,7 +158,7 @@ class ContractiveAutoencoder(MixtureSampling, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         n_directions : int, default=2
             Number of directions, at most ``min(n_components_, n_features_in_)``.
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -51,8 +52,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     `AutoencoderRegressor` with the clean rows as y.
 
     Held-out rows are corrupted, too, with the same noise in each epoch. All methods accept missing
-    entries in X, which are NaN or masked in a masked array: the network replaces them by the mean
-    of the feature, and losses, errors and scores ignore them.
+    entries in dense X, which are NaN or masked in a masked array: the network replaces them by the
+    mean of the feature, and losses, errors and scores ignore them.
 
     Parameters
     ----------
@@ -200,7 +201,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -213,14 +214,16 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
         X_filled : ndarray of shape (n_samples, n_features)
-            Observed entries are unchanged.
+            Observed entries are unchanged. Sparse X, which has no missing entries, stays sparse.
         """
         rows = self._validate_rows(X)
+        if issparse(rows):
+            return rows.copy()  # which has no missing entries
         missing = np.isnan(rows)
         filled = rows.copy()
         incomplete = missing.any(axis=1)
@@ -236,7 +239,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -248,14 +251,15 @@ class DenoisingAutoencoder(BaseAutoencoder):
         ValueError
             If the model was not trained with ``noise="gaussian"`` and ``noise_level > 0``.
         """
-        rows = self._validate_rows(X)
+        rows: Any = self._validate_rows(X)
         if self._noise_deviation == 0:
             raise ValueError(
                 "score_function needs a model trained with noise='gaussian' and noise_level > 0, "
                 "and this one was not. Set both and fit again."
             )
         # Divided twice, since the square may underflow.
-        return (self._reconstruct(rows) - rows) / self._noise_deviation / self._noise_deviation
+        changes = self._reconstruct(rows) - (rows.toarray() if issparse(rows) else rows)
+        return changes / self._noise_deviation / self._noise_deviation
 
     def sample(
         self,

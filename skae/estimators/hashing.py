@@ -39,9 +39,7 @@ class HashingAutoencoder(BaseAutoencoder):
     bit. Similar rows have codes that differ in few bits; `kneighbors` searches by this Hamming
     distance.
 
-    X may be a CSR matrix, such as counts or tf-idf weights of documents, for which
-    ``loss="multinomial"`` works best. It is made dense only one batch at a time. With
-    ``solver="lbfgs"`` the batch is all of X.
+    For counts or tf-idf weights of documents, sparse or not, ``loss="multinomial"`` works best.
 
     With ``loss="multinomial"``, rows are scaled to Euclidean length 1, as tf-idf weights are.
     Otherwise a few long documents would govern both the loss and the scale of X, and the codes of
@@ -111,7 +109,6 @@ class HashingAutoencoder(BaseAutoencoder):
         "noise_level": [real(0)],
         "straight_through": ["boolean"],
     }
-    _allows_sparse: ClassVar[bool] = True
     _unit_row_losses: ClassVar[tuple[str, ...]] = ("multinomial",)
 
     def _network(self, n_features: int, n_components: int) -> Architecture:
@@ -130,7 +127,7 @@ class HashingAutoencoder(BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like or CSR matrix of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -147,7 +144,7 @@ class HashingAutoencoder(BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like or CSR matrix of shape (n_queries, n_features), default=None
+        X : {array-like, sparse matrix} of shape (n_queries, n_features), default=None
             None searches for the neighbours of each training row, excluding the row itself.
         n_neighbors : int, default=5
         return_distance : bool, default=True

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
@@ -151,6 +152,11 @@ class AutoencoderImputer(
         return filled
 
     def _validate_rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
+        if issparse(X):
+            raise TypeError(
+                "Sparse data was passed to AutoencoderImputer, which fills the missing entries "
+                "(NaN) of dense X. The zeros of sparse X are values, so there is nothing to fill."
+            )
         rows: Array = check_data(
             self,
             plain_array(X, allows_missing=True),

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.linear_model import Lasso
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from skae.core.model import Model
 from skae.core.networks.autoencoder import Architecture
 from skae.core.networks.dictionary import DictionaryArchitecture
 from skae.inference.sampling import MixtureSampling
-from skae.utils.csr import Array
+from skae.utils.csr import Array, dense_parts
 from skae.utils.docs import document
 from skae.utils.validation import computed, integer, real, without
 
@@ -151,7 +152,7 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -161,6 +162,11 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
             norm.
         """
         rows = self._validate_rows(X)
+        if issparse(rows):
+            return np.concatenate([self._optimised_code(part) for part in dense_parts(rows)])
+        return self._optimised_code(rows)
+
+    def _optimised_code(self, rows: Array) -> Array:
         # In training units, so that no square overflows.
         scale = self._model.scale
         atoms, targets = self.components_.T, ((rows - self.mean_) / scale).T

@@ -108,7 +108,7 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -124,7 +124,7 @@ class AutoencoderRegressor(RegressorMixin, MultiOutputMixin, BaseSupervised):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets. Rows without one (NaN) are left out.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -258,7 +258,7 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -269,7 +269,7 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
         if not self.sparse_output:
             return self._encode(rows)
         # The dense code of all rows may not fit into memory.
-        chunks = gen_batches(len(rows), _MAX_ROWS)
+        chunks = gen_batches(rows.shape[0], _MAX_ROWS)
         return vstack([csr_array(self._encode(rows[chunk])) for chunk in chunks], format="csr")
 
     def inverse_transform(self, X: ArrayLike) -> Array:

@@ -163,7 +163,7 @@ class StackedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
 
         Returns

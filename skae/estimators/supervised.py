@@ -21,12 +21,13 @@ from torch import Tensor
 from skae.base import BaseAutoencoder
 from skae.core.activations import ACTIVATIONS
 from skae.core.autograd import Autograd
+from skae.core.csr_rows import append_columns, select_rows
 from skae.core.head import EncoderWithHead, HeadCriterion, Predictor, build_head
 from skae.core.history import History
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
 from skae.estimators.wrapped import WrapsAutoencoder
-from skae.fitting.data import check_range, standardise
+from skae.fitting.data import check_range, training_rows
 from skae.fitting.duplicates import WeightedRows, merge_duplicates
 from skae.fitting.selection import ValidationLoss
 from skae.fitting.split import Split, no_split, split_rows
@@ -35,6 +36,7 @@ from skae.inference.predictor import HeadPredictor
 from skae.inference.transformer import DTYPES
 from skae.utils.arrays import plain_arrays
 from skae.utils.callbacks import EpochCallbacks
+from skae.utils.csr import canonical
 from skae.utils.validation import (
     StrOptions,
     WrappedAutoencoder,
@@ -120,7 +122,7 @@ class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMi
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Labels or targets, see the class.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -156,19 +158,18 @@ class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMi
         callbacks = EpochCallbacks(self, lambda history: {}, X, y, self._perfect_score)
         if not self._is_prefit():
             # All rows may be duplicates of one row, but an autoencoder needs two.
-            callbacks.fit_part(given, rows.X if len(rows.X) > 1 else np.repeat(rows.X, 2, axis=0))
+            callbacks.fit_part(given, rows.X if rows.X.shape[0] > 1 else rows.X[[0, 0]])
             if hasattr(self, "feature_names_in_"):
                 given.feature_names_in_ = self.feature_names_in_
-        fitted = {"autoencoder_": given, **described}
-        model = given._model
-        inputs = given._in_unit_rows(rows.X)
-        z = check_range(torch.from_numpy(standardise(inputs, model.mean.numpy(), model.scale)))
+        fitted, model = {"autoencoder_": given, **described}, given._model
+        z = training_rows(given._in_unit_rows(rows.X), model.mean.numpy(), model.scale)
+        check_range(z)
         codes = torch.cat(list(model.encoder_codes(z)))
         network = self._new_network(model, codes, n_outputs, generator)
-        is_labelled = torch.from_numpy(rows.is_labelled)
-        codes, z = codes[is_labelled], z[is_labelled]
+        labelled = torch.from_numpy(np.flatnonzero(rows.is_labelled))
+        codes, z = codes[labelled], select_rows(z, labelled)
         known = torch.from_numpy(np.column_stack([targets, weights / weights.mean()])).float()
-        del rows, inputs  # the unlabelled rows are no longer needed
+        del rows  # the unlabelled rows are no longer needed
         # Callbacks get the fitted attributes as if the fit had stopped at their epoch.
         callbacks.attributes = lambda history: {
             **fitted,
@@ -210,15 +211,14 @@ class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMi
             X,
             y,
             validate_separately=(
-                {"dtype": DTYPES, "ensure_all_finite": ensure_all_finite},
+                {"accept_sparse": "csr", "dtype": DTYPES, "ensure_all_finite": ensure_all_finite},
                 {"ensure_2d": False, "dtype": None, "ensure_all_finite": False},
             ),
         )
-        targets, described = self._read_targets(labels)
-        if len(targets) != len(rows):
-            raise ValueError(
-                f"X and y have inconsistent numbers of samples: {len(rows)} and {len(targets)}."
-            )
+        rows, (targets, described) = canonical(rows), self._read_targets(labels)
+        n, n_targets = rows.shape[0], len(targets)
+        if n != n_targets:
+            raise ValueError(f"X and y have inconsistent numbers of samples: {n} and {n_targets}.")
         weights = check_sample_weight(sample_weight, rows)
         # Keep the sum of the weights finite; dividing by a power of two is exact.
         weights = np.ldexp(weights, -np.frexp(weights.max())[1])
@@ -260,6 +260,7 @@ class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMi
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = getattr(self.autoencoder, "_allows_missing", False)
+        tags.input_tags.sparse = getattr(self.autoencoder, "_allows_sparse", True)
         return tags
 
     def _n_epochs(self) -> tuple[int, int]:
@@ -336,8 +337,7 @@ class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMi
         callbacks: EpochCallbacks,
     ) -> History:
         """Train the layers that are not frozen."""
-        # A single tensor, so that each batch is gathered in one call.
-        data = torch.column_stack([inputs.float().to(known.device), known])
+        data = append_columns(inputs.to(known.device), known)
         criterion = HeadCriterion(
             network, self._loss_name, self._losses, inputs.shape[1], self._perfect_score
         )

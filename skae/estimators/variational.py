@@ -20,7 +20,7 @@ from skae.core.networks.variational import (
     VariationalNetwork,
 )
 from skae.inference.density import BINARY_X, LatentDensity
-from skae.utils.csr import Array
+from skae.utils.csr import Array, values_of
 from skae.utils.docs import document
 from skae.utils.validation import StrOptions, check_probabilities, computed, real, without
 
@@ -155,7 +155,7 @@ class VariationalAutoencoder(LatentDensity, BaseAutoencoder):
 
     def _check_values(self, X: Array) -> None:
         if self.likelihood == "bernoulli":
-            check_probabilities(X, *BINARY_X)
+            check_probabilities(values_of(X), *BINARY_X)
 
     @torch.no_grad()
     def _fitted_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:

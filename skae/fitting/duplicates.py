@@ -11,7 +11,7 @@ from scipy.sparse import coo_array, issparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils import gen_batches
 
-from skae.core.numerics import chunk_size
+from skae.core.numerics import chunk_size, row_slices
 from skae.fitting.data import mean_and_scale
 from skae.utils.csr import Array, csr_hashes
 
@@ -49,6 +49,27 @@ def distinct_rows(X: NDArray[Any]) -> NDArray[np.int64]:
     numbers = np.empty_like(order)
     numbers[order] = is_new.cumsum()
     return numbers
+
+
+def _distinct_sparse_rows(X: Any) -> NDArray[np.int64]:
+    """Return what `distinct_rows` returns for the same rows as a dense array.
+
+    The rows are sorted by a few of their columns at a time, the last ones first.
+    """
+    columns = X.tocsc()
+    order = np.arange(X.shape[0])
+    is_new = np.zeros(len(order), dtype=bool)  # whether a row differs from the one before it
+    for part in list(row_slices(X.shape[1], chunk_size(X.shape[1], X.shape[0])))[::-1]:
+        numbers = distinct_rows(columns[:, part].toarray())
+        turned = numbers[order].argsort(kind="stable")
+        # Rows that were equal so far stay neighbours if these columns are equal as well.
+        groups = is_new.cumsum()[turned]
+        order = order[turned]
+        is_new[1:] = (np.diff(groups) != 0) | (np.diff(numbers[order]) != 0)
+        is_new[0] = False
+    result = np.empty_like(order)
+    result[order] = is_new.cumsum()
+    return result
 
 
 def duplicate_groups(X: Array) -> NDArray[np.int64]:
@@ -107,7 +128,7 @@ class WeightedRows:
 
     Attributes
     ----------
-    X : ndarray of shape (n, n_features)
+    X : ndarray or CSR matrix of shape (n, n_features)
     targets : ndarray of shape (n, n_targets), float64
         NaN in rows without a label.
     weights : ndarray of shape (n,)
@@ -134,7 +155,7 @@ def merge_duplicates(
     kept = weights > 0
     if not kept.all():
         X, targets, weights = X[kept], targets[kept], weights[kept]
-    by_row = distinct_rows(X)
+    by_row = _distinct_sparse_rows(X) if issparse(X) else distinct_rows(X)
     table = np.column_stack([by_row, np.nan_to_num(targets, nan=np.inf)])
     _, first, by_pair = np.unique(table, axis=0, return_index=True, return_inverse=True)
     summed = np.bincount(by_pair.ravel(), weights).astype(np.float64)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from torch import Tensor
 
+from skae.core.csr_rows import CSRRows
 from skae.core.losses import count_level
 from skae.core.model import Model
 from skae.core.networks.log_inputs import LogInputs
@@ -135,25 +136,42 @@ def init_log_linear_decoder(
     training = [*folds, torch.arange(len(z))]
     n_rows = min(_MAX_ROWS, n_rows, *map(len, training))
     drawn = [own[torch.randperm(len(own), generator=generator)[:n_rows]] for own in training]
-    rows = torch.stack([z[numbers] for numbers in drawn])
-    codes = network.float().eval().encode(rows.float()).double()
+    network.float().eval()
+    # Sparse rows become dense a part at a time.
+    size = chunk_size(_MAX_ROWS, len(drawn) * len(level)) if isinstance(z, CSRRows) else n_rows
+    parts = [z[numbers].float() for numbers in torch.stack(drawn).split(size, 1)]
+    codes = torch.cat([network.encode(part) for part in parts], 1).double()
     network.train()
     weights, biases = [], []
-    for own, code in zip(rows.double(), codes, strict=True):
+    for numbers, code in zip(drawn, codes, strict=True):
         weight = code.new_zeros(code.shape[1], len(level))
         code = code[:, :n_components]
         mean, deviation = code.mean(0), code.std(0)
         # Columns beyond the rank of the rows hold rounding noise, and get no coefficient.
         deviation = torch.where(deviation > _NO_DEVIATION * deviation.max(), deviation, torch.inf)
-        relative = own * (model.scale / level) + (model.mean / level - 1)
-        found, bias = poisson_regression(
-            (code - mean) / deviation, relative, _PRECISION * unit / level
-        )
+        found, bias = _regression(model, z, numbers, (code - mean) / deviation, unit)
         weight[:n_components] = found / deviation[:, None]
         weights.append(weight)
         biases.append((bias - mean @ weight[:n_components])[None])
     network.decoder.scale = 1.0
     network.decoder.set_skip(torch.stack(weights), torch.stack(biases))
+
+
+def _regression(
+    model: Model, z: Tensor, numbers: Tensor, code: Tensor, unit: float
+) -> tuple[Tensor, Tensor]:
+    """Return the Poisson regression of these rows on their code."""
+    level, found = count_level(model.mean), []
+    is_sparse = isinstance(z, CSRRows)
+    drawn = z.select(numbers) if isinstance(z, CSRRows) else z[numbers]
+    size = chunk_size(len(level), len(numbers)) if is_sparse else len(level)
+    for columns in torch.arange(len(level)).split(size):
+        own = drawn[:, columns] if is_sparse else drawn
+        own_level = level[columns]
+        relative = own.double() * (model.scale / own_level) + (model.mean[columns] / own_level - 1)
+        found.append(poisson_regression(code, relative, _PRECISION * unit / own_level))
+    weights, biases = zip(*found, strict=True)
+    return torch.cat(weights, 1), torch.cat(biases)
 
 
 @torch.no_grad()

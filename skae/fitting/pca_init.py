@@ -14,6 +14,7 @@ import numpy as np
 import scipy.linalg
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import randomized_svd, svd_flip
 from threadpoolctl import ThreadpoolController
@@ -31,6 +32,7 @@ from skae.fitting.loss_init import (
     init_output_bias,
     set_baseline,
 )
+from skae.fitting.sparse_start import Parts, SparseRows, fit_decoder
 from skae.fitting.split import Split
 from skae.utils.csr import Array, values_of
 
@@ -165,7 +167,7 @@ def _rows_of_last_model(X: Array, split: Split, allows_missing: bool) -> NDArray
     rows: NDArray[np.int64] = split.training[-1].numpy()
     if len(rows) == X.shape[0]:
         return None
-    if allows_missing:
+    if allows_missing and not issparse(X):
         has_value = np.zeros(X.shape[1], dtype=bool)
         for part in gen_batches(len(rows), chunk_size(_MAX_ROWS, X.shape[1])):
             has_value |= ~np.isnan(X[rows[part]]).all(axis=0)
@@ -176,8 +178,10 @@ def _rows_of_last_model(X: Array, split: Split, allows_missing: bool) -> NDArray
 
 def pca_rows(
     X: Array, mean: NDArray[np.float64], scale: float, rows: NDArray[np.int64] | None
-) -> NDArray[Any]:
+) -> Any:
     """Return rows for PCA: in training units and the precision of X, missing ones at the mean."""
+    if issparse(X):
+        return SparseRows(X if rows is None else X[rows], mean, scale)
     z = standardise(X, mean, scale, X.dtype.type, rows)
     for part in gen_batches(len(z), chunk_size(_MAX_ROWS, X.shape[1])):
         np.nan_to_num(z[part], copy=False)
@@ -185,7 +189,7 @@ def pca_rows(
 
 
 @contextmanager
-def blas_threads_for(z: Array) -> Iterator[None]:
+def blas_threads_for(z: Any) -> Iterator[None]:
     """Decompose a small z on one thread of BLAS; see `skae.core.numerics.threads_for`.
 
     BLAS has one count for all Python threads, so small decompositions take turns.
@@ -197,7 +201,7 @@ def blas_threads_for(z: Array) -> Iterator[None]:
         yield
 
 
-def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> PCAStart:
+def fit_pca(z: Any, n_components: int | float, generator: torch.Generator) -> PCAStart:
     """Compute the PCA of scikit-learn.
 
     From decompositions, since tools that log every `fit` of scikit-learn's estimators (mlflow's
@@ -205,7 +209,7 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
 
     Parameters
     ----------
-    z : ndarray of shape (n_samples, n_features)
+    z : ndarray or SparseRows of shape (n_samples, n_features)
         Rows in training units, which are overwritten. The covariance of X itself, far from 0, would
         lose all digits.
     n_components : int or float
@@ -214,7 +218,8 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
         Its seed is used for the randomised solver.
     """
     is_share = not isinstance(n_components, Integral)
-    if np.ptp(z, axis=0).max() == 0:  # nothing varies; PCA would divide by 0
+    spread = z.ranges() if isinstance(z, SparseRows) else np.ptp(z, axis=0)
+    if spread.max() == 0:  # nothing varies; PCA would divide by 0
         n_kept = 1 if is_share else int(n_components)
         axes, centre = np.eye(n_kept, z.shape[1]), z[0].astype(float)
         return PCAStart(axes, np.zeros(n_kept), centre, residual=0.0, noise_variance=0.0)
@@ -224,7 +229,10 @@ def fit_pca(z: Array, n_components: int | float, generator: torch.Generator) -> 
     # scikit-learn's choice, but exact where that takes about a second: above 500 rows or columns it
     # may use the randomised solver, whose error is up to 1 % higher for a flat spectrum.
     with blas_threads_for(z):
-        if n_rows >= 10 * n_features and n_features <= _EXACT_UP_TO:
+        if isinstance(z, SparseRows):
+            seed = generator.initial_seed()
+            variances, axes, total = z.decompose(n_found, _EXACT_UP_TO, seed)
+        elif n_rows >= 10 * n_features and n_features <= _EXACT_UP_TO:
             covariance = z.T @ z
             covariance -= n_rows * centre[:, None] * centre
             covariance /= degrees_of_freedom
@@ -318,25 +326,17 @@ def _skip_of(
     centre = torch.from_numpy(start.centre)
     if network.is_code_linear:
         return encode, decode, centre - centre @ encode @ decode, start.residual
-    z = z if rows is None else z[rows]
-    if network.encoder.input_map is not None:
-        z = network.encoder.input_map(z).float()
     deviations = torch.from_numpy(start.standard_deviations)
     # Directions without variance are left out: scaling would raise their rounding noise to unit
     # variance.
     varies = deviations > _NO_DEVIATION * deviations.max()
     unit = torch.ones_like(deviations) if network.code_activation == "identity" else deviations
     encode = encode / torch.where(varies, unit, torch.inf)
-    codes = ACTIVATIONS[network.code_activation].function(z @ encode.float())
-    if network.n_active is not None:
-        codes = keep_largest(codes, network.n_active)
-    if network.decoder.layers[0].transposed:
-        decode, bias = encode.T, torch.zeros_like(centre)
-    else:
-        inputs = torch.cat([codes, codes.new_ones(len(codes), 1)], 1).double()
-        # This driver allows collinear codes, which occur if there are more components than the
-        # rank.
-        solution = torch.linalg.lstsq(inputs, z.double(), driver="gelsd").solution
-        decode, bias = solution[:-1], solution[-1]
-    rest = z - torch.addmm(bias.float(), codes, decode.float())
-    return encode, decode, bias, float(rest.square().sum() / z.square().sum().clamp_min(1e-30))
+
+    def codes_of(part: Tensor) -> Tensor:
+        codes = ACTIVATIONS[network.code_activation].function(part @ encode.float())
+        return codes if network.n_active is None else keep_largest(codes, network.n_active)
+
+    is_tied = network.decoder.layers[0].transposed
+    parts = Parts(z, rows, network.encoder.input_map)
+    return encode, *fit_decoder(parts, codes_of, encode.T if is_tied else None)

@@ -118,7 +118,7 @@ class Sample:
             return is_old
         self.n_examined = self.n_seen
         order = self.random.permutation(n_sampled)
-        half, other = (self.rows[part] for part in np.array_split(order, 2))
+        half, other = (_dense(self.rows[part]) for part in np.array_split(order, 2))
         mean, scale = mean_and_scale(half)
         encode = model.network.encoder.exact_skip[0]
         axes = old_axes = np.zeros((0, len(mean)))
@@ -133,6 +133,10 @@ class Sample:
         return rest < (1 - _MIN_GAIN) * rest_present or found[1] < present[1] - _MIN_GAIN
 
 
+def _dense(X: Any) -> Any:
+    return X.toarray() if issparse(X) else X
+
+
 def _costs(
     X: Any, mean: NDArray[np.float64], scale: float, axes: NDArray[np.float64], unit: float
 ) -> tuple[float, float]:
@@ -140,7 +144,7 @@ def _costs(
 
     The latter is minus the log-likelihood of an entry under N(mean, scale), up to a constant.
     """
-    z = np.nan_to_num(((X.toarray() if issparse(X) else X) - mean) / unit, copy=False)
+    z = np.nan_to_num((X - mean) / unit, copy=False)
     total, rest = (float(np.square(part).mean()) for part in (z, z - z @ axes.T @ axes))
     relative = scale / unit
     return rest, 0.5 * total / relative**2 + np.log(relative)

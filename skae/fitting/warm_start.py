@@ -129,17 +129,18 @@ def resume(
 def _is_worse_than_pca(estimator: Any, X: Array, generator: torch.Generator) -> bool:
     """Return whether the fitted model reconstructs other rows worse than their own PCA does."""
     model: Model = estimator._model
-    if estimator.shortcut != "pca" or estimator.loss != "squared_error" or issparse(X):
+    if estimator.shortcut != "pca" or estimator.loss != "squared_error":
         return False
     mean, scale = mean_and_scale(X)
     n_components = model.network.architecture.n_components
     residual = fit_pca(pca_rows(X, mean, scale, None), n_components, generator).residual
     z = training_rows(X, model.mean.numpy(), model.scale)
-    network, squares = model.network_in(z.dtype), 0.0
+    network, squares, n_values = model.network_in(z.dtype), 0.0, 0
     with torch.no_grad():
         for part, code in zip(z.split(model.chunk_size), model.encoder_codes(z), strict=True):
             squares += float((network.decode(code.to(model.device)).cpu() - part).square().nansum())
-    error = squares / int(z.isfinite().sum()) * model.scale**2
+            n_values += int(part.isfinite().sum())
+    error = squares / n_values * model.scale**2
     return error > residual * scale**2
 
 

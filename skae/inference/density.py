@@ -17,7 +17,7 @@ from skae.core.numerics import threads_for, torch_defaults
 from skae.fitting.data import torch_dtype
 from skae.inference.transformer import DTYPES, AutoencoderTransformer, as_tensor
 from skae.utils.arrays import plain_array
-from skae.utils.csr import Array, dense_parts
+from skae.utils.csr import Array, dense_parts, values_of
 from skae.utils.validation import check_count, check_probabilities
 
 # Arguments of `check_probabilities` for a Bernoulli likelihood.
@@ -40,7 +40,7 @@ class LatentDensity(AutoencoderTransformer):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -56,7 +56,7 @@ class LatentDensity(AutoencoderTransformer):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -94,7 +94,7 @@ class LatentDensity(AutoencoderTransformer):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         n_importance : int, default=100
             Number of codes K drawn for each row. The time is that of decoding K rows per row of X.
             If PCA was kept, 1 is enough.
@@ -123,7 +123,7 @@ class LatentDensity(AutoencoderTransformer):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         n_importance : int, default=100
             Number of codes drawn for each row.
         random_state : int, RandomState instance or None, default=0
@@ -144,7 +144,7 @@ class LatentDensity(AutoencoderTransformer):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
 
         Returns
@@ -161,7 +161,7 @@ class LatentDensity(AutoencoderTransformer):
         rows, model = self._validate_rows(X), self._model
         dtype = torch_dtype(rows)
         if self._noise is None:
-            check_probabilities(rows, *BINARY_X)
+            check_probabilities(values_of(rows), *BINARY_X)
         check_count("n_importance", n_importance)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         generator = torch.Generator().manual_seed(seed)

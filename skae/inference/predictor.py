@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae.core.head import Predictor
 from skae.inference.transformer import DTYPES, AutoencoderTransformer, as_tensor
 from skae.utils.arrays import plain_array
-from skae.utils.csr import Array, dense_parts
+from skae.utils.csr import Array, dense_parts, values_of
 from skae.utils.validation import check_data, not_finite
 
 
@@ -32,6 +32,7 @@ class HeadPredictor:
         rows: Array = check_data(
             self,
             plain_array(X, allows_missing=finite is not True),
+            accept_sparse="csr",
             dtype=DTYPES,
             reset=False,
             ensure_all_finite=finite,
@@ -45,5 +46,5 @@ class HeadPredictor:
             [self._predictor.outputs(as_tensor(part)).numpy() for part in parts]
         )
         if not np.isfinite(outputs).all():
-            raise not_finite("prediction", rows, self._predictor.scale)
+            raise not_finite("prediction", values_of(rows), self._predictor.scale)
         return outputs

@@ -38,7 +38,7 @@ class MixtureSampling(AutoencoderTransformer):
         Parameters
         ----------
         n_samples : int, default=1
-        X : array-like of shape (n_rows, n_features)
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
             Rows whose codes the mixture is fitted to; required. Usually the training data, which
             the fitted model does not store.
         mixture : density estimator of scikit-learn with `fit` and `sample`, default=None

@@ -17,14 +17,16 @@ from torch import Tensor
 from skae.core.model import Model
 from skae.core.numerics import row_slices
 from skae.utils.arrays import UNUSUAL, plain_array
-from skae.utils.csr import Array, csr_rows, dense_parts, unit_rows, values_of
+from skae.utils.csr import Array, canonical, csr_rows, dense_parts, unit_rows, values_of
 from skae.utils.images import fitted_image_shape, flatten_images
 from skae.utils.validation import (
     check_count,
     check_loss_domain,
     explained,
     integer,
+    missing_in_sparse,
     not_finite,
+    refuses_sparse,
     too_large,
 )
 
@@ -46,8 +48,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     # Whether X may have missing entries (NaN).
     _allows_missing: ClassVar[bool] = False
-    # Whether X may be a CSR matrix. Only parts of it are made dense at a time.
-    _allows_sparse: ClassVar[bool] = False
+    # Whether X may be a sparse matrix. Only parts of it are made dense at a time.
+    _allows_sparse: ClassVar[bool] = True
     # Whether X may have three or four axes (images).
     _allows_images: ClassVar[bool] = False
     # The losses for which rows of X are scaled to length 1 first, see `HashingAutoencoder`.
@@ -97,6 +99,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _validate_input(self, X: ArrayLike, *, reset: bool, ensure_min_samples: int = 1) -> Array:
         if isinstance(X, UNUSUAL):
             X = plain_array(X, allows_missing=self._allows_missing)
+        if issparse(X) and not self._allows_sparse:
+            raise refuses_sparse(self)
         if self._allows_images:
             X, image_shape, channels_last = flatten_images(X, self, reset=reset)
         try:
@@ -114,13 +118,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         except ValueError as error:
             raise explained(error, self) from None
         values = rows.data if issparse(rows) else rows
+        if issparse(rows) and self._allows_missing and np.isnan(values).any():
+            raise missing_in_sparse(self)
         low, high = (ufunc.reduce(values, None, initial=0) for ufunc in (np.fmin, np.fmax))
         if (largest := max(high, -low)) > np.finfo(rows.dtype).max / 4:
             raise too_large("X", largest, rows.dtype)
-        if issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
-            rows = rows.copy()
-            rows.sum_duplicates()
-            rows.eliminate_zeros()  # so that equal rows store the same entries
+        if issparse(rows):
+            rows = canonical(rows)
         if self._unit_row_losses:
             if reset:
                 self._has_unit_rows = getattr(self, "loss", None) in self._unit_row_losses
@@ -175,7 +179,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -204,7 +208,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -217,7 +221,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         per_feature : bool, default=False
             Return the squared error of each entry, instead of their sum over each row.
 
@@ -252,7 +256,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
 
         Returns
@@ -282,7 +286,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------

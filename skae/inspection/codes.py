@@ -90,7 +90,7 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
     estimator : object
         A fitted estimator of skae, a fitted `Pipeline` that ends with one, or a fitted search
         over either.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As passed to `estimator`. The Jacobian takes about as long as `n_components_` transforms; a
         sample of a thousand rows is enough.
 

@@ -36,7 +36,7 @@ def code_sensitivities(estimator: Any, X: ArrayLike) -> Bunch:
         A fitted estimator of skae, a fitted `Pipeline` that ends with one, or a fitted search over
         either. The features are those that the autoencoder sees; compare them only if they have the
         same units.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As passed to `estimator`. A thousand rows are enough.
 
     Returns
@@ -110,7 +110,7 @@ def feature_contribution(estimator: Any, X: ArrayLike) -> NDArray[np.float64]:
     estimator : object
         A fitted autoencoder of skae, a fitted `Pipeline` that ends with one, or a fitted search
         over either.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As passed to `estimator`. It takes about as long as ``3 * n_components_`` transforms; a
         thousand rows are enough.
 

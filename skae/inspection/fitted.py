@@ -78,7 +78,7 @@ def open_fitted(estimator: Any, X: Any = None, *, decodes: bool = False) -> Fitt
     ----------
     estimator : object
         Fitted: an estimator of skae, a `Pipeline` that ends with one, or a search over either.
-    X : array-like of shape (n_samples, n_features), default=None
+    X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
         As passed to `estimator`. None if no rows are needed.
     decodes : bool
         Whether the caller needs the decoder. That of a classifier or a regressor does not match

@@ -117,7 +117,7 @@ def activations(estimator: Any, X: ArrayLike, *, layer: int | str = "code") -> A
     estimator : object
         A fitted estimator of skae, a fitted `Pipeline` that ends with one, or a fitted search over
         either. Of a classifier or a regressor, the layers are those of its fine-tuned encoder.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As passed to `estimator`.
     layer : int or "code", default="code"
         Position of the layer, counted from the input: the hidden layers of the encoder are 0, 1,
@@ -164,7 +164,7 @@ def max_activating_samples(
     ----------
     estimator : object
         As in `activations`.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         As passed to `estimator`. It passes through the network in parts.
     unit : int
         Number of the unit in its layer; of a convolution, number of the channel, whose activation

@@ -29,10 +29,31 @@ def values_of(X: Any) -> Array:
     return np.append(X.data, X.dtype.type(0)) if issparse(X) else X
 
 
+def varies(X: Any) -> bool:
+    """Return whether X, dense or CSR, has two different rows; NaN equals any value."""
+    if issparse(X):
+        low, high = min_max_axis(X, axis=0)
+        return bool((high > low).any())
+    return bool((np.fmax.reduce(X) > np.fmin.reduce(X)).any())
+
+
 def dense_parts(X: Any, n_rows: int = _MAX_ROWS) -> Iterator[Array]:
     """Yield X as dense arrays of `n_rows` rows, or fewer if they are wide."""
     for part in row_slices(X.shape[0], chunk_size(n_rows, X.shape[1])):
         yield X[part].toarray() if issparse(X) else X[part]
+
+
+def canonical(X: Any) -> Any:
+    """Return X; a CSR matrix with each entry stored once, in order, and no zeros, as a copy.
+
+    Equal rows then store the same entries.
+    """
+    if not issparse(X) or (X.has_canonical_format and X.data.all()):
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    X.eliminate_zeros()
+    return X
 
 
 def unit_rows(X: Any) -> Any:

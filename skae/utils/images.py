@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from skae.utils.validation import widths
 
@@ -38,6 +39,11 @@ def flatten_images(X: Any, estimator: Any, *, reset: bool) -> tuple[Any, ImageSh
         )
     if n_axes not in (3, 4):
         return X, None, fitted_last
+    if issparse(X):
+        raise TypeError(
+            "Sparse images must be flattened: pass a sparse matrix of a row per image, and say "
+            "which shape they have by image_shape."
+        )
     images = np.asarray(X)
     if n_axes == 3:
         images = images[:, None]

@@ -32,8 +32,10 @@ __all__ = [
     "fraction",
     "integer",
     "is_missing",
+    "missing_in_sparse",
     "not_finite",
     "real",
+    "refuses_sparse",
     "resolve_device",
     "restore_on_error",
     "too_large",
@@ -165,6 +167,22 @@ def explained(error: ValueError, estimator: object) -> ValueError:
             "ConvolutionalAutoencoder."
         )
     return error
+
+
+def refuses_sparse(estimator: object) -> TypeError:
+    """Return the error of sparse X where X must be dense."""
+    return TypeError(
+        f"Sparse data was passed to {type(estimator).__name__}, which takes dense X only. Pass "
+        "X.toarray(), or use an autoencoder that takes sparse X, such as Autoencoder."
+    )
+
+
+def missing_in_sparse(estimator: object) -> ValueError:
+    """Return the error of missing entries in sparse X."""
+    return ValueError(
+        f"Input X is sparse and contains NaN. {type(estimator).__name__} takes missing entries in "
+        "dense X only. Fill them, or pass a dense array."
+    )
 
 
 def check_data(estimator: object, X: object, *args: object, **settings: Any) -> Any:

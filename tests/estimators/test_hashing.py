@@ -411,8 +411,3 @@ def test_bad_input_of_kneighbors(model, digits):
 def test_before_fit(digits, method):
     with pytest.raises(NotFittedError):
         getattr(fast(), method)(digits)
-
-
-def test_other_estimators_still_refuse_sparse_x(digits):
-    with pytest.raises(TypeError, match="Sparse data was passed"):
-        Autoencoder(2).fit(csr_array(digits))

@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from skae import Autoencoder
-from skae.fitting.duplicates import duplicate_groups, exact_groups
+from skae.fitting.duplicates import duplicate_groups, exact_groups, merge_duplicates
 
 
 def drawn(n_rows: int, n_features: int = 4, seed: int = 0) -> np.ndarray:
@@ -64,3 +64,15 @@ def test_duplicates_of_noise_do_not_pass_for_structure(rounding):
     X = np.repeat(drawn(200, 20), 3, axis=0) + rounding * drawn(600, 20, seed=1)
     autoencoder = Autoencoder(2, random_state=0).fit(X)
     assert autoencoder.best_iter_ == 0
+
+
+@pytest.mark.parametrize("n_columns", [1, 3, 10])
+def test_distinct_sparse_rows_are_numbered_as_dense_ones(n_columns, monkeypatch):
+    monkeypatch.setattr("skae.fitting.duplicates.chunk_size", lambda most, width: 2)
+    X = np.random.default_rng(0).integers(-1, 2, (60, n_columns)).astype(float)
+    X[20:40] = X[:20]
+    weights = np.ones(len(X))
+    targets = np.zeros((len(X), 1))
+    dense, sparse = (merge_duplicates(rows, targets, weights) for rows in (X, csr_matrix(X)))
+    np.testing.assert_array_equal(sparse.X.toarray(), dense.X)
+    np.testing.assert_array_equal(sparse.weights, dense.weights)
