@@ -249,8 +249,8 @@ def test_the_drawing_takes_the_place_of_axes(fitted, X):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda figure: figure.subplots(1, 2), "is a ndarray of 2. Of several, pass one"),
-        (lambda figure: figure, "is a Figure"),
+        (lambda figure: figure.subplots(1, 2), "its type is ndarray of 2. Of several, pass one"),
+        (lambda figure: figure, "its type is Figure"),
         (lambda figure: figure.add_subplot(projection="3d"), "with the projection '3d'"),
     ],
 )
