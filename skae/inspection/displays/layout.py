@@ -143,6 +143,6 @@ def _check_axes(ax: Any) -> None:
     elif isinstance(ax, Axes):
         kind = f"{kind} with the projection {ax.name!r}"
     raise TypeError(
-        f"ax must be None or a single plain matplotlib Axes, such as that of plt.subplots(), but "
-        f"is a {kind}. Of several, pass one, such as axes[0]; of a figure, one of its axes."
+        "ax must be None or a single plain matplotlib Axes, such as that of plt.subplots(), but "
+        f"its type is {kind}. Of several, pass one, such as axes[0]; of a figure, one of its axes."
     )
