@@ -320,8 +320,7 @@ def test_a_grid_replaces_the_axes_it_is_given(fitted):
     assert not axes[0].axison
 
 
-@pytest.mark.parametrize("layout", [None, "constrained"])
-@pytest.mark.parametrize("y", [Y, X[:, 20] / 3])
+@pytest.mark.parametrize(("y", "layout"), [(Y, None), (Y, "constrained"), (X[:, 20] / 3, None)])
 def test_the_map_fills_small_axes_beside_a_grid(fitted, y, layout, overlaps):
     figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout=layout)
     display = LatentSpaceDisplay.from_estimator(

@@ -152,18 +152,22 @@ def test_rows_without_any_entry_are_drawn(image_shape):
     assert np.isnan(display.errors_).all()
 
 
-@pytest.mark.parametrize(
-    ("is_table", "layout"), [(False, None), (True, None), (True, "constrained")]
-)
-def test_nothing_overlaps_on_small_axes(
-    fitted, X, wine_pipeline, wine_table, is_table, layout, overlaps
-):
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout=layout)
-    if is_table:
-        ReconstructionDisplay.from_estimator(wine_pipeline, wine_table, ax=axes[1])
-    else:
-        ReconstructionDisplay.from_estimator(fitted, X, image_shape=(8, 8), ax=axes[1])
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_on_small_axes_nothing_overlaps(fitted, X, layout, overlaps):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout=layout)
+    display = ReconstructionDisplay.from_estimator(fitted, X, image_shape=(8, 8), ax=right)
+    assert display.figure_ is figure
     assert overlaps(figure) == []
+    assert all(axes.get_position().x0 > left.get_position().x1 for axes in display.axes_.flat)
+
+
+def test_a_table_on_small_axes(wine_pipeline, wine_table, overlaps):
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4))
+    display = ReconstructionDisplay.from_estimator(wine_pipeline, wine_table, ax=axes[1])
+    assert overlaps(figure) == []
+    again = display.plot()
+    assert again is display
+    assert display.figure_ is not figure
 
 
 def test_a_table_in_a_pipeline(wine_pipeline, wine_table):
@@ -235,22 +239,11 @@ def test_another_pca_or_none(fitted, X):
             ReconstructionDisplay.from_estimator(fitted, X, pca=wrong)
 
 
-def test_the_drawing_takes_the_place_of_axes(fitted, X):
-    figure, (left, right) = plt.subplots(1, 2)
-    display = ReconstructionDisplay.from_estimator(fitted, X, n_rows=2, ax=right)
-    assert display.figure_ is figure
-    figure.draw_without_rendering()
-    assert all(axes.get_position().x0 > left.get_position().x1 for axes in display.axes_)
-    again = display.plot()
-    assert again is display
-    assert display.figure_ is not figure
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda figure: figure.subplots(1, 2), "is a ndarray of 2. Of several, pass one"),
-        (lambda figure: figure, "is a Figure"),
+        (lambda figure: figure.subplots(1, 2), "its type is ndarray of 2. Of several, pass one"),
+        (lambda figure: figure, "its type is Figure"),
         (lambda figure: figure.add_subplot(projection="3d"), "with the projection '3d'"),
     ],
 )

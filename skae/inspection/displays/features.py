@@ -253,13 +253,13 @@ class FeatureDisplay:
         if self.weights is not None:
             parts.append(("Weights", self.weights))
         if self.samples is not None:
-            text = "Most active samples,\nminus mean row"
+            text = "Most active\nsamples, minus\nmean row"
             parts.append((text, self.samples.mean(axis=1) - self.mean))
         if self.optimized is not None:
-            parts.append(("Optimized input,\nminus mean row", self.optimized - self.mean))
+            parts.append(("Optimized\ninput, minus\nmean row", self.optimized - self.mean))
         n_units, n_shown = len(self.units), min(max_features, parts[0][1].shape[1])
         size = 2.2 * len(parts) + 2.0, (0.2 * n_shown + 0.3) * n_units + 0.8
-        with fonts_for(ax, size):
+        with fonts_for(ax, size, smallest=0.3):
             self.axes_ = new_grid(ax, (n_units, len(parts)), size)
             for row, (axes, unit) in enumerate(zip(self.axes_, self.units, strict=True)):
                 values = np.stack([part[row] for _, part in parts])

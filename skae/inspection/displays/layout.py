@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Fonts shrink with the room that a drawing has, down to this share.
-_SMALLEST_FONT = 0.3
+# Labels leave some room in a new figure: in less, fonts shrink from this share of its size on.
+_WITH_ROOM = 0.8
 # Labels between axes take up to this share of the room.
 _MOST_LABELS = 0.7
 _PAD = 0.04  # between a label and its neighbour, in inches
@@ -58,10 +58,10 @@ def new_grid(
 
 
 @contextmanager
-def fonts_for(ax: Any, size: tuple[float, float]) -> Iterator[float]:
+def fonts_for(ax: Any, size: tuple[float, float], smallest: float = 0.5) -> Iterator[float]:
     """Make fonts smaller where the place of `ax` is smaller than `size`, that of a new figure.
 
-    Yields the share of their usual size.
+    Yields the share of their usual size, which is at least `smallest`.
     """
     import matplotlib.pyplot as plt
 
@@ -69,7 +69,7 @@ def fonts_for(ax: Any, size: tuple[float, float]) -> Iterator[float]:
     if ax is not None:
         _check_axes(ax)
         room = ax.get_window_extent().size / ax.figure.dpi
-        share = float(np.clip(np.min(room / size), _SMALLEST_FONT, 1.0))
+        share = float(np.clip(np.min(room / size) / _WITH_ROOM, smallest, 1.0))
     with plt.rc_context({"font.size": share * plt.rcParams["font.size"]}):
         yield share
 
@@ -143,6 +143,6 @@ def _check_axes(ax: Any) -> None:
     elif isinstance(ax, Axes):
         kind = f"{kind} with the projection {ax.name!r}"
     raise TypeError(
-        f"ax must be None or a single plain matplotlib Axes, such as that of plt.subplots(), but "
-        f"is a {kind}. Of several, pass one, such as axes[0]; of a figure, one of its axes."
+        "ax must be None or a single plain matplotlib Axes, such as that of plt.subplots(), but "
+        f"its type is {kind}. Of several, pass one, such as axes[0]; of a figure, one of its axes."
     )

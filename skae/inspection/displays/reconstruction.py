@@ -224,7 +224,7 @@ class ReconstructionDisplay:
         parts = [("Input", self.inputs)] + [
             (f"{part[0]}\nRMS error below", part[1]) for part in series
         ]
-        with fonts_for(ax, size):
+        with fonts_for(ax, size, smallest=0.3):
             grid = new_grid(ax, (n_shown, n_rows + 1), size, **ratios)
             for axes, (label, rows) in zip(grid, parts, strict=False):
                 images = rows.reshape(n_rows, *shape)
@@ -256,7 +256,7 @@ class ReconstructionDisplay:
         labels = feature_labels(self.feature_names, kept)
         size = max(1.25 * n_rows, 3.6) + 2.2, 0.24 * len(kept) + 1.5
         ratios = {"height_ratios": [0.25, size[1] - 0.25]}
-        with fonts_for(ax, size) as share:
+        with fonts_for(ax, size, smallest=0.3) as share:
             legend, self.axes_ = new_grid(ax, (2, n_rows), size, **ratios)
             for row, (axes, name) in enumerate(zip(self.axes_, names, strict=True)):
                 if row:
