@@ -17,6 +17,7 @@ MODULES = (
     "default_fit",
     "counts",
     "memory",
+    "sparse_input",
     "busy",
     "inspection",
     "tsne",

@@ -55,6 +55,29 @@ def test_sums_and_columns_that_are_not_zero(default):
     assert torch.equal(sparse.any(0), (dense != 0).any(0))
 
 
+def test_columns_extremes_and_variances():
+    sparse, dense = example(-0.5)
+    columns = torch.tensor([4, 0, 2])
+    assert torch.equal(sparse[:, columns], dense[:, columns])
+    mask = torch.tensor([True, False, False, True, False])
+    assert torch.equal(sparse[:, mask], dense[:, mask])
+    assert torch.equal(sparse.amin(0), dense.amin(0))
+    assert torch.equal(sparse.amax(0), dense.amax(0))
+    torch.testing.assert_close(sparse.var(0, correction=0), dense.var(0, correction=0))
+    every_row = torch.arange(len(dense))
+    assert torch.equal(sparse.scaled(2.0, dense[0])[every_row], 2 * dense + dense[0])
+
+
+def test_chosen_repeated_and_longer_rows():
+    sparse, dense = example(-0.5)
+    numbers = torch.tensor([8, 3, 3, 0])
+    assert torch.equal(sparse.select(numbers)[torch.arange(4)], dense[numbers])
+    assert torch.equal(sparse.repeat(3, 1)[torch.arange(27)], dense.repeat(3, 1))
+    more = torch.arange(18.0).view(9, 2)
+    longer = sparse.with_columns(more)
+    assert torch.equal(longer[torch.arange(9)], torch.cat([dense, more], 1))
+
+
 def test_a_column_of_stored_zeros_has_no_value():
     starts, columns = torch.tensor([0, 1, 2]), torch.tensor([0, 0])
     full = CSRRows(starts, columns, torch.zeros(2), torch.tensor([7.0]))

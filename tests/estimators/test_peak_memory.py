@@ -1,4 +1,7 @@
-"""Peak memory above X of fit, score and transform, in multiples of the size of X."""
+"""Peak memory above X of fit, score and transform, in multiples of the size of X.
+
+That of sparse X is in multiples of its entries, and far below the size of the same X as an array.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,21 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
+
+from skae import Autoencoder
 
 # A call may take this much whatever the size of X: parts of the rows, the network, fragments.
 CONSTANT = 40 * 2**20
 PROMISED = {"fit": 2.2, "score": 1.2, "transform": 0.0}
 CASES = [("C", "float64"), ("F", "float32"), ("map", "float32")]
+# Rows and columns of sparse X, with four entries in a row.
+SPARSE_SHAPE = (2**18, 200)
+SPARSE_PROMISED = {"fit": 8.0, "score": 2.0, "transform": 2.0}
 
 
 def status(name: str) -> int:
@@ -25,7 +35,6 @@ def status(name: str) -> int:
 
 def measure(folder: str) -> None:
     """Print layout, dtype, method, bytes above X and bytes of X; runs in a process of its own."""
-    from skae import Autoencoder
 
     def estimator() -> Autoencoder:
         return Autoencoder(2, hidden_layer_sizes=(8,), max_iter=1, batch_size=4096)
@@ -42,14 +51,25 @@ def measure(folder: str) -> None:
             np.save(f"{folder}/X.npy", X)
             X = np.load(f"{folder}/X.npy", mmap_mode="r")
             X.sum()  # its pages are resident from here on
-        model = estimator()
-        for method in PROMISED:
-            gc.collect()
-            ctypes.CDLL(None).malloc_trim(0)  # or the call would find freed memory to use
-            Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-            before = status("VmRSS")
-            getattr(model, method)(X)
-            print(layout, dtype, method, status("VmHWM") - before, X.nbytes)
+        report(estimator(), X, X.nbytes, layout, dtype)
+    del X
+    n_rows, columns = SPARSE_SHAPE
+    quarter = columns // 4
+    places = random.integers(quarter, size=(n_rows, 4)) + quarter * np.arange(4)
+    parts = random.random(places.size, np.float32), places.ravel(), np.arange(0, places.size + 1, 4)
+    sparse = csr_array(parts, shape=SPARSE_SHAPE)
+    estimator().fit(sparse[:100])
+    report(estimator(), sparse, sparse.data.nbytes + sparse.indices.nbytes, "CSR", "float32")
+
+
+def report(model: Autoencoder, X: Any, n_bytes: int, layout: str, dtype: str) -> None:
+    for method in PROMISED:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # or the call would find freed memory to use
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+        before = status("VmRSS")
+        getattr(model, method)(X)
+        print(layout, dtype, method, status("VmHWM") - before, n_bytes)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +92,14 @@ def measured(tmp_path_factory):
 def test_peak_memory_is_as_promised(measured, layout, dtype, method):
     above, size = measured[layout, dtype, method]
     assert above <= PROMISED[method] * size + CONSTANT
+
+
+@pytest.mark.parametrize("method", SPARSE_PROMISED)
+def test_sparse_x_is_never_made_dense(measured, method):
+    above, size = measured["CSR", "float32", method]
+    promised = SPARSE_PROMISED[method] * size + CONSTANT
+    assert above <= promised
+    assert promised < 0.75 * 4 * np.prod(SPARSE_SHAPE)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from instances import AUTOENCODERS, ESTIMATORS, make_fast
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csc_array, csr_array, csr_matrix, issparse
+from scipy.sparse import coo_matrix, csc_array, csr_array, csr_matrix, issparse, random_array
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -26,6 +26,7 @@ from skae import (
     VariationalAutoencoder,
     metrics,
 )
+from skae.core.csr_rows import CSRRows
 from skae.inspection import activations, feature_contribution
 
 CONTAINERS = [csr_matrix, csr_array, csc_array, coo_matrix]
@@ -51,7 +52,7 @@ METHODS = [
 TAKE_SPARSE = [cls for cls in ESTIMATORS if cls is not AutoencoderImputer]
 
 
-def sparse_table(n_rows: int = 300, n_columns: int = 24) -> NDArray[np.float64]:
+def sparse_table(n_rows: int = 200, n_columns: int = 24) -> NDArray[np.float64]:
     """Return rows on a curved surface, most of whose entries are 0.
 
     One feature is far from 0 and has no zeros; some rows are equal, and one is empty.
@@ -126,7 +127,7 @@ def test_every_loss(loss):
         Autoencoder(4, shortcut=None, random_state=0, max_iter=3),
         Autoencoder(4, code_activation="relu", random_state=0, max_iter=3),
         Autoencoder(4, early_stopping=False, random_state=0, max_iter=3),
-        Autoencoder(4, solver="lbfgs", random_state=0, max_iter=3),
+        Autoencoder(4, solver="lbfgs", random_state=0, max_iter=1),
         SparseAutoencoder(6, shortcut="pca", random_state=0, max_iter=3),
         SparseAutoencoder(6, shortcut="pca", tied_weights=True, random_state=0, max_iter=3),
         SparseAutoencoder(6, penalty="topk", shortcut="pca", n_active=3, max_iter=3),
@@ -176,7 +177,7 @@ def test_partial_fit(cls):
 def test_warm_start_goes_on_with_new_rows():
     X = sparse_table()
     models = [make_fast(Autoencoder, 4, warm_start=True, max_iter=20) for _ in range(2)]
-    for rows in (slice(0, 200), slice(50, 300)):
+    for rows in (slice(0, 150), slice(50, 200)):
         for model, container in zip(models, (csr_array, np.asarray), strict=True):
             model.fit(container(X[rows]))
     assert models[0].n_iter_ == models[1].n_iter_
@@ -261,6 +262,30 @@ def test_sparse_images_are_rows():
     assert_alike(sparse_fit.transform(csr_array(X)), dense_fit.transform(X))
 
 
+def test_wide_sparse_x_is_never_made_dense(monkeypatch):
+    largest = []
+
+    def record(method):
+        def recorded(*arguments):
+            result = method(*arguments)
+            largest.append(int(np.prod(result.shape)))
+            return result
+
+        return recorded
+
+    monkeypatch.setattr(CSRRows, "__getitem__", record(CSRRows.__getitem__))
+    monkeypatch.setattr(csr_array, "toarray", record(csr_array.toarray))
+    monkeypatch.setattr(csc_array, "toarray", record(csc_array.toarray))
+    shape = 4000, 5000
+    X = csr_array(random_array(shape, density=1e-3, rng=0, dtype=np.float32))
+    y = np.arange(shape[0]) / shape[0]
+    autoencoder = make_fast(Autoencoder, hidden_layer_sizes=(), max_iter=1)
+    fitted = AutoencoderRegressor(autoencoder, max_iter=1, random_state=0).fit(X, y)
+    fitted.score(X, y)
+    fitted.autoencoder_.score(X)
+    assert max(largest) < np.prod(shape) / 4
+
+
 @pytest.mark.parametrize(
     "score",
     [
@@ -276,7 +301,7 @@ def test_sparse_images_are_rows():
     ids=lambda score: getattr(score, "__name__", str(getattr(score, "keywords", ""))),
 )
 def test_scorers(score):
-    X, y = sparse_table(), np.arange(300) % 2
+    X, y = sparse_table(), np.arange(200) % 2
     fitted = make_fast(Autoencoder, 4).fit(X)
     assert score(fitted, csr_array(X), y) == pytest.approx(score(fitted, X, y), rel=1e-6)
 
