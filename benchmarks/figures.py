@@ -143,7 +143,7 @@ def _digits() -> tuple[Autoencoder, NDArray, NDArray]:
 
 
 def features(options: Options) -> Figure:
-    """Draw what units of the first layer see: weights, samples and optimised inputs."""
+    """Draw what units of the first layer see: weights, samples and optimized inputs."""
     X, _ = subsample("mnist", MAX_FITTED, options.data_dir)
     autoencoder = Autoencoder(32, max_iter=30, random_state=0).fit(X)
     return FeatureDisplay.from_estimator(autoencoder, X, image_shape=(28, 28)).figure_
