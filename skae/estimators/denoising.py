@@ -134,15 +134,16 @@ class DenoisingAutoencoder(BaseAutoencoder):
         UserWarning
             If PCA was kept, or if y has the columns of X, as clean rows would have.
         """
-        targets: Any = y
-        if y is not X and np.ndim(targets) == 2 and np.shape(targets)[1:] == np.shape(X)[1:]:
+        super().fit(X, y, groups=groups)
+        targets = None if y is None or y is X else np.asarray(y)
+        if targets is not None and targets.ndim == 2 and targets.shape[1] == self.n_features_in_:
             warn(
                 "DenoisingAutoencoder ignores y, which has as many columns as X. To learn from "
                 "pairs, call AutoencoderRegressor(Autoencoder(...)).fit(noisy, clean). To train on "
                 "clean rows alone, pass them as X: the noise is added in training.",
                 UserWarning,
             )
-        return super().fit(X, y, groups=groups)
+        return self
 
     def _check_values(self, X: Array) -> None:
         super()._check_values(X)
