@@ -87,8 +87,10 @@ def describe(
     total = code.total
     if estimator._allows_missing:  # of the observed entries, scaled up to all
         total *= math.prod(data.shape) / max(1, int((~data.isnan()).sum()))
-    squares = ratio.clip(min=0.0) * total
-    variances = squares / max(1, len(data) - 1)
+    deviations = np.sqrt(ratio.astype(np.float64).clip(min=0.0) * total)
+    with np.errstate(over="ignore"):  # beyond the largest number, they are infinite
+        singular_values = deviations * model.scale
+        variances = np.square(singular_values / math.sqrt(max(1, len(data) - 1)))
     fitted: dict[str, Any] = {
         "_model": model,
         "_requested_components": estimator.n_components,
@@ -96,8 +98,8 @@ def describe(
         "mean_": mean,
         "components_": code.components.numpy() * (model.scale / model.code_unit),
         "explained_variance_ratio_": ratio,
-        "explained_variance_": variances * model.scale * model.scale,
-        "singular_values_": np.sqrt(squares) * model.scale,
+        "explained_variance_": variances,
+        "singular_values_": singular_values,
         "n_samples_": len(data),
         "n_iter_": len(history.losses),
         "best_iter_": history.best_epoch,
