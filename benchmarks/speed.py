@@ -36,8 +36,8 @@ PROBLEMS = (
     Problem("middle", (64, 256, 128, 8), 256, 200, one_thread=True),
     Problem("large", (784, 512, 256, 32), 64, 300),
     Problem("large", (784, 512, 256, 32), 256, 140),
-    Problem("convolutional", (784, 32), 64, 200),
-    Problem("convolutional", (784, 32), 128, 120),
+    Problem("convolutional", (784, 32), 64, 140),
+    Problem("convolutional", (784, 32), 128, 80),
     Problem("contractive", (784, 512, 256, 32), 64, 200),
     Problem("contractive", (784, 512, 256, 32), 256, 100),
 )
