@@ -169,14 +169,21 @@ def settings(options: Options) -> dict[str, Any]:
 
 def caption(content: Content) -> str:
     units = ", ".join(content["summary"]["bfloat16_units"]) or "none"
+    transposed = ""
+    if any(row["method"] == "transposed loop" for row in content["rows"]):
+        transposed = (
+            " The plain loop resizes images and then applies 3 x 3 kernels, as skae's network is "
+            "defined; the transposed loop has free transposed convolutions, a slightly larger "
+            "network with fewer operations."
+        )
     return (
         "The same network, batch size and optimiser. The methods run in turn; times are medians of "
         f'{content["settings"]["rounds"]} rounds. "Over skae" is the time of a method divided by '
         'that of skae, the median of the ratios within a round: above 1, skae is faster. "Fixed s" '
         "is what a fit on 20 batches takes beyond its steps, whatever the number of epochs: in "
         "skae the checks, the initial weights, the canonical code, its Jacobians and the scores; "
-        "a loop only builds its network. The hand-written step is a lower bound on the time. "
-        f"bfloat16 matrix units of this CPU: {units}."
+        "the others little more than build their network. The hand-written step is a lower bound "
+        f"on the time. bfloat16 matrix units of this CPU: {units}.{transposed}"
     )
 
 
