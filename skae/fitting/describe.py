@@ -74,9 +74,8 @@ def describe(
     if is_pca and symmetry is CodeSymmetry.LINEAR:
         symmetry = CodeSymmetry.NONE  # it is on its principal axes already
     # PCA's code is already optimal, and a step may leave the range of another code activation.
-    n_steps = (
-        None if is_pca or network.code_activation != "identity" else estimator.transform_max_iter
-    )
+    refines = not is_pca and network.code_activation == "identity"
+    n_steps = estimator.transform_max_iter if refines else None
     is_start = not history.validation and not history.best_epoch
     in_features = None if span is None else span.in_features
     flags = {"scores_encoder": is_start, "has_pca_axes": is_pca, "is_part": is_part}
@@ -87,9 +86,8 @@ def describe(
     total = code.total
     if estimator._allows_missing:  # of the observed entries, scaled up to all
         total *= math.prod(data.shape) / max(1, int((~data.isnan()).sum()))
-    deviations = np.sqrt(ratio.astype(np.float64).clip(min=0.0) * total)
     with np.errstate(over="ignore"):  # beyond the largest number, they are infinite
-        singular_values = deviations * model.scale
+        singular_values = np.sqrt(ratio.astype(np.float64).clip(min=0.0) * total) * model.scale
         variances = np.square(singular_values / math.sqrt(max(1, len(data) - 1)))
     fitted: dict[str, Any] = {
         "_model": model,
