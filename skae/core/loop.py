@@ -171,9 +171,9 @@ def train(
     sizes = batch_sizes(max(map(len, rows)), settings.batch_size)
     # The learning rate is 0 at step n_steps. A single step must not have rate 0, hence at least 2.
     step, n_steps = 0, max(2, len(sizes) * settings.cycle)
+    is_constant = settings.constant_learning_rate
     epoch, n_restarts, is_repeated, highest_rate = 0, 0, False, settings.learning_rate
     objective = _Objective(loss_and_gradient, len(sizes))
-
     try:
         while epoch < settings.max_epochs:
             epoch += 1
@@ -182,9 +182,7 @@ def train(
                 callbacks.begin_epoch()
             for batch in epoch_batches(data, rows, sizes, settings.shuffle, generator):
                 objective.arguments = batch if corrupt is None else corrupt(batch), batch
-                objective.place = step % len(sizes)
-                step += 1
-                is_constant = settings.constant_learning_rate
+                objective.place, step = step % len(sizes), step + 1
                 factor = 1.0 if is_constant else learning_rate_factor(step, n_steps)
                 optimizer.step(objective, highest_rate * factor)
             if epoch == 1 and not is_repeated:
@@ -232,7 +230,7 @@ class _Objective:
 
     loss_and_gradient: LossAndGradient
     n_steps: int
-    recorded: dict[str, Tensor] = field(default_factory=dict)
+    recorded: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
     arguments: Sequence[Tensor] = ()
     place: int | None = None  # of the step in the epoch; None once it is recorded
 
@@ -240,7 +238,9 @@ class _Objective:
         terms = self.loss_and_gradient(*self.arguments)
         if self.place is not None:  # a line search calls this again at trial points
             for name, term in terms.items():
-                self.recorded.setdefault(name, term.new_empty(self.n_steps))[self.place] = term
+                if name not in self.recorded:
+                    self.recorded[name] = term.new_empty(self.n_steps).unbind()
+                self.recorded[name][self.place].copy_(term)
             self.place = None
         first, *others = terms.values()
         return sum(others, start=first)
@@ -249,7 +249,7 @@ class _Objective:
         """Append the means of an epoch's terms to the history; return their sum."""
         total = 0.0
         for name, values in self.recorded.items():
-            history.terms.setdefault(name, []).append(float(values.mean()))
+            history.terms.setdefault(name, []).append(float(torch.stack(values).mean()))
             total += history.terms[name][-1]
         history.losses.append(total)
         return total
