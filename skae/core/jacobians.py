@@ -293,6 +293,18 @@ def _norms_of_one_hidden_layer(chain: EncoderChain) -> Tensor:
     return ((slope @ quadratic + 2.0 * linear) * slope).sum(-1) + constant
 
 
+def row_jacobians(function: Callable[[Tensor], Tensor], rows: Tensor, n_outputs: int) -> Tensor:
+    """Return the Jacobian at each row, ``(n, outputs, d)``, of a function of single rows."""
+    with torch.enable_grad():
+        points = rows.detach().requires_grad_()
+        outputs = function(points)
+        gradients = [
+            torch.autograd.grad(outputs[:, i].sum(), points, retain_graph=True)[0]
+            for i in range(n_outputs)
+        ]
+    return torch.stack(gradients, 1)
+
+
 def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
     """Return the transposed Jacobian of a decoder at each code: ``(rows, components, outputs)``.
 
@@ -301,14 +313,12 @@ def decoder_jacobians(decode: Decoder, codes: Tensor) -> Tensor:
     """
     n_rows, n_components = codes.shape
     n_outputs = decode(codes[:1]).numel()
-    n_directions = min(n_outputs, n_components)
-    directions = torch.eye(n_directions, dtype=codes.dtype).repeat(n_rows, 1)
+    if n_outputs < n_components:
+        return row_jacobians(decode, codes, n_outputs).mT
+    directions = torch.eye(n_components, dtype=codes.dtype).repeat(n_rows, 1)
     with torch.enable_grad():
-        points = codes.repeat_interleave(n_directions, 0).requires_grad_()
+        points = codes.repeat_interleave(n_components, 0).requires_grad_()
         outputs = decode(points)
-        if n_outputs < n_components:
-            (pulled_back,) = torch.autograd.grad(outputs, points, directions.view_as(outputs))
-            return pulled_back.view(n_rows, n_outputs, n_components).mT
         # Forward mode as two reverse passes: the derivative of v^T J u with respect to v is J u.
         # torch's own forward mode would import its compiler, which takes seconds.
         weights = torch.zeros_like(outputs, requires_grad=True)

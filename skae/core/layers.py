@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from skae.core.activations import ACTIVATIONS
@@ -65,15 +63,3 @@ class LayerReader:
         if self.is_code:
             return self.network.encode(z)
         return self._activation.function(self.inputs(z))
-
-
-def row_jacobians(function: Callable[[Tensor], Tensor], z: Tensor, n_outputs: int) -> Tensor:
-    """Return the Jacobian, ``(n, outputs, d)``, of a function that maps each row by itself."""
-    with torch.enable_grad():
-        points = z.detach().requires_grad_()
-        outputs = function(points)
-        gradients = [
-            torch.autograd.grad(outputs[:, i].sum(), points, retain_graph=True)[0]
-            for i in range(n_outputs)
-        ]
-    return torch.stack(gradients, 1)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from skae.core.layers import LayerReader, row_jacobians
+from skae.core.jacobians import row_jacobians
+from skae.core.layers import LayerReader
 from skae.core.networks.hashing import HashingNetwork
 from skae.core.numerics import threads_for, torch_defaults
 from skae.inference.transformer import as_tensor
