@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy.linalg import orthogonal_procrustes
-from sklearn.metrics import pairwise_distances
 
 from benchmarks.record import PICTURES
+from skae.inspection.displays.labels import label_position
 
 # One colour per class, of similar lightness.
 COLOURS = (
@@ -41,14 +41,6 @@ def align(points: NDArray, reference: NDArray) -> NDArray:
     points = points - points.mean(axis=0)
     rotation, _ = orthogonal_procrustes(points, reference - reference.mean(axis=0))
     return points @ rotation
-
-
-def label_position(points: NDArray) -> NDArray:
-    """Return the mean of the densest half of the points; a median may fall between clusters."""
-    distances = pairwise_distances(points)
-    half = len(points) // 2
-    densest = np.argmin(np.partition(distances, half, axis=1)[:, half])
-    return points[np.argsort(distances[densest])[: half + 1]].mean(axis=0)
 
 
 def draw_map(axis: Axes, points: NDArray, y: NDArray, title: str, caption: str) -> None:

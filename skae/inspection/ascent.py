@@ -16,8 +16,8 @@ from torch import Tensor
 from skae.core.ascent import maximise
 from skae.core.layers import LayerReader
 from skae.core.numerics import threads_for, torch_defaults
-from skae.inspection.fitted import Fitted, open_fitted
-from skae.inspection.layers import check_unit, follows_bits, in_user_units, resolve_layer
+from skae.inspection.fitted import Fitted
+from skae.inspection.layers import check_unit, follows_bits, in_user_units, layer_number, open_layer
 from skae.utils.validation import check_count
 
 Bounds = tuple[ArrayLike, ArrayLike]
@@ -115,8 +115,22 @@ def maximize_activation(
     """
     check_count("n_restarts", n_restarts)
     check_count("max_iter", max_iter, lowest=0)
-    fitted = open_fitted(estimator)
-    number = resolve_layer(fitted, layer)
+    fitted, _ = open_layer(estimator, layer)
+    return ascend(fitted, layer, unit, bounds, radius, n_restarts, max_iter, random_state)
+
+
+def ascend(
+    fitted: Fitted,
+    layer: int | str,
+    unit: int,
+    bounds: Bounds | None = None,
+    radius: float | None = None,
+    n_restarts: int = 4,
+    max_iter: int = 200,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
+    """Return what `maximize_activation` returns."""
+    number = layer_number(fitted, layer)
     if follows_bits(fitted, number):
         raise ValueError(
             f"layer={layer!r} follows bits, through which no gradient passes. Choose a layer of "

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skae.inspection.fitted import open_fitted
 from skae.inspection.jacobians import code_jacobians
-from skae.inspection.layers import check_number, layer_parts
+from skae.inspection.layers import check_number, codes_of
 from skae.utils.csr import Array
 
 # A column is constant if its standard deviation is at most this share of the largest one.
@@ -130,10 +130,7 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
     array([], dtype=int64)
     """
     fitted = open_fitted(estimator, X)
-    if fitted.has_head:
-        codes = np.concatenate(list(layer_parts(fitted, fitted.n_encoder_layers - 1)))
-    else:  # not `transform`, which may return a sparse matrix or a table
-        codes = fitted.autoencoder._encode(fitted.rows)
+    codes = codes_of(fitted)
     deviations = codes.std(axis=0, dtype=np.float64)
     is_dead = deviations <= _CONSTANT * deviations.max()
     correlation = np.full((len(deviations), len(deviations)), np.nan)

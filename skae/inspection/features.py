@@ -14,7 +14,7 @@ from torch import Tensor
 from skae.core.canonical import jacobian_factors
 from skae.core.model import Model
 from skae.core.numerics import threads_for, torch_defaults
-from skae.inspection.fitted import open_fitted
+from skae.inspection.fitted import Fitted, open_fitted
 from skae.inspection.jacobians import code_jacobians
 from skae.utils.csr import Array, dense_parts
 
@@ -69,7 +69,11 @@ def code_sensitivities(estimator: Any, X: ArrayLike) -> Bunch:
     >>> sensitivities.feature_names[order[:3]].shape  # what drives the first component most
     (3,)
     """
-    fitted = open_fitted(estimator, X)
+    return mean_sensitivities(open_fitted(estimator, X))
+
+
+def mean_sensitivities(fitted: Fitted) -> Bunch:
+    """Return what `code_sensitivities` returns."""
     total: Any = 0.0
     squares: Any = 0.0
     for jacobians in code_jacobians(fitted):

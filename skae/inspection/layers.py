@@ -25,36 +25,36 @@ from skae.utils.validation import check_count
 from skae.utils.warnings import warn
 
 
-def resolve_layer(fitted: Fitted, layer: int | str) -> int:
-    """Return the position of a layer, and warn if the layer is not used.
-
-    Raises
-    ------
-    ValueError
-        If there is no such layer.
-    """
+def open_layer(estimator: Any, layer: int | str, X: Any = None) -> tuple[Fitted, int]:
+    """Return what `open_fitted` returns and the position of a layer; warn if it is not used."""
+    fitted = open_fitted(estimator, X)
+    number = layer_number(fitted, layer)
     n_encoder, n_decoder = n_layers(fitted.network(fitted.dtype))
-    has_head = fitted.has_head
-    n_all = n_encoder if has_head else n_encoder + n_decoder
-    is_int = isinstance(layer, Integral) and not isinstance(layer, bool)
-    if layer == "code":
-        number = n_encoder - 1
-    elif is_int and -n_all <= int(layer) < n_all:
-        number = int(layer) % n_all
-    else:
-        last = "" if has_head else f", and {n_all - 1} is the reconstruction"
-        raise ValueError(
-            f'layer must be "code" or an int from 0 to {n_all - 1}, or from -1 back to {-n_all}. '
-            f"{n_encoder - 1} is the code{last}. Got {layer!r}."
-        )
     is_hidden = number not in (n_encoder - 1, n_encoder + n_decoder - 1)
-    if is_hidden and getattr(fitted.autoencoder, "selected_", None) == "pca" and not has_head:
+    keeps_pca = getattr(fitted.autoencoder, "selected_", None) == "pca" and not fitted.has_head
+    if is_hidden and keeps_pca:
         warn(
             f"PCA was kept (selected_ is 'pca'), so layer {number} has its random initial weights "
             'and plays no part in the code. layer="code" shows what does.',
             UserWarning,
         )
-    return number
+    return fitted, number
+
+
+def layer_number(fitted: Fitted, layer: int | str) -> int:
+    """Return the position of a layer, or raise a ValueError if there is none."""
+    n_encoder, n_decoder = n_layers(fitted.network(fitted.dtype))
+    n_all = n_encoder if fitted.has_head else n_encoder + n_decoder
+    is_int = isinstance(layer, Integral) and not isinstance(layer, bool)
+    if layer == "code":
+        return n_encoder - 1
+    if is_int and -n_all <= int(layer) < n_all:
+        return int(layer) % n_all
+    last = "" if fitted.has_head else f", and {n_all - 1} is the reconstruction"
+    raise ValueError(
+        f'layer must be "code" or an int from 0 to {n_all - 1}, or from -1 back to {-n_all}. '
+        f"{n_encoder - 1} is the code{last}. Got {layer!r}."
+    )
 
 
 def check_unit(unit: Any, n_units: int, layer: int | str, name: str = "unit") -> int:
@@ -83,6 +83,19 @@ def layer_parts(fitted: Fitted, layer: int) -> Iterator[Array]:
         with torch_defaults(), torch.no_grad(), threads_for(cost, part.itemsize):
             outputs = in_user_units(fitted, reader, units.standardise(as_tensor(part))).numpy()
         yield outputs
+
+
+def codes_of(fitted: Fitted) -> Array:
+    """Return the codes of the rows as `transform` gives them; of a head, those of its encoder."""
+    if fitted.has_head:
+        return np.concatenate(list(layer_parts(fitted, fitted.n_encoder_layers - 1)))
+    # Not `transform`, which may return a sparse matrix or a table.
+    return fitted.autoencoder._encode(fitted.rows)
+
+
+def most_active(values: Array, n_rows: int) -> Array:
+    """Return the rows with the highest values of each unit: ``(n_rows, units)``; ties in order."""
+    return np.argsort(-values, axis=0, kind="stable")[:n_rows]
 
 
 def over_positions(outputs: Array) -> Array:
@@ -151,8 +164,8 @@ def activations(estimator: Any, X: ArrayLike, *, layer: int | str = "code") -> A
     >>> activations(autoencoder, X, layer=0).shape
     (150, 16)
     """
-    fitted = open_fitted(estimator, X)
-    return np.concatenate(list(layer_parts(fitted, resolve_layer(fitted, layer))))
+    fitted, number = open_layer(estimator, layer, X)
+    return np.concatenate(list(layer_parts(fitted, number)))
 
 
 def max_activating_samples(
@@ -209,17 +222,17 @@ def max_activating_samples(
     >>> X[found.indices].shape
     (5, 64)
     """
-    fitted = open_fitted(estimator, X)
+    fitted, number = open_layer(estimator, layer, X)
     check_count("n_samples", n_samples)
     if n_samples > fitted.rows.shape[0]:
         raise ValueError(f"n_samples={n_samples}, but X has only {fitted.rows.shape[0]} rows.")
     values = []
-    for outputs in layer_parts(fitted, resolve_layer(fitted, layer)):
+    for outputs in layer_parts(fitted, number):
         check_unit(unit, outputs.shape[1], layer)
-        values.append(over_positions(outputs[:, [unit]])[:, 0])
+        values.append(over_positions(outputs[:, [unit]]))
     of_unit = np.concatenate(values)
-    indices = np.argsort(-of_unit, kind="stable")[:n_samples]
-    return Bunch(indices=indices, activations=of_unit[indices])
+    indices = most_active(of_unit, n_samples)[:, 0]
+    return Bunch(indices=indices, activations=of_unit[indices, 0])
 
 
 def weight_images(
@@ -277,9 +290,15 @@ def weight_images(
     >>> weight_images(autoencoder, (8, 8)).shape
     (256, 8, 8)
     """
-    fitted = open_fitted(estimator)
-    number = resolve_layer(fitted, layer)
-    network = fitted.network(torch.float64)
+    fitted, _ = open_layer(estimator, layer)
+    return layer_weights(fitted, layer, image_shape, include_pca=include_pca)
+
+
+def layer_weights(
+    fitted: Fitted, layer: int | str, image_shape: tuple[int, ...] | None, *, include_pca: bool
+) -> NDArray[np.float64]:
+    """Return what `weight_images` returns."""
+    number, network = layer_number(fitted, layer), fitted.network(torch.float64)
     if number >= fitted.n_encoder_layers:
         raise ValueError(
             f"layer={layer!r} is in the decoder, whose weights do not begin at the features. "

@@ -23,7 +23,7 @@ from skae.inspection.displays.style import (
     show_signed,
     tidy,
 )
-from skae.inspection.features import code_sensitivities
+from skae.inspection.features import mean_sensitivities
 from skae.inspection.fitted import open_fitted
 from skae.inspection.pca import pca_shares
 from skae.utils.validation import check_count
@@ -148,7 +148,7 @@ class ComponentsDisplay:
         shape = image_shape_of(autoencoder, image_shape, len(fitted.names))
         values = autoencoder.components_
         if loadings == "sensitivities":
-            values = code_sensitivities(estimator, X).mean
+            values = mean_sensitivities(fitted).mean
         display = cls(
             autoencoder.explained_variance_ratio_,
             channels_first(autoencoder, values, shape),

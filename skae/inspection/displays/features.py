@@ -33,10 +33,8 @@ from skae.inspection.displays.units import (
     data_limits,
     find_samples,
     optimize_units,
-    without_repeats,
 )
-from skae.inspection.fitted import open_fitted
-from skae.inspection.layers import layer_parts, over_positions, resolve_layer, weight_images
+from skae.inspection.layers import layer_parts, layer_weights, open_layer, over_positions
 from skae.utils.validation import check_count
 
 
@@ -166,8 +164,7 @@ class FeatureDisplay:
         """
         check_plot_support(f"{cls.__name__}.from_estimator")
         check_count("n_samples", n_samples)
-        fitted = open_fitted(estimator, X)
-        number = resolve_layer(fitted, layer)
+        fitted, number = open_layer(estimator, layer, X)
         shape = image_shape_of(fitted.autoencoder, image_shape, len(fitted.names))
         shown = choose_techniques(techniques, fitted, number, has_rows=X is not None, shape=shape)
         mean = fitted.units.mean.numpy()
@@ -175,8 +172,7 @@ class FeatureDisplay:
         values = np.concatenate([over_positions(part) for part in layer_parts(read, number)])
         weights = None
         if "weights" in shown:
-            with without_repeats():
-                weights = weight_images(estimator, shape, layer=layer, include_pca=True)
+            weights = layer_weights(fitted, layer, shape, include_pca=True)
         chosen = choose_units(units, values, weights, layer, has_rows=X is not None)
         found: dict[str, Any] = {} if weights is None else {"weights": weights[chosen]}
         if "samples" in shown:
@@ -185,8 +181,7 @@ class FeatureDisplay:
             limits: dict[str, Any] = {"bounds": bounds, "radius": radius}
             if bounds is None and radius is None and X is not None:
                 limits = data_limits(fitted)
-            limits |= {"layer": layer, "random_state": random_state}
-            found |= optimize_units(estimator, chosen, limits)
+            found |= optimize_units(fitted, layer, chosen, limits | {"random_state": random_state})
         for name in {"samples", "optimized"} & found.keys():
             found[name] = channels_first(fitted.autoencoder, found[name], shape)
         found |= {"feature_names": fitted.names, "image_shape": shape}

@@ -134,7 +134,7 @@ def name_classes(
     labels: list[Any] = []
     if others is None:
         for number, name in enumerate(names):
-            place = _label_position(points[group == number])
+            place = label_position(points[group == number])
             text = ax.text(*place, name, size=13, weight="bold", color=INK)
             text.set(ha="center", va="center")
             text.set_path_effects([withStroke(linewidth=3.5, foreground="white")])
@@ -165,7 +165,7 @@ def name_classes(
     return [], ax.legend(handles=handles, loc="best", framealpha=0.8)
 
 
-def _label_position(points: NDArray[Any]) -> NDArray[Any]:
+def label_position(points: NDArray[Any]) -> NDArray[Any]:
     """Return the mean of the densest half of the points: a median may fall between clusters."""
     if len(points) > _MOST_POINTS:
         points = points[np.random.default_rng(0).choice(len(points), _MOST_POINTS, replace=False)]

@@ -30,7 +30,7 @@ from skae.inspection.displays.style import (
     tidy,
 )
 from skae.inspection.fitted import Fitted, open_fitted
-from skae.inspection.layers import layer_parts
+from skae.inspection.layers import codes_of
 from skae.utils.validation import check_count
 
 # The axes have one unit if the map, which is as wide and high as its axes, thereby grows no more
@@ -162,10 +162,7 @@ class LatentSpaceDisplay:
         check_plot_support(f"{cls.__name__}.from_estimator")
         fitted = open_fitted(estimator, X, decodes=grid is not None)
         check_length(y, fitted.rows.shape[0], "X")
-        if fitted.has_head:  # its encoder is not that of its autoencoder
-            codes = np.concatenate(list(layer_parts(fitted, fitted.n_encoder_layers - 1)))
-        else:
-            codes = fitted.autoencoder._encode(fitted.rows)
+        codes = codes_of(fitted)
         first, second = _check_components(components, codes.shape[1])
         decoded: dict[str, Any] = {}
         if grid is not None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from skae.core.networks.conv import ConvolutionalMLP
-from skae.inspection.ascent import maximize_activation
+from skae.inspection.ascent import ascend
 from skae.inspection.fitted import Fitted
-from skae.inspection.layers import check_unit, follows_bits
+from skae.inspection.layers import check_unit, follows_bits, most_active
 from skae.utils.validation import check_count
 
 TECHNIQUES = ("weights", "samples", "optimized")
@@ -101,7 +99,7 @@ def data_limits(fitted: Fitted) -> dict[str, Any]:
 
 def find_samples(fitted: Fitted, values: NDArray[Any], n_samples: int) -> dict[str, NDArray[Any]]:
     """Return the rows with the highest values of each unit, and these values."""
-    order = np.argsort(-values, axis=0, kind="stable")[:n_samples].T
+    order = most_active(values, n_samples).T
     chosen: Any = fitted.rows[order.ravel()]
     rows = chosen.toarray() if issparse(chosen) else chosen
     return {
@@ -111,20 +109,11 @@ def find_samples(fitted: Fitted, values: NDArray[Any], n_samples: int) -> dict[s
 
 
 def optimize_units(
-    estimator: Any, units: Sequence[int], limits: dict[str, Any]
+    fitted: Fitted, layer: int | str, units: Sequence[int], options: dict[str, Any]
 ) -> dict[str, NDArray[Any]]:
     """Return the input that activates each unit most, and these activations."""
-    with without_repeats():
-        results = [maximize_activation(estimator, unit, **limits) for unit in units]
+    results = [ascend(fitted, layer, unit, **options) for unit in units]
     return {
         "optimized": np.stack([result.input for result in results]),
         "optimized_activations": np.array([result.activation for result in results]),
     }
-
-
-@contextmanager
-def without_repeats() -> Iterator[None]:
-    """Do not warn again that PCA was kept: `resolve_layer` says so in each function."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="PCA was kept", category=UserWarning)
-        yield
