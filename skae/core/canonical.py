@@ -138,7 +138,7 @@ class CodeSummary:
     encoder_r2 : float
         The same for the encoder's codes, before refinement; NaN if it was not asked for.
     total : float
-        Sum of squares of all entries about the means of the columns.
+        Sum of squares of all entries about the means of the columns; missing ones are estimated.
     """
 
     components: Tensor
@@ -280,7 +280,7 @@ def jacobian_factors(model: Model, decode: Decoder, codes: Tensor) -> tuple[Tens
 
 
 def _apply(model: Model, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:
-    apply_map(model.network, forward, inverse, mean)
+    model.network.map_code(forward, inverse, mean)
     if model.preconditioner is not None:
         model.preconditioner = forward.T @ model.preconditioner @ forward
 
@@ -291,60 +291,39 @@ def _encode_and_score(
 ) -> tuple[Tensor, float, float, Tensor]:
     """Return the codes, the share of the variance that they explain, and two sums over the rows.
 
-    These are the squares of the rows minus their mean, and the products of codes with such rows,
-    ``(k, d)``, in which a missing entry counts as its reconstruction. NaN or 0 without `scores`.
+    These are the squares of rows minus their mean, scaled up for missing entries, and the products
+    of codes with such rows, filled by the reconstruction: ``(k, d)``. NaN or 0 without `scores`.
     """
+    network, n_done, error, total, products = model.network, 0, 0.0, 0.0, torch.zeros(())
+    may_miss, dtype = network.imputes_missing, next(network.parameters()).dtype
     # A linear code is rotated later, in float64. Other codes may be wide, so they stay in float32.
-    linear, may_miss = model.network.is_code_linear, model.network.imputes_missing
-    codes, error, total, products = [], 0.0, 0.0, torch.zeros(())
-    n_values: int | Tensor = len(z)
+    # One tensor: small ones, left between parts of the rows, would keep their memory from reuse.
+    shape = len(z), network.encoder.layers[-1].bias.shape[-1]
+    codes = torch.empty(shape, dtype=torch.float64 if network.is_code_linear else dtype)
+    n_observed = torch.tensor(len(z))  # in each column
     if may_miss:
-        n_values = len(z) - sum(part.isnan().sum(0) for part in z.split(model.chunk_size))
+        n_observed = len(z) - sum(part.isnan().sum(0) for part in z.split(model.chunk_size))
     if scores:
         # Not z.nanmean(0), whose count of the values takes twice the memory of z.
-        centre = (z.nansum(0) / n_values).to(z.dtype).to(model.device)
-    dtype = next(model.network.parameters()).dtype
+        centre = (z.nansum(0) / n_observed).to(z.dtype).to(model.device)
     for part in z.split(model.chunk_size):
         chunk = part.to(model.device).to(dtype)  # in this order: not every device has float64
         code = model.encode(chunk, n_steps)
-        codes.append(code.cpu().double() if linear else code.cpu())
+        codes[n_done : n_done + len(code)] = code
+        n_done += len(code)
         if not scores:
             continue
-        deviations, output = chunk - centre, model.decode(code)
+        output = model.decode(code)
+        if not network.decoder.is_linear:
+            filled = torch.where(chunk.isnan(), output, chunk) if may_miss else chunk
+            products = products + (code.mT @ (filled - centre)).cpu().double()
         # Missing entries (NaN) are ignored, but a reconstruction that is NaN is not.
         squares = (output - chunk).square_()
         error += float((squares.masked_fill_(chunk.isnan(), 0.0) if may_miss else squares).sum())
-        total += float(deviations.square().nansum())
-        if not model.network.decoder.is_linear:
-            if may_miss:
-                deviations = torch.where(chunk.isnan(), output - centre, deviations)
-            products = products + (code.mT @ deviations).cpu().double()
+        total += float((chunk - centre).square_().nansum())
     if not scores:
-        return torch.cat(codes), math.nan, math.nan, products
+        return codes, math.nan, math.nan, products
     # Constant data have no variance to explain, but the network may still get them wrong.
     r2 = 1.0 - error / total if total > _NO_VARIANCE else float(error <= total)
-    return torch.cat(codes), r2, total, products
-
-
-@torch.no_grad()
-def apply_map(network: AutoencoderNetwork, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:
-    """Replace the code by ``(code - mean) forward`` without changing any reconstruction.
-
-    All arguments and the network are float64.
-    """
-    encoder, decoder = network.encoder, network.decoder
-    last, first = encoder.layers[-1], decoder.layers[0]
-    if first.transposed:  # the same tensor as in `last`, and `forward` is orthogonal
-        first.bias.add_(mean @ first.weight.T)
-    else:
-        first.bias.add_(mean @ first.weight)
-        first.weight.copy_(inverse @ first.weight)
-    last.weight.copy_(last.weight @ forward)
-    last.bias.copy_((last.bias - mean) @ forward)
-    if encoder.skip is not None:
-        assert encoder.skip_bias is None
-        encoder.set_skip(encoder.skip @ forward, None)
-    if decoder.skip is not None:
-        shift = mean @ decoder.skip
-        bias = shift if decoder.skip_bias is None else decoder.skip_bias + shift
-        decoder.set_skip(inverse @ decoder.skip, bias if bias.any() else None)
+    share_observed = float(n_observed.double().mean()) / len(z)
+    return codes, r2, total / max(share_observed, 1e-30), products

@@ -83,11 +83,8 @@ def describe(
     network.to(inference_device(device))
     shares = code.component_variance / code.component_variance.sum().clamp_min(1e-30)
     ratio = (code.r2 * shares).numpy()
-    total = code.total
-    if estimator._allows_missing:  # of the observed entries, scaled up to all
-        total *= math.prod(data.shape) / max(1, int((~data.isnan()).sum()))
     with np.errstate(over="ignore"):  # beyond the largest number, they are infinite
-        singular_values = np.sqrt(ratio.astype(np.float64).clip(min=0.0) * total) * model.scale
+        singular_values = np.sqrt(ratio.astype(np.float64).clip(min=0.0) * code.total) * model.scale
         variances = np.square(singular_values / math.sqrt(max(1, len(data) - 1)))
     fitted: dict[str, Any] = {
         "_model": model,

@@ -23,7 +23,6 @@ from sklearn.utils import gen_batches
 from sklearn.utils.extmath import svd_flip
 from torch import Tensor, nn
 
-from skae.core.canonical import apply_map
 from skae.core.model import Model
 from skae.core.numerics import MAX_WEIGHTS, chunk_size
 from skae.fitting.data import mean_and_scale, standardise
@@ -89,7 +88,7 @@ class Span:
             network.decoder.set_skip(self.in_features(decode) * ratio, bias)
         if network.code_scales_with_data:
             eye = torch.eye(network.architecture.n_components, dtype=torch.float64)
-            apply_map(network, eye * ratio, eye / ratio, torch.zeros_like(eye[0]))
+            network.map_code(eye * ratio, eye / ratio, torch.zeros_like(eye[0]))
         else:
             code_unit = model.code_unit
         network.architecture = replace(network.architecture, n_features=n_features)

@@ -320,3 +320,15 @@ def test_inspection_takes_sparse_rows():
     shares = feature_contribution(fitted, csr_array(X))
     assert_alike(shares, feature_contribution(fitted, X), 1e-9)
     assert_alike(activations(fitted, csr_array(X)), activations(fitted, X), 1e-12)
+
+
+def test_variances_of_a_denoiser_are_those_of_dense_x():
+    """Its rows may have missing entries, which sparse rows do not have."""
+    X = np.random.default_rng(0).poisson(0.4, size=(60, 12)).astype(float)
+    dense, sparse = (
+        DenoisingAutoencoder(2, hidden_layer_sizes=(8,), max_iter=2, random_state=0).fit(rows)
+        for rows in (X, csr_array(X))
+    )
+    np.testing.assert_allclose(sparse.explained_variance_, dense.explained_variance_, rtol=1e-4)
+    total = X.var(axis=0, ddof=1).sum() * dense.explained_variance_ratio_
+    np.testing.assert_allclose(dense.explained_variance_, total, rtol=1e-5)

@@ -182,6 +182,29 @@ class AutoencoderNetwork(Network):
         self.encoder.set_skip(encode, None)
         self.decoder.set_skip(decode, offset)
 
+    @torch.no_grad()
+    def map_code(self, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:
+        """Replace the code by ``(code - mean) forward`` without changing any reconstruction.
+
+        All arguments and the network are float64.
+        """
+        last, first = self.encoder.layers[-1], self.decoder.layers[0]
+        if first.transposed:  # the same tensor as in `last`, and `forward` is orthogonal
+            first.bias.add_(mean @ first.weight.T)
+        else:
+            first.bias.add_(mean @ first.weight)
+            first.weight.copy_(inverse @ first.weight)
+        last.weight.copy_(last.weight @ forward)
+        last.bias.copy_((last.bias - mean) @ forward)
+        if self.encoder.skip is not None:
+            assert self.encoder.skip_bias is None
+            self.encoder.set_skip(self.encoder.skip @ forward, None)
+        if self.decoder.skip is not None:
+            shift = mean @ self.decoder.skip
+            bias = self.decoder.skip_bias
+            bias = shift if bias is None else bias + shift
+            self.decoder.set_skip(inverse @ self.decoder.skip, bias if bias.any() else None)
+
     def copy_buffers_from(self, selected: AutoencoderNetwork) -> None:
         """Copy the thresholds or the noise variance, which `describe` set on `selected`."""
         for name, buffer in selected.named_buffers():
