@@ -5,7 +5,7 @@ DATA ?= digits
 export FULL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint wheel benchmarks clean
+.PHONY: help setup demo test lint docs wheel benchmarks clean
 
 help:
 	@echo "make setup             create .venv (other targets do so when needed)"
@@ -13,9 +13,10 @@ help:
 	@echo "make demo DATA=mnist   the same on MNIST"
 	@echo "make test              the whole test suite, with linter and type checker"
 	@echo "make lint              linter and type checker alone"
+	@echo "make docs              the documentation as a web site, into build/docs"
 	@echo "make wheel             build the wheel and try it in a fresh environment"
 	@echo "make benchmarks        a quick run of every benchmark, into build/benchmarks"
-	@echo "make benchmarks FULL=1 the figures of docs/results.md (many hours)"
+	@echo "make benchmarks FULL=1 the figures of docs/results (many hours)"
 
 # The stamp is renewed only when what it depends on changes: a second run sets nothing up.
 .venv/.installed: pyproject.toml constraints.txt
@@ -39,6 +40,17 @@ lint: .venv/.installed
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
+# Only the documentation needs Sphinx.
+.venv/.installed-docs: .venv/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable ".[docs]"
+	@touch $@
+
+# Warnings are errors. On one thread each, as the examples are small.
+docs: .venv/.installed-docs
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -b html docs build/docs
+	@echo "Open build/docs/index.html in a browser."
+
 wheel:
 	@PYTHON="$(PYTHON)" .ci/wheel
 
@@ -46,4 +58,4 @@ benchmarks: .venv/.installed
 	@$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist docs/api/generated docs/auto_examples *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -98,6 +98,7 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
     -------
     statistics : Bunch
         mean, standard_deviation : ndarray of shape (n_components_,)
+            Of each component, over the rows.
         zero_fraction : ndarray of shape (n_components_,)
             Share of the rows in which the component is exactly 0.
         n_active : float

@@ -45,6 +45,7 @@ def code_sensitivities(estimator: Any, X: ArrayLike) -> Bunch:
         mean : ndarray of shape (n_components_, n_features)
             In units of the code per unit of the feature.
         root_mean_square : ndarray of shape (n_components_, n_features)
+            In the same units.
         feature_names : ndarray of str of shape (n_features,)
             As in X; after the other steps of a pipeline, as these pass them on.
         component_names : ndarray of str of shape (n_components_,)
