@@ -1,4 +1,4 @@
-"""All benchmarks, in the order of their sections on the results page."""
+"""All benchmarks, in the order of their pages in docs/results."""
 
 from __future__ import annotations
 

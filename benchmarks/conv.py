@@ -72,7 +72,7 @@ COLUMNS = (
 def by_set(content: Content) -> list[Table]:
     """Return a table per data set."""
     names = dict.fromkeys(row["part"] for row in content["rows"])
-    return [Table(COLUMNS, part=name, caption=f"### {name}") for name in names]
+    return [Table(COLUMNS, part=name, caption=f"## {name}") for name in names]
 
 
 BENCHMARK = Benchmark(

@@ -29,7 +29,7 @@ INK, MUTED, FRAME = "#22252b", "#6a707c", "#d9dce2"
 
 
 def save(figure: Figure, name: str) -> None:
-    """Save a figure of the results page."""
+    """Save a figure of the results pages."""
     path = PICTURES / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

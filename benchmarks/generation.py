@@ -150,7 +150,7 @@ BENCHMARK = Benchmark(
             "= method | log_likelihood | variance_explained | prior_match | "
             "interpolation | separability"
         ),
-        "![Digits generated from the codes of several methods](images/generation.png)",
+        "![Digits generated from the codes of several methods](../images/generation.png)",
     ],
     runs=[Run("generation", "Generation and interpolation", quick="")],
 )

@@ -179,7 +179,9 @@ def figure(content: Content) -> str | list[str]:
     """Return the figure, which shows the run with all training rows only."""
     if content["settings"]["training_rows"]:
         return []
-    return "![Error relative to PCA against the seconds of a fit](images/error_against_seconds.png)"
+    return (
+        "![Error relative to PCA against the seconds of a fit](../images/error_against_seconds.png)"
+    )
 
 
 def totals(content: Content) -> Table:

@@ -234,7 +234,7 @@ def scores(content: Content) -> Iterator[str | Table]:
         def score(row: Row, estimator: str = estimator) -> str:
             return row.get("error") or f"{row['estimators'][estimator]['score']:.3f}"
 
-        yield f"### {estimator}"
+        yield f"## {estimator}"
         yield _by_set(content, score, missing="not run")
 
 
@@ -274,7 +274,7 @@ BENCHMARK = Benchmark(
         "over the data sets. A data set is surely won or lost if McNemar's test on its rows is "
         "significant, at a false discovery rate of 5 % over the data sets.",
         scores,
-        "### Seconds",
+        "## Seconds",
         seconds,
     ],
     runs=[

@@ -198,7 +198,7 @@ BENCHMARK = Benchmark(
             "is half the squared error plus `alpha_` times the l1 norm, divided by half the "
             "squares of X.",
         ),
-        "![Atoms of both dictionaries](images/dictionary.png)",
+        "![Atoms of both dictionaries](../images/dictionary.png)",
     ],
     runs=[Run("psd", "Predictive sparse decomposition", quick="--rows 5000")],
     rows=20_000,

@@ -1,4 +1,4 @@
-"""Write docs/results.md, and the table in README.md, from the result files."""
+"""Write the pages in docs/results, and the table in README.md, from the result files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from benchmarks.runner import Benchmark, Run
 from benchmarks.tables import Content, markdown, render
 
 INTRODUCTION = (
-    "`python -m benchmarks.report` writes this page from the files in `benchmarks/results`. The "
-    "command under each title writes the file of that section. Aims that are not met are reported "
-    "as such."
+    "The figures of all benchmarks, one page each. `python -m benchmarks.report` writes the pages "
+    "from the files in `benchmarks/results`. The command under the title of a page writes its "
+    "file. Aims that are not met are reported as such."
 )
 
 
@@ -30,9 +30,9 @@ def provenance(content: Content) -> str:
 
 
 def section(benchmark: Benchmark, run: Run, content: Content) -> list[str]:
-    """Return the paragraphs of a section: title, command, body, provenance and note."""
+    """Return the paragraphs of a page: title, command, body, provenance and note."""
     parts = [
-        f"## {run.title}",
+        f"# {run.title}",
         f"`python -m {benchmark.command(run)}`",
         render(benchmark.section, content, markdown),
         provenance(content),
@@ -43,21 +43,26 @@ def section(benchmark: Benchmark, run: Run, content: Content) -> list[str]:
     return parts
 
 
-def write_page() -> None:
-    """Write the results page."""
-    parts = ["# Results", INTRODUCTION]
+def write_pages() -> None:
+    """Write a page for each result file, named as the file, and the index of these pages."""
+    folder = record.PAGES / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    links, names = [], []
     for benchmark, run in entries():
         if not run.title:
             continue
         content = record.read(run.name)
         if content is None:
-            print(f"{run.name}.json does not exist: its section is left out.")
-        else:
-            parts += section(benchmark, run, content)
-    page = record.PAGES / "results.md"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text("\n\n".join(parts) + "\n")
-    print(f"Wrote {page}.")
+            print(f"{run.name}.json does not exist: its page is left out.")
+            continue
+        page = folder / f"{run.name}.md"
+        page.write_text("\n\n".join(section(benchmark, run, content)) + "\n")
+        links.append(f"- [{run.title}]({page.name})")
+        names.append(run.name)
+    toctree = "\n".join(["```{toctree}", ":hidden:", "", *names, "```"])
+    parts = ["# Results", INTRODUCTION, "\n".join(links), toctree]
+    (folder / "index.md").write_text("\n\n".join(parts) + "\n")
+    print(f"Wrote {len(names)} pages and index.md into {folder}.")
 
 
 def write_readme() -> None:
@@ -74,7 +79,7 @@ def write_readme() -> None:
 
 def main() -> None:
     """Run from the command line."""
-    write_page()
+    write_pages()
     if record.PUBLISHED:
         write_readme()
 

@@ -1,4 +1,4 @@
-"""The runner: a benchmark declares its cases, measurement, settings and section of the page.
+"""The runner: a benchmark declares its cases, measurement, settings and page.
 
 A benchmark with ``resumes=True`` writes its result file after each case. An interrupted run then
 continues with the missing cases, and a case that raises an exception becomes a row with an "error".
@@ -35,7 +35,7 @@ class Run:
     name : str
         Name of the result file.
     title : str
-        Title of its section on the results page. Without a title there is no section.
+        Title of its page in docs/results. Without a title there is no page.
     arguments : str
         Command-line arguments of the published run.
     quick : str or None

@@ -88,9 +88,9 @@ BENCHMARK = Benchmark(
     settings=lambda options: {"max_rows": options.max_rows},
     section=[
         "Fits of the same rows with ten seeds (`random_state`), in {summary[cases]} cases: the "
-        "sets and laws of the section above, split once. In {summary[disagree]} cases, some seeds "
-        "return PCA and another less than half of its error on test rows. In {summary[mixed]}, "
-        "some return PCA and others do not:",
+        "sets and laws of [the decision](selection.md), split once. In {summary[disagree]} cases, "
+        "some seeds return PCA and another less than half of its error on test rows. In "
+        "{summary[mixed]}, some return PCA and others do not:",
         mixed,
     ],
     runs=[

@@ -5,7 +5,7 @@ break the promise (see `benchmarks.hard_rows`). The held-out losses of PCA and o
 and their ratio of test errors, are stored in build/selection. Each rule then decides from the
 held-out losses, and is judged by the test errors. Another rule needs no new fits.
 
-The sets and laws are reported in two halves. The note on the results page says how far the choice
+The sets and laws are reported in two halves. The note on its results page says how far the choice
 of the rule is independent of either.
 """
 

@@ -116,7 +116,7 @@ BENCHMARK = Benchmark(
         lambda content: Table(
             ["alpha", *(f"{name} = {name}:.4f" for name in content["summary"]["best"])]
         ),
-        "![Four scores against alpha](images/strength.png)",
+        "![Four scores against alpha](../images/strength.png)",
     ],
     runs=[Run("strength", "Selection of the penalty strength", quick="--units 50")],
     options={"--units": 200},

@@ -1,4 +1,4 @@
-"""Sections of the results page: text, and tables with declared columns."""
+"""Sections of the results pages: text, and tables with declared columns."""
 
 from __future__ import annotations
 

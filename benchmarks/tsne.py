@@ -194,7 +194,7 @@ def all_maps(content: Content) -> Iterator[str | Table]:
     """Yield one table per data set."""
     means = _means(content)
     for name in dict.fromkeys(name for name, _, _ in means):
-        yield f"### {name}"
+        yield f"## {name}"
         yield Table(
             MAP_COLUMNS,
             [
@@ -242,11 +242,11 @@ BENCHMARK = Benchmark(
         "continuity and the share of neighbours kept are relative to the raw rows.",
         "k-NN accuracy of the map, PCA / recipe. The recipe is `Autoencoder(k)`, and for words and "
         "counts `DenoisingAutoencoder(k, noise_level=0.5)`, named "
-        '"half masked" here: see [before_tsne.md](before_tsne.md).',
+        '"half masked" here: see [before_tsne.md](../before_tsne.md).',
         comparison,
-        "![t-SNE maps of MNIST](images/maps.png)",
-        "![Accuracy of the maps against the size of the code](images/accuracy_against_size.png)",
-        "### Cost",
+        "![t-SNE maps of MNIST](../images/maps.png)",
+        "![Accuracy of the maps against the size of the code](../images/accuracy_against_size.png)",
+        "## Cost",
         "Seconds, means over code sizes and seeds.",
         cost,
         all_maps,

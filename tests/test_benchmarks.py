@@ -17,7 +17,7 @@ pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
 import benchmarks
-from benchmarks import record, runner
+from benchmarks import record, report, runner
 from benchmarks.catalogue import MODULES, entries
 from benchmarks.maps import knn_accuracy, map_scores, preservation
 from benchmarks.pipeline import against_pca, grid, mcnemar
@@ -251,6 +251,14 @@ def test_main_functions_are_short():
 
 def test_the_report_only_walks_over_declared_sections():
     assert len((FOLDER / "report.py").read_text().splitlines()) <= 170
+
+
+def test_the_pages_are_those_that_the_report_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "PAGES", tmp_path)
+    report.write_pages()
+    written = {path.name: path.read_text() for path in (tmp_path / "results").glob("*.md")}
+    kept = (FOLDER.parent / "docs" / "results").glob("*.md")
+    assert written == {path.name: path.read_text() for path in kept}
 
 
 def test_every_result_has_a_declared_section():
