@@ -22,7 +22,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from torch import Tensor
 
@@ -47,6 +46,7 @@ from skae.fitting.warm_start import leave_warm_start, models_to_continue, resume
 from skae.inference.transformer import AutoencoderTransformer
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.csr import Array, values_of, varies
+from skae.utils.representation import RepresentedEstimator
 from skae.utils.validation import (
     HasMethods,
     StrOptions,
@@ -70,7 +70,7 @@ _CONTINUED = (*_NOT_SAVED, "_gathered", "_too_few_rows", "_renews_start")
 
 @dataclass(eq=False, repr=False)
 class BaseAutoencoder(
-    Trainer, IncrementalTraining, AutoencoderTransformer, CallbackSupportMixin, BaseEstimator
+    Trainer, IncrementalTraining, AutoencoderTransformer, CallbackSupportMixin, RepresentedEstimator
 ):
     """Base class of all autoencoders."""
 

@@ -10,9 +10,10 @@ from sklearn.base import MetaEstimatorMixin
 
 from skae.base import BaseAutoencoder
 from skae.estimators.autoencoder import Autoencoder
+from skae.utils.representation import RepresentedEstimator
 
 
-class WrapsAutoencoder(MetaEstimatorMixin):
+class WrapsAutoencoder(MetaEstimatorMixin, RepresentedEstimator):
     """Has a parameter `autoencoder`, which may be None for a default."""
 
     autoencoder: Any
