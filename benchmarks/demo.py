@@ -177,7 +177,7 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=sorted(LOADERS), default="digits")
-    parser.add_argument("--output", type=Path, help="default: docs/images/demo_<data>.png")
+    parser.add_argument("--output", type=Path, help="default: build/demo/demo_<data>.png")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--train-rows", type=int, default=30_000, help="for MNIST")
     parser.add_argument("--test-rows", type=int, default=4_000, help="for MNIST")
@@ -192,7 +192,7 @@ def main() -> None:
     )
     rows, maps = measure(digits, options.seed)
     print(f"\n{plain_text(list(rows[0]), [list(row.values()) for row in rows])}\n{LEGEND}\n")
-    output = options.output or PROJECT_ROOT / "docs" / "images" / f"demo_{options.data}.png"
+    output = options.output or PROJECT_ROOT / "build" / "demo" / f"demo_{options.data}.png"
     output.parent.mkdir(parents=True, exist_ok=True)
     draw(digits, rows, maps).savefig(output, dpi=130)
     print(f"Figure saved to {output}; {time.perf_counter() - start:.0f} s in total.")

@@ -101,7 +101,8 @@ def tidy(app: Sphinx, what: str, name: str, obj: object, options: object, lines:
     """Escape names such as `n_iter_` in types, and unlink labels of scikit-learn's own site."""
     shape = re.compile(r"(?:shape|length) (\([^)]*\)|\w+)")
     lines[:] = [shape.sub(lambda match: re.sub(r"_\b", r"\_", match[0]), line) for line in lines]
-    text = re.sub(r":(?:ref|term):`([^<`]+?)(\s*<[^>`]+>)?`", r"\1", "\n".join(lines))
+    text = re.sub(r"docs/(\w+)\.md", r":doc:`/\1`", "\n".join(lines))
+    text = re.sub(r":(?:ref|term):`([^<`]+?)(\s*<[^>`]+>)?`", r"\1", text)
     lines[:] = text.split("\n")
 
 

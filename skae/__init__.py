@@ -1,4 +1,21 @@
-"""skae: autoencoders where PCA stands today."""
+"""skae: autoencoders with the interface of scikit-learn's PCA.
+
+Every autoencoder has `fit`, `transform`, `inverse_transform`, `reconstruct` and `score`. By task:
+
+- `Autoencoder`: dimensionality reduction in place of PCA; `ConvolutionalAutoencoder` for images,
+  `StackedAutoencoder` for deep networks that are pretrained layer by layer.
+- `DenoisingAutoencoder`: removes noise and fills missing entries; `AutoencoderImputer` does the
+  latter as a step of a pipeline.
+- `SparseAutoencoder`, `PredictiveSparseDecomposition`: wide codes with few active units.
+- `ContractiveAutoencoder`: codes that small changes of a row hardly change.
+- `HashingAutoencoder`: binary codes for similarity search.
+- `VariationalAutoencoder`: log-likelihoods and sampling.
+- `AutoencoderClassifier`, `AutoencoderRegressor`: a head on the encoder, for data with few labels.
+
+`skae.metrics` has scores for model selection, `skae.inspection` functions and displays that look
+into a fitted estimator. The documentation is at https://skae.readthedocs.io/en/stable.
+"""
+
 
 from skae import estimators
 from skae import inspection as inspection
