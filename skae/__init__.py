@@ -16,7 +16,6 @@ Every autoencoder has `fit`, `transform`, `inverse_transform`, `reconstruct` and
 into a fitted estimator. The documentation is at https://skae.readthedocs.io/en/stable.
 """
 
-
 from skae import estimators
 from skae import inspection as inspection
 from skae import metrics as metrics
