@@ -85,7 +85,7 @@ class LatentDensity(AutoencoderTransformer):
         n_importance: int = 100,
         random_state: int | np.random.RandomState | None = 0,
     ) -> Array:
-        r"""Estimate the log-likelihood of each row by importance sampling [2]_.
+        r"""Estimate the log-likelihood of each row by importance sampling [1]_.
 
         The estimate is :math:`\log \frac{1}{K} \sum_{k=1}^K p(x, z_k) / q(z_k|x)` with codes
         :math:`z_k` drawn from the posterior :math:`q(z|x)`. Its expectation is a lower bound that
@@ -106,6 +106,11 @@ class LatentDensity(AutoencoderTransformer):
         -------
         log_likelihood : ndarray of shape (n_samples,)
             In nats. With ``likelihood="gaussian"``, the log of a density in the units of X.
+
+        References
+        ----------
+        .. [1] Burda, Y., Grosse, R., & Salakhutdinov, R. (2016). Importance weighted autoencoders.
+           ICLR.
         """
         return self._bounds(X, n_importance, random_state)[1]
 
