@@ -15,6 +15,7 @@ MODULES = (
     "frontier",
     "nearest_codes",
     "default_fit",
+    "methods_cost",
     "counts",
     "memory",
     "sparse_input",

@@ -40,7 +40,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
 
     .. math::
 
-        -\frac{1}{\sum_i w_i} \sum_i w_i \log \mathrm{softmax}(h(f(x_i)))_{y_i},
+        -\frac{1}{\sum_i w_i} \sum_i w_i \log \, \mathrm{softmax}(h(f(x_i)))_{y_i},
 
     first for the head alone, then for head and encoder (fine-tuning) [1]_ [2]_ [3]_. Unsupervised
     pretraining is useful if there are many rows and few labels.

@@ -78,8 +78,6 @@ class DenoisingAutoencoder(BaseAutoencoder):
        composing robust features with denoising autoencoders. ICML.
     .. [2] Alain, G., & Bengio, Y. (2013). What regularized auto-encoders learn from the data
        generating distribution. ICLR.
-    .. [3] Bengio, Y., Yao, L., Alain, G., & Vincent, P. (2013). Generalized denoising auto-encoders
-       as generative models. NeurIPS.
 
     Examples
     --------
@@ -306,6 +304,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
         ValueError
             If the model was trained without noise, or if the chain diverges, which may happen with
             an exponential output (``loss="poisson"``).
+
+        References
+        ----------
+        .. [1] Bengio, Y., Yao, L., Alain, G., & Vincent, P. (2013). Generalized denoising
+           auto-encoders as generative models. NeurIPS.
         """
         check_is_fitted(self)
         check_count("n_samples", n_samples)

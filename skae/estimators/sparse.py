@@ -45,13 +45,13 @@ class SparseAutoencoder(MixtureSampling, BaseAutoencoder):
     .. math::
 
         \frac{\sum_i \| x_i - g(f(x_i)) \|^2}{\sum_i \| x_i - \bar x \|^2}
-        + \alpha \frac{1}{n} \sum_i \sum_j \Omega(h_{ij}),
-        \qquad h_{ij} = f_j(x_i) \, \| d_j \|
+        + \alpha \frac{1}{n} \sum_i \sum_j \Omega(h_{ij})
 
-    where :math:`\Omega(h)` is :math:`|h|`, :math:`h^2` or :math:`\log(1 + h^2)`. Alternatively, the
-    penalty is the divergence :math:`\mathrm{KL}(\rho \| \bar f_j)` of each unit's mean activation
-    from a target rate [1]_. Or only the `n_active` largest units of each row are kept [2]_, and an
-    auxiliary loss revives dead units [4]_.
+    where :math:`h_{ij} = f_j(x_i) \, \| d_j \|` is the size of a unit, and :math:`\Omega(h)` is
+    :math:`|h|`, :math:`h^2` or :math:`\log(1 + h^2)`. Alternatively, the penalty is the divergence
+    :math:`\mathrm{KL}(\rho \| \bar f_j)` of each unit's mean activation from a target rate [1]_. Or
+    only the `n_active` largest units of each row are kept [2]_, and an auxiliary loss revives dead
+    units [4]_.
 
     The size :math:`h` of a unit is what it adds to the reconstruction: its activation times the
     norm of its atom :math:`d_j` (its row of the decoder's weights) [3]_. So the penalty cannot be

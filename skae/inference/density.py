@@ -108,6 +108,11 @@ class LatentDensity(AutoencoderTransformer):
         -------
         log_likelihood : ndarray of shape (n_samples,)
             In nats. With ``likelihood="gaussian"``, the log of a density in the units of X.
+
+        References
+        ----------
+        .. [1] Burda, Y., Grosse, R., & Salakhutdinov, R. (2016). Importance weighted autoencoders.
+           ICLR.
         """
         return self._bounds(X, n_importance, random_state)[1]
 

@@ -75,6 +75,8 @@ def maximize_activation(
     Returns
     -------
     result : Bunch
+        Dictionary-like object, with the following attributes.
+
         input : ndarray of shape (n_features,)
             The input with the highest activation.
         activation : float

@@ -97,8 +97,12 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
     Returns
     -------
     statistics : Bunch
-        mean, standard_deviation : ndarray of shape (n_components_,)
-            Of each component, over the rows.
+        Dictionary-like object, with the following attributes.
+
+        mean : ndarray of shape (n_components_,)
+            Mean of each component.
+        standard_deviation : ndarray of shape (n_components_,)
+            Standard deviation of each component.
         zero_fraction : ndarray of shape (n_components_,)
             Share of the rows in which the component is exactly 0.
         n_active : float
@@ -107,7 +111,7 @@ def code_statistics(estimator: Any, X: ArrayLike) -> Bunch:
             Numbers of the components that are the same for all rows, up to rounding. Pass more
             than one row.
         correlation : ndarray of shape (n_components_, n_components_)
-            NaN for dead units.
+            Correlation of the components; NaN for dead units.
         singular_values : ndarray of shape (min(n_components_, n_features),)
             Singular values, in decreasing order, of the Jacobian of the code with respect to the
             features; root mean squares over the rows. The number of large values is the number of

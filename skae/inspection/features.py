@@ -42,10 +42,12 @@ def code_sensitivities(estimator: Any, X: ArrayLike) -> Bunch:
     Returns
     -------
     sensitivities : Bunch
+        Dictionary-like object, with the following attributes.
+
         mean : ndarray of shape (n_components_, n_features)
-            In units of the code per unit of the feature.
+            Mean derivative, in units of the code per unit of the feature.
         root_mean_square : ndarray of shape (n_components_, n_features)
-            In the same units.
+            Root mean square of the derivative, in the same units.
         feature_names : ndarray of str of shape (n_features,)
             As in X; after the other steps of a pipeline, as these pass them on.
         component_names : ndarray of str of shape (n_components_,)

@@ -190,10 +190,12 @@ def max_activating_samples(
     Returns
     -------
     result : Bunch
+        Dictionary-like object, with the following attributes.
+
         indices : ndarray of int of shape (n_samples,)
             Row numbers in X, from the highest activation down; ties in the order of X.
         activations : ndarray of shape (n_samples,)
-            Activations of the unit for these rows.
+            Activation of the unit for each of these rows.
 
     Raises
     ------
@@ -264,7 +266,7 @@ def weight_images(
 
     Returns
     -------
-    images : ndarray of shape ``(n_units, *image_shape)`` or (n_units, n_features)
+    images : ndarray of shape (n_units, n_features) or (n_units,) + image_shape
         Per unit of X; with a loss of counts, per unit of the standardised logarithms that the
         encoder takes. For a convolution, its kernels: (n_channels_out, n_channels, 3, 3).
 

@@ -29,6 +29,8 @@ def loss_curves(estimator: Any) -> Bunch:
     Returns
     -------
     curves : Bunch
+        Dictionary-like object, with the following attributes.
+
         epochs : ndarray of int of shape (n_iter_ + 1,)
             0 is the start.
         training : ndarray of shape (n_iter_ + 1,)
