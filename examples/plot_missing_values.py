@@ -11,14 +11,18 @@ it is good; on measurements that are nearly linear in one another, regression is
 # Three in ten entries are removed at random. The measurements are standardised; the pixels have one unit
 # already. The error is that of the removed entries of the held-out rows, relative to that of the
 # mean of each feature. Fits are shortened: 60 epochs, and three rounds of `IterativeImputer`.
+import warnings
+
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderImputer, DenoisingAutoencoder
 
+warnings.simplefilter("ignore", ConvergenceWarning)  # three rounds are few
 imputers = {
     "SimpleImputer": SimpleImputer(),
     "KNNImputer": KNNImputer(),
@@ -41,7 +45,7 @@ def fill(X, n_test=200):
     return holes[-n_test:], filled, {name: e / errors["SimpleImputer"] for name, e in errors.items()}
 
 
-digits = load_digits().data[:1200]
+digits = load_digits().data[:900]
 holes, filled, digit_errors = fill(digits)
 measurements = StandardScaler().fit_transform(load_breast_cancer().data)
 table_errors = fill(measurements)[2]
