@@ -111,18 +111,18 @@ BENCHMARK = Benchmark(
     summarise=summarise,
     settings=lambda options: {"max_rows": options.max_rows},
     section=[
-        "Squared error of held-out rows, divided by that of PCA with as many components: of the first "
-        "columns of one `OrderedAutoencoder`, and of an `Autoencoder` fitted for each number of "
-        "columns, with its refined codes and with those of its encoder alone. Aims: at a quarter of "
-        "the columns at most 15 % above an own fit, with all at most 3 %, and nowhere above PCA. "
-        "Geometric means over the sets:",
+        "Squared error of held-out rows, divided by that of PCA with as many components: of the "
+        "first columns of one `OrderedAutoencoder`, and of an `Autoencoder` fitted for each number "
+        "of columns, with its refined codes and with those of its encoder alone. Aims: at a "
+        "quarter of the columns at most 15 % above an own fit, with all at most 3 %, and nowhere "
+        "above PCA. Geometric means over the sets:",
         lambda content: Table(
             "columns | own fit = own:.3f | its encoder = encoder:.3f | ordered:.3f | "
             "over own fit = over own:.3f | over its encoder = over encoder:.3f",
             content["summary"],
         ),
-        "For each set, at 1, 2, 4, ... columns. The worst ratio is that over all numbers of columns; "
-        "seconds are those of the CPU, of one ordered fit and of the own fits together:",
+        "For each set, at 1, 2, 4, ... columns. The worst ratio is that over all numbers of "
+        "columns; seconds are those of the CPU, of one ordered fit and of the own fits together:",
         Table(
             "data = set | columns = width | selected | ordered | own fit = own | worst:.3f | "
             "s = seconds:.0f | own fits, s = own seconds:.0f"
