@@ -14,6 +14,7 @@ MODULES = (
     "promise",
     "frontier",
     "nearest_codes",
+    "ordered",
     "default_fit",
     "methods_cost",
     "counts",

@@ -65,7 +65,7 @@ from skae.utils.warnings import warn, warn_of_wide_code
 _MIN_UNEXPLAINED = 1e-10
 # Attributes for continued training.
 _NOT_SAVED = ("_training", "_warm_start")
-_CONTINUED = (*_NOT_SAVED, "_gathered", "_too_few_rows", "_renews_start")
+CONTINUED = (*_NOT_SAVED, "_gathered", "_too_few_rows", "_renews_start")
 
 
 @dataclass(eq=False, repr=False)
@@ -293,7 +293,7 @@ class BaseAutoencoder(
     def _finish(self, fitted: dict[str, Any], rows: Array) -> None:
         """Set the fitted attributes, and tell the user what deserves attention."""
         # All at once, so that a failed fit does not look fitted.
-        for name in _CONTINUED:
+        for name in CONTINUED:
             self.__dict__.pop(name, None)
         self.__dict__.update(fitted)
         if self.verbose:

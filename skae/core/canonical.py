@@ -15,7 +15,8 @@ For a linear autoencoder this is PCA.
 
 If the objective is not invariant to every such map (`CodeSymmetry`), only a map that leaves it
 unchanged is applied: a rotation, or a rescaling of each unit after which a step of 1 along the unit
-moves the reconstruction by 1. Under a linear decoder, atoms then have norm 1.
+moves the reconstruction by 1. Under a linear decoder, atoms then have norm 1. Where the first
+columns are a code of their own, the map is triangular (`skae.core.triangular`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from skae.core.networks.autoencoder import AutoencoderNetwork
 from skae.core.networks.conv import ConvolutionalDecoder
 from skae.core.networks.dense import MLP, Dense
 from skae.core.numerics import inference_device
+from skae.core.triangular import triangular_map
 
 _MAX_JACOBIAN_ENTRIES = 2**23
 _PART_ENTRIES = 2**20  # of the Jacobians computed at once, which should stay in the cache
@@ -213,10 +215,13 @@ def canonicalise(
         codes, mean = codes.mul_(scales), mean * scales
         metric = metric / torch.outer(scales, scales)
         components = None if components is None else inverse @ components
-    rotates = CodeSymmetry.ROTATION in symmetry
-    if rotates:
+    is_mapped = CodeSymmetry.ROTATION in symmetry
+    if symmetry is CodeSymmetry.TRIANGULAR:
+        is_mapped, (forward, inverse, mean) = True, triangular_map(codes, metric)
+    elif is_mapped:
         keeps_lengths = tied or symmetry is CodeSymmetry.ROTATION
         forward, inverse, mean = canonical_map(codes, None if keeps_lengths else metric)
+    if is_mapped:
         _apply(model, forward, inverse, mean)
         codes, metric = (codes - mean) @ forward, inverse @ metric @ inverse.T
         mean = torch.zeros_like(mean)
@@ -227,7 +232,7 @@ def canonicalise(
     if in_features is not None:
         components = in_features(components)
     # PCA's signs were chosen by loadings of coordinates, not of features.
-    if rotates or (has_pca_axes and in_features is not None and network.is_code_linear):
+    if is_mapped or (has_pca_axes and in_features is not None and network.is_code_linear):
         signs = largest_loading_signs(components)
         _apply(model, torch.diag(signs), torch.diag(signs), torch.zeros_like(signs))
         components = components * signs[:, None]

@@ -27,7 +27,8 @@ class CodeSymmetry(Flag):
     NONE = 0
     ROTATION = 1
     SCALE = 2  # of each unit separately
-    LINEAR = 3  # any invertible matrix
+    TRIANGULAR = 6  # each unit may be scaled, and multiples of units before it be added
+    LINEAR = 7  # any invertible matrix
 
 
 @dataclass(frozen=True)

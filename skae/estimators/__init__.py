@@ -7,6 +7,7 @@ from skae.estimators.convolutional import ConvolutionalAutoencoder
 from skae.estimators.denoising import DenoisingAutoencoder
 from skae.estimators.hashing import HashingAutoencoder
 from skae.estimators.imputer import AutoencoderImputer
+from skae.estimators.ordered import OrderedAutoencoder
 from skae.estimators.predictive import PredictiveSparseDecomposition
 from skae.estimators.regressor import AutoencoderRegressor
 from skae.estimators.sparse import SparseAutoencoder
@@ -22,6 +23,7 @@ __all__ = [
     "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "HashingAutoencoder",
+    "OrderedAutoencoder",
     "PredictiveSparseDecomposition",
     "SparseAutoencoder",
     "StackedAutoencoder",

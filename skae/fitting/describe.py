@@ -71,7 +71,7 @@ def describe(
     keeps_pca = is_new and estimator.shortcut == "pca" and history.best_epoch == 0
     is_pca = keeps_pca and model.loss == LOSSES["squared_error"]
     symmetry = CodeSymmetry.NONE if is_part else criterion.symmetry
-    if is_pca and symmetry is CodeSymmetry.LINEAR:
+    if is_pca and CodeSymmetry.TRIANGULAR in symmetry:
         symmetry = CodeSymmetry.NONE  # it is on its principal axes already
     # PCA's code is already optimal, and a step may leave the range of another code activation.
     refines = not is_pca and network.code_activation == "identity"

@@ -164,7 +164,7 @@ def renew_start(estimator: Any, model: Model, X: Any, seed: int) -> None:
     fresh, _ = new_model(estimator, X, no_split(X.shape[0]), seeded)
     _align(fresh.network, network)
     for old, new in zip(network.mlps, fresh.network.mlps, strict=True):
-        if old is network.decoder and not old.layers[-1].transposed:
+        if old in network.decoders and not old.layers[-1].transposed:
             old.scale_output(old.scale / new.scale)
             old.scale = new.scale
         old.set_skip(*new.exact_skip, torch.float32)
@@ -182,9 +182,12 @@ def renew_start(estimator: Any, model: Model, X: Any, seed: int) -> None:
 
 
 def _align(fresh: AutoencoderNetwork, network: AutoencoderNetwork) -> None:
-    """Turn a linear code of `fresh` such that it is close to that of `network`."""
+    """Turn a linear code of `fresh` such that it is close to that of `network`.
+
+    An ordered code keeps its axes: the first columns of a turned one would not be a code.
+    """
     encode, old = fresh.encoder.exact_skip[0], network.encoder.exact_skip[0]
-    if encode is None or old is None or not fresh.is_code_linear:
+    if encode is None or old is None or not fresh.is_code_linear or len(fresh.decoders) > 1:
         return
     overlap = encode[0].T @ old[0].to(encode)
     if not isinstance(fresh, VariationalNetwork):

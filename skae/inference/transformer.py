@@ -54,6 +54,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     _allows_images: ClassVar[bool] = False
     # The losses for which rows of X are scaled to length 1 first, see `HashingAutoencoder`.
     _unit_row_losses: ClassVar[tuple[str, ...]] = ()
+    # Whether the first columns of a code are a code, too.
+    _takes_prefixes: ClassVar[bool] = False
     # Whether the encoder's codes are refined, see `IterativeInference`.
     _refines_codes: ClassVar[bool] = False
 
@@ -167,7 +169,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             input_name="code",
             accept_sparse=accept_sparse,
         )
-        if codes.shape[1] != self.n_components_:
+        n_missing = self.n_components_ - codes.shape[1]
+        if n_missing < 0 or (n_missing and not self._takes_prefixes):
             raise ValueError(
                 f"The code has {codes.shape[1]} columns, but {type(self).__name__} was fitted with "
                 f"{self.n_components_} components. Pass what transform returned."

@@ -16,7 +16,7 @@ from skae.core.networks.dense import MLP, Dense, WeightInit
 from skae.core.optimizers import DEFAULT_LEARNING_RATES
 
 # Buffers that have a model axis during training.
-_MODEL_AXIS_BUFFERS = frozenset({"thresholds", "noise_variance"})
+_MODEL_AXIS_BUFFERS = frozenset({"thresholds", "noise_variance", "pca_losses"})
 
 
 def keep_largest(code: Tensor, n_active: int) -> Tensor:
@@ -109,6 +109,8 @@ class AutoencoderNetwork(Network):
 
     Attributes
     ----------
+    decoders : list of MLP
+        All decoders; one of fewer inputs takes the first columns of the code.
     n_active : int or None
         Number of the largest code units to keep; the others are set to 0. None keeps all.
     is_code_linear : bool
@@ -133,7 +135,7 @@ class AutoencoderNetwork(Network):
         self.decoder = decoder
         self.code_activation = code_activation
         self.n_active = n_active
-        self.mlps = [encoder, decoder]
+        self.mlps, self.decoders = [encoder, decoder], [decoder]
         self.is_code_linear = code_activation == "identity" and n_active is None
         self.code_scales_with_data = code_activation in ("identity", "relu")
         is_mlp = type(self).decode is AutoencoderNetwork.decode and type(decoder) is MLP
@@ -186,24 +188,28 @@ class AutoencoderNetwork(Network):
     def map_code(self, forward: Tensor, inverse: Tensor, mean: Tensor) -> None:
         """Replace the code by ``(code - mean) forward`` without changing any reconstruction.
 
-        All arguments and the network are float64.
+        All arguments and the network are float64. If there are several decoders, `forward` is upper
+        triangular: the first columns of the code then depend on its first columns alone.
         """
-        last, first = self.encoder.layers[-1], self.decoder.layers[0]
-        if first.transposed:  # the same tensor as in `last`, and `forward` is orthogonal
-            first.bias.add_(mean @ first.weight.T)
-        else:
-            first.bias.add_(mean @ first.weight)
-            first.weight.copy_(inverse @ first.weight)
+        for decoder in self.decoders:
+            first = decoder.layers[0]
+            n_columns = first.weight.shape[-1 if first.transposed else -2]
+            shift, mapped = mean[:n_columns], inverse[:n_columns, :n_columns]
+            if first.transposed:  # the same tensor as in `last`, and `forward` is orthogonal
+                first.bias.add_(shift @ first.weight.T)
+            else:
+                first.bias.add_(shift @ first.weight)
+                first.weight.copy_(mapped @ first.weight)
+            if decoder.skip is not None:
+                bias = shift @ decoder.skip
+                bias = bias if decoder.skip_bias is None else decoder.skip_bias + bias
+                decoder.set_skip(mapped @ decoder.skip, bias if bias.any() else None)
+        last = self.encoder.layers[-1]
         last.weight.copy_(last.weight @ forward)
         last.bias.copy_((last.bias - mean) @ forward)
         if self.encoder.skip is not None:
             assert self.encoder.skip_bias is None
             self.encoder.set_skip(self.encoder.skip @ forward, None)
-        if self.decoder.skip is not None:
-            shift = mean @ self.decoder.skip
-            bias = self.decoder.skip_bias
-            bias = shift if bias is None else bias + shift
-            self.decoder.set_skip(inverse @ self.decoder.skip, bias if bias.any() else None)
 
     def copy_buffers_from(self, selected: AutoencoderNetwork) -> None:
         """Copy the thresholds or the noise variance, which `describe` set on `selected`."""
@@ -247,6 +253,11 @@ class Architecture:
     def max_width(self) -> int:
         """Return the size of the largest layer output for one row."""
         return max(self.sizes)
+
+    def skip_shapes(self) -> dict[str, tuple[int, int]]:
+        """Return the shapes of the skip connections, by the beginning of their names."""
+        shape = self.n_features, self.n_components
+        return {"encoder.": shape, "decoder.": shape[::-1]}
 
     def mlps(self, init: WeightInit) -> tuple[MLP, MLP]:
         """Build the encoder and the decoder."""

@@ -22,6 +22,7 @@ from skae.core.networks.dense import MLP
 from skae.core.networks.dictionary import DictionaryArchitecture
 from skae.core.networks.hashing import HashingArchitecture
 from skae.core.networks.log_inputs import LogInputs
+from skae.core.networks.ordered import OrderedArchitecture
 from skae.core.networks.variational import VariationalArchitecture
 from skae.core.serialise import StoredState
 
@@ -33,6 +34,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
         ConvolutionalArchitecture,
         DictionaryArchitecture,
         HashingArchitecture,
+        OrderedArchitecture,
         VariationalArchitecture,
     )
 }
@@ -96,9 +98,7 @@ def restore_network(stored: StoredState) -> AutoencoderNetwork:
     architecture = _restore_architecture(stored.read_state("architecture"))
     stored.check_size(architecture.n_weights())
     skeleton = build_network(architecture, generator=None)
-    n_features, n_components = architecture.n_features, architecture.n_components
-    skips = {"encoder.": (n_features, n_components), "decoder.": (n_components, n_features)}
-    network = restore_module(skeleton, stored, skips)
+    network = restore_module(skeleton, stored, architecture.skip_shapes())
     for name in _SETTINGS:
         if hasattr(network, name):
             setattr(network, name, stored.read(name, type(getattr(network, name))))

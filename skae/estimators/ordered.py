@@ -1,0 +1,175 @@
+"""The ordered autoencoder: every prefix of the code is a code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from skae.base import CONTINUED, BaseAutoencoder
+from skae.core.criterion import Criterion
+from skae.core.model import Model
+from skae.core.nested import NestedReconstruction
+from skae.core.networks.ordered import OrderedArchitecture, OrderedNetwork
+from skae.inference.sampling import MixtureSampling
+from skae.utils.docs import document
+from skae.utils.validation import check_count, computed, without
+
+# Fitted attributes with an entry for each column of the code.
+_OF_COLUMNS = (
+    "components_",
+    "explained_variance_ratio_",
+    "explained_variance_",
+    "singular_values_",
+)
+
+
+@document
+@dataclass(eq=False, repr=False)
+class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
+    r"""Autoencoder whose first columns are codes of their own, as those of PCA are.
+
+    Fit once, look at ``explained_variance_ratio_.cumsum()``, and keep as many columns as needed:
+    ``transform(X)[:, :k]`` is a code of k numbers, which `inverse_transform` takes. Minimises the
+    mean over sizes k of
+
+    .. math::
+
+        \frac{w_k}{s_k} \frac{\sum_i \| x_i - g_k(f(x_i)_{1..k}) \|^2}{\sum_i \| x_i - \bar x \|^2},
+
+    where :math:`s_k` is the share of the variance that PCA of k components leaves unexplained [1]_,
+    [2]_. The sizes are 1, 2, 3, 4, 6, 8, 11, 16, ... (powers of the square root of 2),
+    ``n_components - 1`` and `n_components`. Each size has a decoder :math:`g_k`. A number of
+    columns between two sizes is decoded by the decoder of the next size, which is trained on both.
+    The weights :math:`w_k` are equal, except that of `n_components`, which is twice as large.
+
+    PCA is returned unless the held-out rows show that the network is clearly better at each of
+    these sizes. The columns have mean 0, are uncorrelated, and are in the units of X; their order
+    is that of the objective, not of their variance. Codes are those of the encoder. They are not
+    refined as those of `Autoencoder` are, since the nearest reconstruction from all columns would
+    need other first columns than the nearest one from a few.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    explained_variance_ratio_ : ndarray of shape (n_components_,)
+        The sum of the first k is the R2 of the reconstruction of the training rows from k columns.
+        A value is negative if a column more gives a worse reconstruction, which may be so between
+        two sizes.
+
+    See Also
+    --------
+    Autoencoder : One size, with the lowest error.
+
+    References
+    ----------
+    .. [1] Rippel, O., Gelbart, M. A., & Adams, R. P. (2014). Learning ordered representations with
+       nested dropout. ICML.
+    .. [2] Kusupati, A., et al. (2022). Matryoshka representation learning. NeurIPS.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import OrderedAutoencoder
+    >>> X = load_digits().data
+    >>> autoencoder = OrderedAutoencoder(8, max_iter=10, random_state=0).fit(X)
+    >>> code = autoencoder.transform(X)
+    >>> autoencoder.inverse_transform(code[:, :3]).shape
+    (1797, 64)
+    >>> small = autoencoder.truncated(3)
+    >>> small.transform(X).shape
+    (1797, 3)
+    >>> bool(abs(small.score(X) - autoencoder.explained_variance_ratio_[:3].sum()) < 1e-4)
+    True
+    """
+
+    code_activation: str = computed(lambda self: "identity")
+    tied_weights: bool = computed(lambda self: False)
+
+    _takes_prefixes: ClassVar[bool] = True
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = without(
+        BaseAutoencoder._parameter_constraints, "code_activation", "tied_weights"
+    )
+
+    def _network(self, n_features: int, n_components: int) -> OrderedArchitecture:
+        return OrderedArchitecture(**vars(super()._network(n_features, n_components)))
+
+    def _criterion(self, model: Model) -> Criterion:
+        return NestedReconstruction(model)
+
+    def _fitted_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
+        errors, total = _errors_of_prefixes(model, data)
+        ratio = np.diff(1.0 - errors / max(total, 1e-30), prepend=0.0)
+        singular_values = np.sqrt(ratio.clip(min=0.0) * total) * model.scale
+        return {
+            "explained_variance_ratio_": ratio,
+            "explained_variance_": np.square(singular_values) / max(1, len(data) - 1),
+            "singular_values_": singular_values,
+        }
+
+    def truncated(self, n_components: int) -> Self:
+        """Return a fitted estimator of the first columns of the code.
+
+        It is smaller, its `transform` gives the first columns of this one's, and it decodes them
+        and their prefixes as this one does.
+
+        Parameters
+        ----------
+        n_components : int
+            Number of columns, at most `n_components_`.
+
+        Returns
+        -------
+        autoencoder : OrderedAutoencoder
+
+        Raises
+        ------
+        ValueError
+            If `n_components` is not a number from 1 to `n_components_`.
+        """
+        check_is_fitted(self)
+        check_count("n_components", n_components, lowest=1)
+        if n_components > self.n_components_:
+            raise ValueError(
+                f"n_components={n_components} is more than the {self.n_components_} columns of the "
+                f"code. Pass a number from 1 to {self.n_components_}."
+            )
+        network = self._model.network
+        assert isinstance(network, OrderedNetwork)
+        fitted = {name: value for name, value in vars(self).items() if name not in CONTINUED}
+        for name in _OF_COLUMNS:
+            fitted[name] = fitted[name][:n_components].copy()
+        for name in ("n_components", "n_components_", "_requested_components"):
+            fitted[name] = n_components
+        fitted["_model"] = replace(self._model, network=network.truncated(n_components))
+        autoencoder = clone(self)
+        autoencoder.__dict__.update(fitted)
+        return autoencoder
+
+
+@torch.no_grad()
+def _errors_of_prefixes(model: Model, data: Tensor) -> tuple[NDArray[np.float64], float]:
+    """Return the squared error of the first 1, 2, ... columns of the code, and that of the mean."""
+    network, total = model.network_in(data.dtype), 0.0
+    centre = (data.nansum(0) / len(data)).to(data.dtype).to(model.device)
+    errors = np.zeros(network.architecture.n_components)
+    for part in data.split(model.chunk_size):
+        z = part.to(model.device).to(data.dtype)
+        code = network.encode(z)
+        total += float((z - centre).square_().sum(dtype=torch.float64))
+        for column in range(len(errors)):
+            output = model.decode(code[:, : column + 1], network)
+            errors[column] += float(output.sub_(z).square_().sum(dtype=torch.float64))
+    return errors, total

@@ -1,0 +1,155 @@
+"""The ordered autoencoder: every prefix of the code is a code."""
+
+from __future__ import annotations
+
+import pickle
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+
+from skae import OrderedAutoencoder
+from skae.core.networks.ordered import prefix_sizes
+from skae.core.triangular import triangular_map
+
+N_COMPONENTS = 12
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X = load_digits().data
+    order = np.random.default_rng(0).permutation(len(X))
+    return X[order[:1300]], X[order[1300:]]
+
+
+@pytest.fixture(scope="module")
+def fitted(digits):
+    return OrderedAutoencoder(N_COMPONENTS, max_iter=40, random_state=0).fit(digits[0])
+
+
+def error(X, reconstruction):
+    return float(np.square(X - reconstruction).sum())
+
+
+def test_the_error_is_below_that_of_pca_at_every_size(digits, fitted):
+    train, test = digits
+    code, pca = fitted.transform(test), PCA(N_COMPONENTS).fit(train)
+    scores = pca.transform(test)
+    for k in range(1, N_COMPONENTS + 1):
+        pca_error = error(test, scores[:, :k] @ pca.components_[:k] + pca.mean_)
+        assert error(test, fitted.inverse_transform(code[:, :k])) < 0.95 * pca_error
+    assert fitted.selected_ == "network"
+
+
+def test_the_ratios_add_up_to_the_r2_of_each_prefix(digits, fitted):
+    train = digits[0]
+    code, total = fitted.transform(train), error(train, train.mean(0))
+    r2 = [
+        1 - error(train, fitted.inverse_transform(code[:, :k])) / total
+        for k in range(1, N_COMPONENTS + 1)
+    ]
+    np.testing.assert_allclose(fitted.explained_variance_ratio_.cumsum(), r2, atol=1e-6)
+    variances = fitted.explained_variance_ratio_.clip(0) * train.var(0, ddof=1).sum()
+    np.testing.assert_allclose(fitted.explained_variance_, variances, rtol=1e-5, atol=1e-3)
+
+
+def test_the_columns_are_centred_and_uncorrelated(digits, fitted):
+    code = fitted.transform(digits[0])
+    correlations = np.corrcoef(code.T) - np.eye(N_COMPONENTS)
+    assert abs(code.mean(0)).max() < 1e-5 * code.std()
+    assert abs(correlations).max() < 1e-5
+
+
+def test_components_are_the_best_linear_map_from_any_prefix(digits, fitted):
+    train = digits[0]
+    code = fitted.transform(train)
+    for k in (1, 5, N_COMPONENTS):
+        best = np.linalg.lstsq(code[:, :k], train - train.mean(0), rcond=None)[0]
+        np.testing.assert_allclose(fitted.components_[:k], best, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 5, 8, N_COMPONENTS])
+def test_truncated_is_a_fit_of_the_first_columns(digits, fitted, k):
+    test = digits[1]
+    small, code = fitted.truncated(k), fitted.transform(test)
+    assert small.n_components == small.n_components_ == k
+    assert small.get_params()["max_iter"] == fitted.max_iter
+    np.testing.assert_allclose(small.transform(test), code[:, :k], atol=1e-5)
+    np.testing.assert_allclose(
+        small.inverse_transform(code[:, :k]), fitted.inverse_transform(code[:, :k]), atol=1e-5
+    )
+    copy = pickle.loads(pickle.dumps(small))
+    np.testing.assert_array_equal(copy.transform(test), small.transform(test))
+    if k < N_COMPONENTS:
+        assert len(pickle.dumps(small)) < 0.9 * len(pickle.dumps(fitted))
+    for b in range(1, k + 1):
+        reconstruction = fitted.inverse_transform(code[:, :b])
+        np.testing.assert_allclose(small.inverse_transform(code[:, :b]), reconstruction, atol=1e-5)
+        same = small.truncated(b).inverse_transform(code[:, :b])
+        np.testing.assert_allclose(same, reconstruction, atol=1e-5)
+    assert small.components_.shape == (k, test.shape[1])
+    assert list(small.get_feature_names_out()) == [f"orderedautoencoder{i}" for i in range(k)]
+
+
+def test_a_pickle_decodes_every_prefix(digits, fitted):
+    copy, code = pickle.loads(pickle.dumps(fitted)), fitted.transform(digits[1])
+    for k in range(1, N_COMPONENTS + 1):
+        np.testing.assert_array_equal(
+            copy.inverse_transform(code[:, :k]), fitted.inverse_transform(code[:, :k])
+        )
+
+
+def test_pca_is_kept_at_every_size_where_rows_are_linear():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 4)) @ random.normal(size=(4, 10)) + random.normal(size=(300, 10))
+    autoencoder = OrderedAutoencoder(4, random_state=0).fit(X)
+    assert autoencoder.selected_ == "pca"
+    pca = PCA(4).fit(X)
+    np.testing.assert_allclose(autoencoder.transform(X), pca.transform(X), atol=1e-5)
+    for k in range(1, 5):
+        linear = pca.transform(X)[:, :k] @ pca.components_[:k] + pca.mean_
+        code = autoencoder.transform(X)[:, :k]
+        np.testing.assert_allclose(autoencoder.inverse_transform(code), linear, atol=1e-5)
+        np.testing.assert_allclose(
+            autoencoder.truncated(k).inverse_transform(code), linear, atol=1e-5
+        )
+    np.testing.assert_allclose(
+        autoencoder.explained_variance_ratio_, pca.explained_variance_ratio_, atol=1e-6
+    )
+    np.testing.assert_allclose(autoencoder.singular_values_, pca.singular_values_, rtol=1e-5)
+
+
+def test_a_wrong_number_of_columns_is_named(digits, fitted):
+    with pytest.raises(ValueError, match="n_components=13 is more than the 12 columns"):
+        fitted.truncated(13)
+    with pytest.raises(ValueError, match="n_components=0 must be an int of 1 or more"):
+        fitted.truncated(0)
+    with pytest.raises(ValueError, match="The code has 13 columns"):
+        fitted.inverse_transform(np.zeros((2, 13)))
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 3, 16, 100])
+def test_each_prefix_has_a_decoder_of_at_most_one_and_a_half_times_its_size(n_components):
+    sizes = [*prefix_sizes(n_components), n_components]
+    assert sizes == sorted(set(sizes))
+    assert sizes[0] == 1
+    for size, following in pairwise(sizes):
+        assert following <= 1.5 * size + 1
+
+
+def test_the_triangular_map_decorrelates_and_scales():
+    random = torch.Generator().manual_seed(0)
+    codes = torch.randn(200, 5, generator=random, dtype=torch.float64).cumsum(1) + 3
+    codes[:, 3] = codes[:, 1] - codes[:, 0]  # a column that the ones before it determine
+    jacobian = torch.randn(9, 5, generator=random, dtype=torch.float64)
+    forward, inverse, mean = triangular_map(codes, jacobian.T @ jacobian)
+    mapped = (codes - mean) @ forward
+    assert torch.equal(forward.triu(), forward)
+    torch.testing.assert_close(forward @ inverse, torch.eye(5, dtype=torch.float64))
+    covariance = mapped.T @ mapped
+    torch.testing.assert_close(covariance, covariance.diagonal().diag(), atol=1e-9, rtol=0)
+    norms = (jacobian @ inverse.T).square().sum(0)
+    torch.testing.assert_close(norms, torch.ones_like(norms))
