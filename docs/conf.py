@@ -93,7 +93,7 @@ def visit_math(translator: object, node: nodes.Element) -> None:
     if is_block and re.search(r"\\\\|(?<!\\)&", text) and "\\begin" not in text:
         text = rf"\begin{{aligned}}{text}\end{{aligned}}"
     formula = convert(text, display="block" if is_block else "inline")
-    translator.body.append(f'<div class="math">{formula}</div>' if is_block else formula)
+    translator.body.append(f'<div class="formula">{formula}</div>' if is_block else formula)
     raise nodes.SkipNode
 
 

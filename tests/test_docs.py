@@ -101,8 +101,9 @@ def test_references_lead_to_public_names(page):
 
 
 @pytest.mark.parametrize("name", [name for name in skae.__all__ if name != "__version__"])
-def test_the_readme_names_every_class(name):
+def test_the_readme_and_the_help_name_every_class(name):
     assert f"`{name}`" in (ROOT / "README.md").read_text()
+    assert f"`{name}`" in skae.__doc__
 
 
 def test_the_report_is_short_and_has_a_page_for_each_display(few_epochs, tmp_path, monkeypatch):
