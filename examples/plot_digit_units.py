@@ -2,14 +2,15 @@
 What do the units of a network see?
 ===================================
 
-:class:`~skae.inspection.FeatureDisplay` answers in three ways: the weights of a unit, the rows for which it is most
-active, and the input that would activate it most. Read together, they tell whether a unit stands for something.
+:class:`~skae.inspection.FeatureDisplay` answers in three ways: the weights of a unit, the rows
+for which it is most active, and the input that would activate it most. Read together, they tell
+whether a unit stands for something.
 """
 
 # %%
-# On MNIST, images of 28 x 28 pixels, the answers are easier to read than on the small digits of scikit-learn. Set
-# `SKAE_DATA` to a folder with ``mnist.npz``, or use ``fetch_openml("mnist_784")``. Without it, the script shows the
-# picture of an earlier run.
+# On MNIST, images of 28 x 28 pixels, the answers are easier to read than on the small digits of
+# scikit-learn. Set ``SKAE_DATA`` to a folder with ``mnist.npz``, or use
+# ``fetch_openml("mnist_784")``. Without it, the script shows the picture of an earlier run.
 import os
 from pathlib import Path
 
@@ -23,8 +24,8 @@ data = os.environ.get("SKAE_DATA")
 
 
 # %%
-# Each of the 64 units is one layer away from the pixels, and eight of them are active in an image. The fit is
-# shortened: 4000 rows and 40 epochs.
+# Each of the 64 units is one layer away from the pixels, and eight of them are active in an image.
+# The fit is shortened: 4000 rows and 40 epochs.
 def draw():
     """Fit a sparse autoencoder, and draw six of its units."""
     with np.load(Path(data) / "mnist.npz") as arrays:
@@ -37,10 +38,10 @@ def draw():
 
 
 # %%
-# Weights: red pixels raise the unit, and blue ones lower it. Samples: the rows with the largest activations, which
-# stand below them. Optimized inputs: found by gradient ascent from several starts, no further from the mean than
-# the training rows are. An optimized input activates the unit more than any row does, and need not look like
-# a digit.
+# Weights: red pixels raise the unit, and blue ones lower it. Samples: the rows with the largest
+# activations, which stand below them. Optimized inputs: found by gradient ascent from several
+# starts, no further from the mean than the training rows are. An optimized input activates the
+# unit more than any row does, and need not look like a digit.
 if data:
     draw()
 else:

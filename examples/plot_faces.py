@@ -2,15 +2,16 @@
 Can damaged faces be restored?
 ==============================
 
-A denoising autoencoder learns to reconstruct rows from corrupted copies. `denoise` removes noise from new
-rows, and `impute` completes rows of which a part is missing. The faces here are of people whom the model
-has not seen.
+A denoising autoencoder learns to reconstruct rows from corrupted copies. ``denoise`` removes noise
+from new rows, and ``impute`` completes rows of which a part is missing. The faces here are of
+people whom the model has not seen.
 """
 
 # %%
-# The Olivetti faces (400 images of 40 people, 32 x 32 pixels here) are not part of scikit-learn; set `SKAE_DATA` to a
-# folder with ``olivetti.npz``, or use :func:`sklearn.datasets.fetch_olivetti_faces`. Without it, the script shows the
-# picture of an earlier run.
+# The Olivetti faces (400 images of 40 people, 32 x 32 pixels here) are not part of scikit-learn;
+# set ``SKAE_DATA`` to a folder with ``olivetti.npz``, or use
+# :func:`sklearn.datasets.fetch_olivetti_faces`. Without it, the script shows the picture of an
+# earlier run.
 import os
 from pathlib import Path
 
@@ -32,9 +33,9 @@ def load_faces():
 
 
 # %%
-# Two damages: noise, and a bar over the eyes with 30 % of the other pixels lost. Each has a model of its own, which is
-# trained with noise of this kind. PCA sees the mean face where pixels are missing. The fits are shortened
-# to 60 epochs on all rows, without held-out rows.
+# Two damages: noise, and a bar over the eyes with 30 % of the other pixels lost. Each has a model
+# of its own, which is trained with noise of this kind. PCA sees the mean face where pixels are
+# missing. The fits are shortened to 60 epochs on all rows, without held-out rows.
 shortened = {"max_iter": 60, "batch_size": 32, "early_stopping": False, "random_state": 0}
 
 
@@ -52,18 +53,18 @@ def restore(train, test):
     images = {
         "original": test,
         "noise": noisy,
-        "PCA": pca.inverse_transform(pca.transform(noisy)),
-        "denoised": denoiser.denoise(noisy),
+        "denoised by PCA": pca.inverse_transform(pca.transform(noisy)),
+        "denoised by autoencoder": denoiser.denoise(noisy),
         "missing": holes,
-        "PCA ": np.where(missing, completed, test),
-        "completed": imputer.impute(holes),
+        "completed by PCA": np.where(missing, completed, test),
+        "completed by autoencoder": imputer.impute(holes),
     }
     return images, {n: np.sqrt(np.square(x - test).mean()) for n, x in images.items()}
 
 
 def draw(images, errors):
     """Draw one face of each person in each state."""
-    fig, axes = plt.subplots(7, 7, figsize=(8, 7.4), layout="constrained")
+    _, axes = plt.subplots(7, 7, figsize=(8, 7.4), layout="constrained")
     for row, (name, faces) in zip(axes, images.items(), strict=True):
         for ax, face in zip(row, faces[2::10], strict=True):
             drawn = ax.imshow(face.reshape(32, 32), cmap="gray", vmin=0, vmax=1)
@@ -71,12 +72,14 @@ def draw(images, errors):
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
         error = f"\nerror {errors[name]:.3f}" if errors[name] > 0 else ""
-        row[0].set_ylabel(name + error, rotation=0, ha="right", va="center")
+        row[0].set_ylabel(
+            name.replace(" by ", "\nby ") + error, rotation=0, ha="right", va="center"
+        )
 
 
 # %%
-# Rows from above: the original; noise, and two ways to remove it; missing pixels, and two ways to fill them. The
-# errors are root mean squares over all pixels of the new faces.
+# Rows from above: the original; noise, and two ways to remove it; missing pixels, and two ways to
+# fill them. The errors are root mean squares over all pixels of the new faces.
 if data:
     draw(*restore(*load_faces()))
 else:

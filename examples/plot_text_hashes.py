@@ -2,14 +2,15 @@
 Can 32 bits find similar texts?
 ===============================
 
-:class:`~skae.HashingAutoencoder` turns each text into a few bits, so that texts on the same subject differ in few of
-them. Four bytes replace a row of 2000 word weights, and `kneighbors` searches them by Hamming distance.
+:class:`~skae.HashingAutoencoder` turns each text into a few bits, so that texts on the same
+subject differ in few of them. Four bytes replace a row of 1000 word weights, and ``kneighbors``
+searches them by Hamming distance.
 """
 
 # %%
-# The texts are of five of the 20 newsgroups, which are not part of scikit-learn; set `SKAE_DATA` to the folder to which
-# :func:`sklearn.datasets.fetch_20newsgroups` has downloaded them. Without it, the script shows the picture
-# of an earlier run.
+# The texts are of five of the 20 newsgroups, which are not part of scikit-learn; set ``SKAE_DATA``
+# to the folder to which :func:`sklearn.datasets.fetch_20newsgroups` has downloaded them. Without
+# it, the script shows the picture of an earlier run.
 import os
 import re
 from pathlib import Path
@@ -29,20 +30,22 @@ groups = ["rec.autos", "sci.crypt", "sci.med", "sci.space", "talk.politics.midea
 
 def load_texts():
     """Return word weights, groups and subjects of the training and the test texts."""
-    words = TfidfVectorizer(max_features=2000, stop_words="english", sublinear_tf=True)
-    parts = [fetch_20newsgroups(data_home=data, subset=s, categories=groups) for s in ("train", "test")]
+    words = TfidfVectorizer(max_features=1000, stop_words="english", sublinear_tf=True)
+    parts = [
+        fetch_20newsgroups(data_home=data, subset=s, categories=groups) for s in ("train", "test")
+    ]
     words.fit(parts[0].data)
     subjects = [re.search(r"Subject: *([^\t\n]*)", text)[1] for text in parts[0].data]
     return [words.transform(p.data) for p in parts], [p.target for p in parts], subjects
 
 
 # %%
-# The new texts are the queries, and the texts of the training set are searched. Exact search compares all
-# word weights by their cosine. The simple alternative for bits are the signs of 32 components of
-# `TruncatedSVD`. The fit is shortened to 25 epochs.
+# The new texts are the queries, and the texts of the training set are searched. Exact search
+# compares all word weights by their cosine. The simple alternative for bits are the signs of 32
+# components of ``TruncatedSVD``. The fit is shortened to 10 epochs.
 def search(X, X_new, n=100):
     """Return the nearest training texts for each method, and the bits of the autoencoder."""
-    hashing = HashingAutoencoder(32, loss="multinomial", max_iter=25, random_state=0).fit(X)
+    hashing = HashingAutoencoder(32, loss="multinomial", max_iter=10, random_state=0).fit(X)
     svd = TruncatedSVD(32, random_state=0).fit(X)
     signs = [svd.transform(part) > 0 for part in (X, X_new)]
     nearest = {
@@ -61,13 +64,22 @@ def draw(weights, targets, subjects):
     fig = plt.figure(figsize=(8, 6.4), layout="constrained")
     left, right = (part.subplots() for part in fig.subfigures(2, 1, height_ratios=[1.3, 1]))
     counts = np.arange(1, 101)
-    for (name, found), colour in zip(nearest.items(), ("#0072B2", "#000000", "#D55E00"), strict=True):
+    for (name, found), colour in zip(
+        nearest.items(), ("#0072B2", "#000000", "#D55E00"), strict=True
+    ):
         right_group = targets[0][found] == targets[1][:, None]
         precision = (np.cumsum(right_group, axis=1) / counts).mean(axis=0)
-        left.plot(counts, precision, color=colour, linewidth=2, label=f"{name}: {precision[-1]:.2f}")
+        left.plot(
+            counts, precision, color=colour, linewidth=2, label=f"{name}: {precision[-1]:.2f}"
+        )
         print(f"{name}: {precision[-1]:.3f} of 100 texts are of the group of the query")
     left.legend(frameon=False, loc="upper right", title="with 100 texts found")
-    left.set(xlabel="number of texts found", ylabel="share of the right group", xlim=(1, 100), ylim=(0.5, 1))
+    left.set(
+        xlabel="number of texts found",
+        ylabel="share of the right group",
+        xlim=(1, 100),
+        ylim=(0.5, 1),
+    )
     left.spines[["top", "right"]].set_visible(False)
 
     query = 11
@@ -85,7 +97,8 @@ def draw(weights, targets, subjects):
 
 
 # %%
-# Above: how many of the texts found are of the group of the query. Below: the bits. A black square is a 1.
+# Above: how many of the texts found are of the group of the query. Below: the bits. A black square
+# is a 1.
 if data:
     draw(*load_texts())
 else:
