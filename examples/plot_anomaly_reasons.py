@@ -2,14 +2,15 @@
 Why is this row unusual?
 ========================
 
-The reconstruction error of a row is an anomaly score, and the error of each feature is its reason: it names the
-value that does not fit the others. Each value may be common on its own, so a detector
-that looks at one feature at a time does not see it.
+The reconstruction error of a row is an anomaly score, and the error of each feature is its
+reason: it names the value that does not fit the others. Each value may be common on its own, so a
+detector that looks at one feature at a time does not see it.
 """
 
 # %%
-# The table has 30 measurements of cell nuclei. In half of the held-out rows, one value is replaced by that of another
-# row, at least one standard deviation away. So each value is one that occurs, but not with the others of its row.
+# The table has 30 measurements of cell nuclei. In half of the held-out rows, one value is replaced
+# by that of another row, at least one standard deviation away. So each value is one that occurs,
+# but not with the others of its row.
 import numpy as np
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
@@ -35,9 +36,9 @@ for row, column in zip(rows, columns, strict=True):
     X_test[row, column] = rng.choice(others)
 
 # %%
-# Fit the autoencoder and PCA, both with 12 components, to the rows that are as measured. Some features are always
-# reconstructed worse than others: each squared error is divided by the mean of its feature over the training
-# rows. The score of a row is its largest such ratio.
+# Fit the autoencoder and PCA, both with 12 components, to the rows that are as measured. Some
+# features are always reconstructed worse than others: each squared error is divided by the mean of
+# its feature over the training rows. The score of a row is its largest such ratio.
 autoencoder = Autoencoder(12, random_state=0).fit(X_train)
 pca = PCA(12).fit(X_train)
 
@@ -55,18 +56,22 @@ scores = {name: ratio.max(axis=1) for name, ratio in ratios.items()}
 scores["IsolationForest"] = -IsolationForest(random_state=0).fit(X_train).score_samples(X_test)
 
 # %%
-# The area under the ROC curve is the probability that an altered row has a higher score than one that is not. The
-# isolation forest looks at one feature at a time, and each value is a common one. The reason is right if the
-# altered feature has the largest ratio of its row; a guess would be right in 3 % of the rows.
+# The area under the ROC curve is the probability that an altered row has a higher score than one
+# that is not. The isolation forest looks at one feature at a time, and each value is a common one.
+# The reason is right if the altered feature has the largest ratio of its row; a guess would be
+# right in 3 % of the rows.
 for name, score in scores.items():
     print(f"{name}: area under the ROC curve {roc_auc_score(altered, score):.2f}", end="")
     if name in ratios:
-        print(f", reason right in {(ratios[name][rows].argmax(axis=1) == columns).mean():.0%}", end="")
+        print(
+            f", reason right in {(ratios[name][rows].argmax(axis=1) == columns).mean():.0%}", end=""
+        )
     print()
 
 # %%
-# PCA names the altered feature about as often as the autoencoder here; the scores of the autoencoder separate the rows
-# better. The picture shows the first fourteen altered rows. A ring marks the value that was replaced.
+# PCA names the altered feature about as often as the autoencoder here; the scores of the
+# autoencoder separate the rows better. The picture shows the first fourteen altered rows. A ring
+# marks the value that was replaced.
 import matplotlib.pyplot as plt
 
 ratio = ratios["Autoencoder"][rows[:14]]

@@ -2,14 +2,14 @@
 Which reduction comes before t-SNE?
 ===================================
 
-t-SNE is usually run on a few principal components instead of all features. How few they may be depends on
-the reduction: with eight numbers per image, an autoencoder keeps the neighbourhoods that a map needs,
-and PCA loses some of them.
+t-SNE is usually run on a few principal components instead of all features. How few they may be
+depends on the reduction: with eight numbers per image, an autoencoder keeps the neighbourhoods
+that a map needs, and PCA loses some of them.
 """
 
 # %%
-# Any estimator with `fit_transform` can stand before t-SNE in a pipeline. The fit of the autoencoder is shortened
-# to 40 epochs; t-SNE gets 1000 rows and 400 steps.
+# Any estimator with ``fit_transform`` can stand before t-SNE in a pipeline. The fit of the
+# autoencoder is shortened to 40 epochs; t-SNE gets 1000 rows and 400 steps.
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -35,12 +35,24 @@ for name, reduction in reductions.items():
     print(f"{name}: {accuracies[name]:.3f}")
 
 # %%
-# The figures are the accuracy of a 5-nearest-neighbour classifier on the map, cross-validated. With eight
-# components, the map after the autoencoder separates the digits better than the map after PCA. With 32, PCA
-# is enough, and it is fitted in milliseconds. Labels do not enter the maps; they colour them.
+# The figures are the accuracy of a 5-nearest-neighbour classifier on the map, cross-validated.
+# With eight components, the map after the autoencoder separates the digits better than the map
+# after PCA. With 32, PCA is enough, and it is fitted in milliseconds. Labels do not enter the
+# maps; they colour them.
 import matplotlib.pyplot as plt
 
-colours = "#0072B2 #D55E00 #009E73 #CC79A7 #56B4E9 #E69F00 #000000 #999999 #882255 #F0E442".split()
+colours = [
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#000000",
+    "#999999",
+    "#882255",
+    "#F0E442",
+]
 fig, axes = plt.subplots(1, 4, figsize=(10, 3.3), layout="constrained")
 for ax, (name, points) in zip(axes, maps.items(), strict=True):
     for digit, colour in enumerate(colours):

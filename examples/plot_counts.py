@@ -2,14 +2,15 @@
 How should counts be reconstructed?
 ===================================
 
-The error of a count grows with the count. With squared errors, rows with large counts therefore govern the
-fit, and reconstructed rates may be negative. ``loss="poisson"`` compares counts with rates as a
-Poisson regression does.
+The error of a count grows with the count. With squared errors, rows with large counts therefore
+govern the fit, and reconstructed rates may be negative. ``loss="poisson"`` compares counts with
+rates as a Poisson regression does.
 """
 
 # %%
-# The data are generated, so that the true rates are known: 16 x 16 pixels count the photons of a star, at a random
-# position and with a brightness that varies by a factor of 100, before a dim sky.
+# The data are generated, so that the true rates are known: 16 x 16 pixels count the photons of a
+# star, at a random position and with a brightness that varies by a factor of 100, before a dim
+# sky.
 import numpy as np
 from sklearn.decomposition import NMF, PCA
 
@@ -36,9 +37,9 @@ X, _ = draw(3000)
 X_test, rates_test = draw(1000)
 
 # %%
-# Three numbers determine a row: position and brightness. Each method gets three components, and PCA and NMF also
-# sixteen. NMF minimises the same deviance as the autoencoder, but mixes its components
-# linearly. The fit of the autoencoder is shortened to 25 epochs. The figure is the mean
+# Three numbers determine a row: position and brightness. Each method gets three components, and
+# PCA and NMF also sixteen. NMF minimises the same deviance as the autoencoder, but mixes its
+# components linearly. The fit of the autoencoder is shortened to 25 epochs. The figure is the mean
 # Poisson deviance between true and reconstructed rates of held-out rows, summed over the pixels.
 poisson = {"beta_loss": "kullback-leibler", "solver": "mu", "init": "nndsvda", "tol": 1e-3}
 methods = {
@@ -67,8 +68,8 @@ for name, method in methods.items():
     print(f"{name}: {errors[name]:.1f}")
 
 # %%
-# A faint, a middling and a bright star. Three components of PCA and NMF cannot say where the star is. Sixteen can, but
-# they also pass more of the noise on, which shows in the faint row.
+# A faint, a middling and a bright star. Three components of PCA and NMF cannot say where the star
+# is. Sixteen can, but they also pass more of the noise on, which shows in the faint row.
 import matplotlib.pyplot as plt
 
 brightness = np.array([2.0, 12.0, 80.0])

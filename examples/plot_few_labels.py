@@ -2,15 +2,15 @@
 Do unlabelled rows help a classifier?
 =====================================
 
-If few rows have labels, :class:`~skae.AutoencoderClassifier` learns its encoder from all rows and only
-the rest from the labels. The comparison is with `LogisticRegression` on the pixels and on the components of PCA,
-which are also fitted to all rows.
+If few rows have labels, :class:`~skae.AutoencoderClassifier` learns its encoder from all rows and
+only the rest from the labels. The comparison is with ``LogisticRegression`` on the pixels and on
+the components of PCA, which are also fitted to all rows.
 """
 
 # %%
-# The autoencoder does not depend on the labels and is fitted once; ``prefit=True`` starts from it, and fine-tunes its
-# encoder. Its fit is shortened to 60 epochs. Labels are drawn twice for each number, the same for
-# all methods.
+# The autoencoder does not depend on the labels and is fitted once; ``prefit=True`` starts from it,
+# and fine-tunes its encoder. Its fit is shortened to 60 epochs. Labels are drawn twice for each
+# number, the same for all methods.
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -46,9 +46,9 @@ for n_labels in numbers:
         )
 
 # %%
-# With 20 labels, logistic regression is better: two labels of a class are not enough to tune an encoder. With 200
-# labels and more, the encoder is ahead. Where this point lies depends on the data: :doc:`/few_labels` has figures
-# for MNIST.
+# With 20 labels, logistic regression is better: two labels of a class are not enough to tune an
+# encoder. With 200 labels and more, the encoder is ahead. Where this point lies depends on the
+# data: :doc:`/few_labels` has figures for MNIST.
 for name, draws in accuracies.items():
     print(f"{name:27}", *[f"{np.mean(draw):.3f}" for draw in draws])
 

@@ -8,9 +8,10 @@ it is good; on measurements that are nearly linear in one another, regression is
 """
 
 # %%
-# Three in ten entries are removed at random. The measurements are standardised; the pixels have one unit
-# already. The error is that of the removed entries of the held-out rows, relative to that of the
-# mean of each feature. Fits are shortened: 60 epochs, and three rounds of `IterativeImputer`.
+# Three in ten entries are removed at random. The measurements are standardised; the pixels have
+# one unit already. The error is that of the removed entries of the held-out rows, relative to that
+# of the mean of each feature. Fits are shortened: 60 epochs, and three rounds of
+# ``IterativeImputer``.
 import warnings
 
 import numpy as np
@@ -27,9 +28,7 @@ imputers = {
     "SimpleImputer": SimpleImputer(),
     "KNNImputer": KNNImputer(),
     "IterativeImputer": IterativeImputer(max_iter=3, random_state=0),
-    "AutoencoderImputer": AutoencoderImputer(
-        DenoisingAutoencoder(16, max_iter=60), random_state=0
-    ),
+    "AutoencoderImputer": AutoencoderImputer(DenoisingAutoencoder(16, max_iter=60), random_state=0),
 }
 
 
@@ -37,12 +36,18 @@ def fill(X, n_test=200):
     """Remove entries, and fill those of the last rows with each imputer."""
     missing = np.random.default_rng(0).random(X.shape) < 0.3
     holes = np.where(missing, np.nan, X)
-    filled = {name: i.fit(holes[:-n_test]).transform(holes[-n_test:]) for name, i in imputers.items()}
+    filled = {
+        name: i.fit(holes[:-n_test]).transform(holes[-n_test:]) for name, i in imputers.items()
+    }
     errors = {
         name: np.sqrt(np.square(rows - X[-n_test:])[missing[-n_test:]].mean())
         for name, rows in filled.items()
     }
-    return holes[-n_test:], filled, {name: e / errors["SimpleImputer"] for name, e in errors.items()}
+    return (
+        holes[-n_test:],
+        filled,
+        {name: e / errors["SimpleImputer"] for name, e in errors.items()},
+    )
 
 
 digits = load_digits().data[:900]
@@ -53,8 +58,9 @@ for name in imputers:
     print(f"{name}: digits {digit_errors[name]:.2f}, breast cancer {table_errors[name]:.2f}")
 
 # %%
-# An imputer of nearest rows does well on the digits, too, since each digit has others like it. Which imputer
-# is best depends on the table. Compare them on entries that you remove yourself, as here.
+# An imputer of nearest rows does well on the digits, too, since each digit has others like it.
+# Which imputer is best depends on the table. Compare them on entries that you remove yourself, as
+# here.
 import matplotlib.pyplot as plt
 
 shown = [0, 3, 8, 12, 17, 21]

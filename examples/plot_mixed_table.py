@@ -2,14 +2,14 @@
 How is a table with numbers and categories reduced?
 ===================================================
 
-A `ColumnTransformer` turns the table into numbers of comparable size; then it is a matrix like any other.
-The question afterwards is which columns the code has kept. Three components are compared with those
-of PCA.
+A ``ColumnTransformer`` turns the table into numbers of comparable size; then it is a matrix like
+any other. The question afterwards is which columns the code has kept. Three components are
+compared with those of PCA.
 """
 
 # %%
-# The table is generated: one row for each hour in which a bicycle hire counts its customers. Everything
-# depends on the time of the day, the day of the year and the weather, mostly in curves.
+# The table is generated: one row for each hour in which a bicycle hire counts its customers.
+# Everything depends on the time of the day, the day of the year and the weather, mostly in curves.
 import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_transformer
@@ -20,6 +20,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skae import Autoencoder
 
+seasons = np.array(["winter", "spring", "summer", "autumn"])
+parts_of_day = np.array(["night", "morning", "afternoon", "evening"])
 n = 3000
 rng = np.random.default_rng(0)
 hour, day, rain = rng.uniform(0, 24, n), rng.uniform(0, 365, n), rng.uniform(0, 1, n) ** 3
@@ -35,16 +37,16 @@ table = pd.DataFrame(
         "brightness": light * (1 - 0.7 * rain) + rng.normal(0, 0.03, n),
         "customers": 100 * (0.2 + commuting) * (1 - rain) * (1.5 + summer) + rng.normal(0, 8, n),
         "pollution": 20 + 30 * commuting * (1.3 - summer) + rng.normal(0, 4, n),
-        "season": np.array(["winter", "spring", "summer", "autumn"])[((day + 30) // 91.5).astype(int) % 4],
-        "part of day": np.array(["night", "morning", "afternoon", "evening"])[(hour // 6).astype(int)],
+        "season": seasons[((day + 30) // 91.5).astype(int) % 4],
+        "part of day": parts_of_day[(hour // 6).astype(int)],
         "weather": np.where(rain > 0.5, "rain", np.where(rain > 0.15, "clouds", "clear")),
     }
 )
 print(table.head(3).to_string())
 
 # %%
-# Numbers are standardised. One-hot columns stay as they are: each has a variance below a quarter, so a category does not
-# outweigh a number.
+# Numbers are standardised. One-hot columns stay as they are: each has a variance below a quarter,
+# so a category does not outweigh a number.
 categories = ["season", "part of day", "weather"]
 encoding = make_column_transformer(
     (OneHotEncoder(sparse_output=False), categories),
@@ -59,8 +61,8 @@ pipelines = {
 
 # %%
 # For each column of the table, the share of its variance that the reconstruction of held-out rows
-# explains; a category counts with all its one-hot columns. The fit of the autoencoder is
-# shortened to 50 epochs.
+# explains; a category counts with all its one-hot columns. The fit of the autoencoder is shortened
+# to 50 epochs.
 kept = {}
 for name, (encoder, reduction) in pipelines.items():
     matrix = encoder.transform(test)

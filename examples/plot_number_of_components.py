@@ -2,15 +2,15 @@
 How many components are enough?
 ===============================
 
-`n_components` is chosen as for PCA: plot the error on held-out rows against the number of components,
-and take the smallest number that is good enough. An autoencoder usually needs fewer components
-than PCA for the same error, because its code may be a curved function of the features.
+``n_components`` is chosen as for PCA: plot the error on held-out rows against the number of
+components, and take the smallest number that is good enough. An autoencoder often needs fewer
+components than PCA for the same error, because its code may be a curved function of the features.
 """
 
 # %%
-# The data are 8 x 8 images of handwritten digits. The error is that of rows which were not used for the fit,
-# divided by their variance about the mean of the training rows. Fits are shortened to 25 epochs to keep
-# this example fast; the default of up to 150 epochs lowers the error further.
+# The data are 8 x 8 images of handwritten digits. The error is that of rows which were not used
+# for the fit, divided by their variance about the mean of the training rows. Fits are shortened to
+# 25 epochs to keep this example fast; the default of up to 150 epochs lowers the error further.
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -37,12 +37,9 @@ pca_sizes = np.arange(2, 37)
 pca_errors = [held_out_error(PCA(size).fit(X_train)) for size in pca_sizes]
 
 # %%
-# PCA with 24 components costs milliseconds; so do all its other sizes. The autoencoder is fitted six
-# times here. To reach a given share of the variance with fewer fits, begin at half of the number that
-# PCA needs.
-#
-# A reader looks for the number at which the curve crosses the target, here 5 % of the variance. Between
-# two sizes, the logarithm of the error is interpolated.
+# The number of components is where the curve reaches the target, here 5 % of the variance. PCA is
+# fitted in milliseconds with every number; the autoencoder is fitted with six, and between them
+# the logarithm of the error is interpolated.
 target = 0.05
 needed = int(np.ceil(np.interp(-np.log(target), -np.log(errors), sizes)))
 pca_needed = int(pca_sizes[np.argmax(np.asarray(pca_errors) <= target)])
@@ -53,14 +50,16 @@ print(f"95 % of the variance: PCA {pca_needed} components, autoencoder {needed}"
 import matplotlib.pyplot as plt
 
 fig, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
-for name, x, y, n, colour in (
-    ("PCA", pca_sizes, pca_errors, pca_needed, "#D55E00"),
-    ("Autoencoder", sizes, errors, needed, "#0072B2"),
+for x, y, n, colour in (
+    (pca_sizes, pca_errors, pca_needed, "#D55E00"),
+    (sizes, errors, needed, "#0072B2"),
 ):
     ax.plot(x, y, color=colour, linewidth=2, marker="o", markersize=3.5)
     ax.plot([n, n], [0.022, target], color=colour, linewidth=1, linestyle=":")
     ax.plot(n, target, "o", color=colour, markersize=9, markerfacecolor="white", markeredgewidth=2)
-    ax.annotate(f"{n}", (n, target), (5, 5), textcoords="offset points", color=colour, weight="bold")
+    ax.annotate(
+        f"{n}", (n, target), (5, 5), textcoords="offset points", color=colour, weight="bold"
+    )
 ax.text(10.5, pca_errors[8] * 1.13, "PCA", color="#D55E00", weight="bold")
 ax.text(8.4, errors[2] * 1.1, "Autoencoder", color="#0072B2", weight="bold")
 ax.axhline(target, color="0.5", linewidth=1)
@@ -71,6 +70,7 @@ ax.minorticks_off()
 ax.spines[["top", "right"]].set_visible(False)
 ax.set(xlabel="number of components", ylabel="unexplained variance, held-out rows")
 ax.set_title(
-    f"Digits: {needed} components of the autoencoder explain as much as {pca_needed} of PCA", loc="left"
+    f"Digits: {needed} components of the autoencoder explain as much as {pca_needed} of PCA",
+    loc="left",
 )
 plt.show()

@@ -2,14 +2,15 @@
 What are photographs made of?
 =============================
 
-A sparse autoencoder writes each patch of a photograph as a sum of few atoms. On natural images, the atoms
-are edges of all directions and positions. `DictionaryLearning` of scikit-learn finds the same, but searches
-for the code of each new row, where the autoencoder computes it.
+A sparse autoencoder writes each patch of a photograph as a sum of few atoms. On natural images,
+the atoms are edges of all directions and positions. ``DictionaryLearning`` of scikit-learn finds
+the same, but searches for the code of each new row, where the autoencoder computes it.
 """
 
 # %%
-# Cut patches of 8 x 8 pixels from the two photographs that come with scikit-learn, at half their size. Patches
-# without contrast are left out; of the others, the mean is removed and the contrast is evened out.
+# Cut patches of 8 x 8 pixels from the two photographs that come with scikit-learn, at half their
+# size. Patches without contrast are left out; of the others, the mean is removed and the contrast
+# is evened out.
 import time
 
 import numpy as np
@@ -32,9 +33,10 @@ patches = shuffle(patches, random_state=0)
 X, X_test = patches[:-2000], patches[-2000:]
 
 # %%
-# With ``penalty="topk"``, exactly `n_active` of the units are active in each row, here 5 of 64. A weight decay
-# removes from the atoms what the reconstruction does not need. The fit is shortened to 100 epochs. Dictionary
-# learning gets the same number of atoms, and codes of 5 atoms by orthogonal matching pursuit.
+# With ``penalty="topk"``, exactly ``n_active`` of the units are active in each row, here 5 of 64. A
+# weight decay removes from the atoms what the reconstruction does not need. The fit is shortened
+# to 100 epochs. Dictionary learning gets the same number of atoms, and codes of 5 atoms by
+# orthogonal matching pursuit.
 autoencoder = SparseAutoencoder(
     64, penalty="topk", n_active=5, weight_decay=1.5, max_iter=100, random_state=0
 )
@@ -57,9 +59,9 @@ for name, model in (("SparseAutoencoder", autoencoder), ("DictionaryLearning", d
     )
 
 # %%
-# Matching pursuit searches for the code of each row and leaves the smaller error. The encoder computes
-# a code in one pass, and is many times faster on new rows. Most of the atoms are edges in both. The atoms that are
-# used most come first; grey is zero.
+# Matching pursuit searches for the code of each row and leaves the smaller error. The encoder
+# computes a code in one pass, and is many times faster on new rows. Most of the atoms are edges in
+# both. The atoms that are used most come first; grey is zero.
 import matplotlib.pyplot as plt
 
 

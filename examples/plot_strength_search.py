@@ -2,14 +2,14 @@
 How strong should the penalty be?
 =================================
 
-Reconstruction cannot choose the strength of a penalty: it is best without one. A score that a copy of
-the input does not solve can. Here `GridSearchCV` chooses the `alpha` of a sparse autoencoder by masked
-imputation: how well masked entries are predicted from the others.
+Reconstruction cannot choose the strength of a penalty: it is best without one. A score that a
+copy of the input does not solve can. Here ``GridSearchCV`` chooses the ``alpha`` of a sparse
+autoencoder by masked imputation: how well masked entries are predicted from the others.
 """
 
 # %%
-# The code is wider than the data: 100 units for 64 pixels. The fits are shortened to 20 epochs, and there are two
-# folds, each with 600 rows.
+# The code is wider than the data: 100 units for 64 pixels. The fits are shortened to 20 epochs,
+# and there are two folds, each with 600 rows.
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
@@ -31,14 +31,14 @@ search.fit(X)
 print("chosen:", search.best_params_)
 
 # %%
-# `refit` names the score that chooses. The maximum should lie inside the grid; if it is at an end, extend
-# the grid there.
+# ``refit`` names the score that chooses. The maximum should lie inside the grid; if it is at an
+# end, extend the grid there.
 share = search.best_estimator_.zero_fraction_
 print(f"share of zeros in the code of the chosen estimator: {share:.0%}")
 
 # %%
-# :class:`~skae.inspection.SearchDisplay` draws both scores over the same axis. Masked imputation has its maximum at
-# the ring. Reconstruction only falls: its curve shows what the penalty costs.
+# :class:`~skae.inspection.SearchDisplay` draws both scores over the same axis. Masked imputation
+# has its maximum at the ring. Reconstruction only falls: its curve shows what the penalty costs.
 import matplotlib.pyplot as plt
 
 from skae.inspection import SearchDisplay

@@ -2,14 +2,14 @@
 In which directions may a row change?
 =====================================
 
-Data with few degrees of freedom lie near a curved surface. The code of a contractive autoencoder is insensitive
-to all directions but those along that surface: its tangents. PCA has one set of directions for all
-rows, but the tangents of a curved surface differ from row to row.
+Data with few degrees of freedom lie near a curved surface. The code of a contractive autoencoder
+is insensitive to all directions but those along that surface: its tangents. PCA has one set of
+directions for all rows, but the tangents of a curved surface differ from row to row.
 """
 
 # %%
-# The data are generated, so that the true tangents are known: images of 16 x 16 pixels of one spot, which
-# moves in two directions.
+# The data are generated, so that the true tangents are known: images of 16 x 16 pixels of one
+# spot, which moves in two directions.
 import numpy as np
 from sklearn.decomposition import PCA
 
@@ -36,8 +36,8 @@ positions = np.array([[4.5, 11.0], [7.5, 7.5], [11.0, 5.0]])
 X_new = spots(positions)
 
 # %%
-# `tangent_directions` returns the directions in which the code of a row changes most. The fit is shortened to 30
-# epochs.
+# ``tangent_directions`` returns the directions in which the code of a row changes most. The fit is
+# shortened to 30 epochs.
 autoencoder = ContractiveAutoencoder(8, alpha=0.01, max_iter=30, random_state=0).fit(X)
 directions = autoencoder.tangent_directions(X_new, 2)
 pca_directions = np.repeat(PCA(2).fit(X).components_[None], len(X_new), axis=0)
@@ -63,9 +63,10 @@ for name, value in overlaps.items():
     print(f"overlap with the true tangents, {name}: {value:.2f}")
 
 # %%
-# Of each true tangent, the picture shows what lies in the plane of the directions that a method found: all
-# of it if they are right. A tangent of a moving spot is positive on one side and negative on the other. The
-# autoencoder finds most of it at each place. PCA does so only near the mean row.
+# Of each true tangent, the picture shows what lies in the plane of the directions that a method
+# found: all of it if they are right. A tangent of a moving spot is positive on one side and
+# negative on the other. The autoencoder finds most of it at each place. PCA does so only near the
+# mean row.
 import matplotlib.pyplot as plt
 
 tangents = true_tangents(positions)

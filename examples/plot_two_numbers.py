@@ -3,14 +3,14 @@ What is left of a row in two numbers?
 =====================================
 
 Two components make a map. PCA, an autoencoder and t-SNE draw very different ones. PCA and the
-autoencoder also have `transform` for new rows and `inverse_transform` back to the features. t-SNE
-only arranges the rows that it is given.
+autoencoder also have ``transform`` for new rows and ``inverse_transform`` back to the features.
+t-SNE only arranges the rows that it is given.
 """
 
 # %%
-# The maps are compared by how well the five nearest neighbours on the training map predict the digit of a
-# held-out row. For t-SNE, there are no new rows: its figure leaves each row out in turn, on a map of all rows,
-# and says less.
+# The maps are compared by how well the five nearest neighbours on the training map predict the
+# digit of a held-out row. For t-SNE, there are no new rows: its figure leaves each row out in
+# turn, on a map of all rows, and says less.
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -38,9 +38,9 @@ accuracy = cross_val_score(neighbours, points, y[:1000], cv=LeaveOneOut()).mean(
 maps["t-SNE"] = (points, f"{accuracy:.0%} of its own rows")
 
 # %%
-# The fit of the autoencoder is shortened to 60 epochs, and t-SNE is run on 1000 rows with 500 steps. t-SNE separates the digits best: it is made for maps, and each row
-# has a position of its own. The autoencoder has learned a function instead, whose two numbers
-# also give an image back.
+# The fit of the autoencoder is shortened to 60 epochs, and t-SNE is run on 1000 rows with 500
+# steps. t-SNE separates the digits best: it is made for maps, and each row has a position of its
+# own. The autoencoder has learned a function instead, whose two numbers also give an image back.
 for name, (_, accuracy) in maps.items():
     print(f"{name}: {accuracy}")
 
@@ -48,7 +48,18 @@ for name, (_, accuracy) in maps.items():
 # The colours can be told apart with all common forms of colour blindness.
 import matplotlib.pyplot as plt
 
-colours = "#0072B2 #D55E00 #009E73 #CC79A7 #56B4E9 #E69F00 #000000 #999999 #882255 #F0E442".split()
+colours = [
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#000000",
+    "#999999",
+    "#882255",
+    "#F0E442",
+]
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.8), layout="constrained")
 for ax, (name, (points, accuracy)) in zip(axes, maps.items(), strict=True):
     for digit, colour in enumerate(colours):

@@ -2,13 +2,13 @@
 What lies between the digits?
 =============================
 
-A variational autoencoder is a density model: codes follow a normal distribution, and every code decodes
-to a row. With two components, a regular grid of codes shows what the model can draw.
+A variational autoencoder is a density model: codes follow a normal distribution, and every code
+decodes to a row. With two components, a regular grid of codes shows what the model can draw.
 """
 
 # %%
-# Fit two components to 8 x 8 images of digits. Codes are in standard deviations of the prior, N(0, I).
-# The fit is shortened to 80 epochs.
+# Fit two components to 8 x 8 images of digits. Codes are in standard deviations of the prior, N(0,
+# I). The fit is shortened to 80 epochs.
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
@@ -21,14 +21,15 @@ model = VariationalAutoencoder(2, max_iter=80, random_state=0).fit(X_train)
 pca = PCA(2).fit(X_train)
 
 # %%
-# `score` is the mean log-likelihood of a row, comparable with `PCA.score`. Held-out rows are more likely under
-# the variational autoencoder.
+# ``score`` is the mean log-likelihood of a row, comparable with ``PCA.score``. Held-out rows are
+# more likely under the variational autoencoder.
 print(f"nats per held-out row: PCA {pca.score(X_test):.1f}, VAE {model.score(X_test):.1f}")
 
 # %%
-# On the left, the held-out rows; on the right, what the decoder makes of a grid of codes over the same range. Digits
-# change into one another where two classes meet: a normal distribution has no gaps, so the images there
-# are no digits. A code of eight components draws better ones, but is no map.
+# On the left, the held-out rows; on the right, what the decoder makes of a grid of codes over the
+# same range. Digits change into one another where two classes meet: a normal distribution has no
+# gaps, so the images there are no digits. A code of eight components draws better ones, but is no
+# map.
 import matplotlib.pyplot as plt
 import numpy as np
 
