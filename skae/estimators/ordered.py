@@ -47,7 +47,8 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
     [2]_. The sizes are 1, 2, 3, 4, 6, 8, 11, 16, ... (powers of the square root of 2),
     ``n_components - 1`` and `n_components`. Each size has a decoder :math:`g_k`. A number of
     columns between two sizes is decoded by the decoder of the next size, which is trained on both.
-    The weights :math:`w_k` are equal, except that of `n_components`, which is twice as large.
+    The weights :math:`w_k` are equal, except that of `n_components`, which is twice as large. Each
+    batch trains all columns and, drawn at random, a third of the other sizes.
 
     PCA is returned unless the held-out rows show that the network is clearly better at each of
     these sizes. The columns have mean 0, are uncorrelated, and are in the units of X; their order

@@ -52,6 +52,11 @@ class OrderedNetwork(AutoencoderNetwork):
         self.sizes = [*prefix_sizes(code.shape[-1]), code.shape[-1]]
         self.register_buffer("pca_losses", code.new_ones(len(code), 1, len(self.sizes)))
 
+    def multiply_adds(self) -> int:
+        """Return those of one decoder: they run in turn, so more would not pay a second thread."""
+        of_others = sum(p.numel() for part in self.decoders[:-1] for p in part.parameters())
+        return super().multiply_adds() - of_others
+
     def decode(self, code: Tensor) -> Tensor:
         """Return the output for the code, or for its leading columns."""
         number = bisect_left(self.sizes, code.shape[-1])
