@@ -9,7 +9,7 @@ the components of PCA, which are also fitted to all rows.
 
 # %%
 # The autoencoder does not depend on the labels and is fitted once; ``prefit=True`` starts from it,
-# and fine-tunes its encoder. Its fit is shortened to 60 epochs. Labels are drawn twice for each
+# and fine-tunes its encoder. Its fit is shortened to 40 epochs. Labels are drawn twice for each
 # number, the same for all methods.
 import numpy as np
 from sklearn.datasets import load_digits
@@ -24,7 +24,7 @@ from skae import Autoencoder, AutoencoderClassifier
 X, y = load_digits(return_X_y=True)
 X = X / 16
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.4, random_state=0)
-autoencoder = Autoencoder(16, max_iter=60, random_state=0).fit(X_train)
+autoencoder = Autoencoder(16, max_iter=40, random_state=0).fit(X_train)
 pca = FrozenEstimator(PCA(16).fit(X_train))
 classifiers = {
     "AutoencoderClassifier": AutoencoderClassifier(
@@ -33,7 +33,7 @@ classifiers = {
     "LogisticRegression, pixels": LogisticRegression(max_iter=1000),
     "LogisticRegression, PCA": make_pipeline(pca, LogisticRegression(max_iter=1000)),
 }
-numbers = [20, 50, 100, 200, 400]
+numbers = [20, 50, 100, 200, 350]
 accuracies = {name: [] for name in classifiers}
 for n_labels in numbers:
     draws = [

@@ -28,7 +28,7 @@ def held_out_error(estimator):
     return np.square(X_test - reconstruction).sum() / variance
 
 
-sizes = [2, 4, 8, 14, 20, 24]
+sizes = [2, 4, 8, 16, 24]
 errors = [
     held_out_error(Autoencoder(size, max_iter=25, random_state=0).fit(X_train)) for size in sizes
 ]
@@ -38,7 +38,7 @@ pca_errors = [held_out_error(PCA(size).fit(X_train)) for size in pca_sizes]
 
 # %%
 # The number of components is where the curve reaches the target, here 5 % of the variance. PCA is
-# fitted in milliseconds with every number; the autoencoder is fitted with six, and between them
+# fitted in milliseconds with every number; the autoencoder is fitted with five, and between them
 # the logarithm of the error is interpolated.
 target = 0.05
 needed = int(np.ceil(np.interp(-np.log(target), -np.log(errors), sizes)))

@@ -41,7 +41,7 @@ autoencoder = SparseAutoencoder(
     64, penalty="topk", n_active=5, weight_decay=1.5, max_iter=100, random_state=0
 )
 dictionary = MiniBatchDictionaryLearning(
-    64, max_iter=3, batch_size=256, transform_n_nonzero_coefs=5, random_state=0
+    64, max_iter=1, batch_size=256, transform_n_nonzero_coefs=5, random_state=0
 )
 errors, atoms = {}, {}
 for name, model in (("SparseAutoencoder", autoencoder), ("DictionaryLearning", dictionary)):

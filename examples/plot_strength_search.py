@@ -2,8 +2,8 @@
 How strong should the penalty be?
 =================================
 
-Reconstruction cannot choose the strength of a penalty: it is best without one. A score that a
-copy of the input does not solve can. Here ``GridSearchCV`` chooses the ``alpha`` of a sparse
+Reconstruction cannot choose the strength of a penalty: it is best with little or none. A score
+that a copy of the input does not solve can. Here ``GridSearchCV`` chooses the ``alpha`` of a sparse
 autoencoder by masked imputation: how well masked entries are predicted from the others.
 """
 
@@ -38,7 +38,8 @@ print(f"share of zeros in the code of the chosen estimator: {share:.0%}")
 
 # %%
 # :class:`~skae.inspection.SearchDisplay` draws both scores over the same axis. Masked imputation
-# has its maximum at the ring. Reconstruction only falls: its curve shows what the penalty costs.
+# has its maximum at the ring. Reconstruction is best with little or no penalty: its curve
+# shows what the penalty costs.
 import matplotlib.pyplot as plt
 
 from skae.inspection import SearchDisplay

@@ -65,8 +65,8 @@ for name, value in overlaps.items():
 # %%
 # Of each true tangent, the picture shows what lies in the plane of the directions that a method
 # found: all of it if they are right. A tangent of a moving spot is positive on one side and
-# negative on the other. The autoencoder finds most of it at each place. PCA does so only near the
-# mean row.
+# negative on the other. The autoencoder finds most of it at each place. PCA has one
+# plane for all rows, which holds little of it away from the middle.
 import matplotlib.pyplot as plt
 
 tangents = true_tangents(positions)
