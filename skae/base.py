@@ -264,12 +264,12 @@ class BaseAutoencoder(
         )
 
         # Select.
-        comparison = None
+        comparison = held_out = None
         if start is not None and validate is not None and history.best_epoch:
-            comparison = compare(validate(self.transform_max_iter), start, criterion.reference_loss)
+            losses = validate(self.transform_max_iter)
+            comparison = compare(losses, start, criterion.reference_loss, criterion.sums_rows)
             if not comparison.is_better:
                 history.best_epoch = 0
-        held_out = None
         if history.best_epoch or (previous is None and not must_beat_start):
             final = model.select_model(-1)
             held_out = None if validate is None else validate.measure()

@@ -112,10 +112,13 @@ class Criterion:
     reference_loss : float or None
         Loss that relative gains refer to. None if a perfect reconstruction has loss 0: gains are
         then relative to the loss that they are compared with.
+    sums_rows : bool
+        Whether, of several losses of each row, the sum must improve for most rows, not each loss.
     """
 
     perfect_score: float = 1.0
     reference_loss: float | None = None
+    sums_rows: bool = False
 
     model: Model
 

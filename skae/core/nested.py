@@ -13,9 +13,9 @@ from skae.core.networks.ordered import OrderedNetwork
 
 # Weight of the whole code, relative to that of each smaller size.
 _WHOLE = 2.0
-# A batch trains every third of the smaller sizes, by turns at random: on digits, the errors are
+# A batch trains every second of the smaller sizes, by turns at random: on digits, the errors are
 # those of training all sizes with every batch, in half of the time.
-_TURNS = 3
+_TURNS = 2
 
 
 class NestedReconstruction(Reconstruction):
@@ -24,6 +24,9 @@ class NestedReconstruction(Reconstruction):
     The sizes are those of the network's decoders. A decoder of several sizes is trained half of the
     time on its largest one, and otherwise on one of the others, drawn for each batch.
     """
+
+    # The loss of each size must be lower. A row may be worse at some of many sizes.
+    sums_rows = True
 
     def _losses(self, batch: ForwardPass, numbers: Iterable[int], *, draws: bool) -> list[Tensor]:
         """Return the weighted losses of rows, of the decoders of these numbers and of the whole."""

@@ -48,13 +48,13 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
     ``n_components - 1`` and `n_components`. Each size has a decoder :math:`g_k`. A number of
     columns between two sizes is decoded by the decoder of the next size, which is trained on both.
     The weights :math:`w_k` are equal, except that of `n_components`, which is twice as large. Each
-    batch trains all columns and, drawn at random, a third of the other sizes.
+    batch trains all columns and, drawn at random, half of the other sizes.
 
-    PCA is returned unless the held-out rows show that the network is clearly better at each of
-    these sizes. The columns have mean 0, are uncorrelated, and are in the units of X; their order
-    is that of the objective, not of their variance. Codes are those of the encoder. They are not
-    refined as those of `Autoencoder` are, since the nearest reconstruction from all columns would
-    need other first columns than the nearest one from a few.
+    PCA is returned unless the loss of the held-out rows is clearly lower at each of these sizes,
+    and the sum over sizes for most rows. The columns have mean 0, are uncorrelated, and are in the
+    units of X; their order is that of the objective, not of their variance. Codes are those of the
+    encoder. They are not refined as those of `Autoencoder` are, since the nearest reconstruction
+    from all columns would need other first columns than the nearest one from a few.
 
     Parameters
     ----------

@@ -151,7 +151,9 @@ class Comparison:
     is_better: bool
 
 
-def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Comparison:
+def compare(
+    losses: Tensor, start: Tensor, reference: float | None = None, sums_rows: bool = False
+) -> Comparison:
     """Compare the validation losses of a trained network with those of PCA.
 
     Parameters
@@ -162,8 +164,11 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
     reference : float or None
         Mean loss of PCA, above the lowest loss possible. None is the mean of `start`. See
         `Criterion.reference_loss`.
+    sums_rows : bool
+        Whether most rows need to improve in the sum of their losses only, not in each of them.
     """
     compared = []
+    sums = (losses - start).sum(0) if sums_rows else None
     for after, before in zip(torch.atleast_2d(losses), torch.atleast_2d(start), strict=True):
         n_rows, change = len(before), after - before
         mean = float(before.mean()) if reference is None else reference
@@ -171,6 +176,7 @@ def compare(losses: Tensor, start: Tensor, reference: float | None = None) -> Co
         margin = _STANDARD_ERRORS if reference is None else _OF_LIKELIHOOD
         if n_rows > 1 and mean > 0:
             margin *= float(change.std()) / math.sqrt(n_rows) / mean
+        change = change if sums is None else sums
         n_better, n_worse = int((change < 0).sum()), int((change > 0).sum())
         n_changed = max(1, n_better + n_worse)
         # If gains and losses were equally likely, the difference would have the standard error
