@@ -44,19 +44,7 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_attributes_as_param_list = True
 
-# Gallery, in the order of the pages that link to the examples.
-_EXAMPLES = (
-    "number_of_components two_numbers before_tsne looking_inside digit_units strength_search "
-    "sparse_dictionary faces tangent_directions variational_grid anomaly_reasons missing_values "
-    "few_labels mixed_table counts text_hashes"
-)
-
-
-def by_page(filename: str) -> int:
-    """Return the place of an example in the gallery."""
-    return _EXAMPLES.split().index(filename.removeprefix("plot_").removesuffix(".py"))
-
-
+# Gallery.
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
@@ -70,7 +58,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "write_computation_times": False,
     "remove_config_comments": True,
-    "within_subsection_order": by_page,
+    "within_subsection_order": "FileNameSortKey",
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
