@@ -113,7 +113,7 @@ class Criterion:
         Loss that relative gains refer to. None if a perfect reconstruction has loss 0: gains are
         then relative to the loss that they are compared with.
     sums_rows : bool
-        Whether, of several losses of each row, the sum must improve for most rows, not each loss.
+        Whether PCA is left if the sum of a row's losses improves, and the mean of each is lower.
     """
 
     perfect_score: float = 1.0

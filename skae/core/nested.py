@@ -25,7 +25,7 @@ class NestedReconstruction(Reconstruction):
     time on its largest one, and otherwise on one of the others, drawn for each batch.
     """
 
-    # The loss of each size must be lower. A row may be worse at some of many sizes.
+    # One of many sizes may improve by less than its standard error.
     sums_rows = True
 
     def _losses(self, batch: ForwardPass, numbers: Iterable[int], *, draws: bool) -> list[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -165,10 +165,13 @@ def compare(
         Mean loss of PCA, above the lowest loss possible. None is the mean of `start`. See
         `Criterion.reference_loss`.
     sums_rows : bool
-        Whether most rows need to improve in the sum of their losses only, not in each of them.
+        Whether the sum of the losses of a row is compared; their means must then be lower, too.
     """
+    if sums_rows:
+        total = compare(losses.sum(0), start.sum(0), reference)
+        are_lower = bool((losses.mean(-1) < MAX_RATIO * start.mean(-1)).all())
+        return replace(total, is_better=total.is_better and are_lower)
     compared = []
-    sums = (losses - start).sum(0) if sums_rows else None
     for after, before in zip(torch.atleast_2d(losses), torch.atleast_2d(start), strict=True):
         n_rows, change = len(before), after - before
         mean = float(before.mean()) if reference is None else reference
@@ -176,7 +179,6 @@ def compare(
         margin = _STANDARD_ERRORS if reference is None else _OF_LIKELIHOOD
         if n_rows > 1 and mean > 0:
             margin *= float(change.std()) / math.sqrt(n_rows) / mean
-        change = change if sums is None else sums
         n_better, n_worse = int((change < 0).sum()), int((change > 0).sum())
         n_changed = max(1, n_better + n_worse)
         # If gains and losses were equally likely, the difference would have the standard error

@@ -309,3 +309,16 @@ def test_constant_rows_with_holes_need_no_advice(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         DenoisingAutoencoder(1, max_iter=2, random_state=0).fit(holes)
+
+
+def test_losses_of_several_sizes_are_compared_in_sum_and_each_must_be_lower():
+    random = torch.Generator().manual_seed(0)
+    start = torch.rand(2, 400, generator=random).double() + 1
+    noise = torch.randn(400, generator=random).double()
+    clear, unsure = start[0] * 0.5, start[1] * 0.97 + noise
+    assert compare(torch.stack([clear, unsure]), start, None, True).is_better
+    assert not compare(torch.stack([clear, unsure]), start).is_better
+    worse = torch.stack([clear, start[1] * 1.01])
+    assert not compare(worse, start, None, True).is_better
+    ratio = compare(worse, start, None, True).ratio
+    assert ratio == pytest.approx(float(worse.sum() / start.sum()))
