@@ -46,7 +46,7 @@ from skae.fitting.warm_start import leave_warm_start, models_to_continue, resume
 from skae.inference.transformer import AutoencoderTransformer
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.csr import Array, values_of, varies
-from skae.utils.representation import RepresentedEstimator
+from skae.utils.representation import BaseRepresented
 from skae.utils.validation import (
     HasMethods,
     StrOptions,
@@ -70,7 +70,7 @@ CONTINUED = (*_NOT_SAVED, "_gathered", "_too_few_rows", "_renews_start")
 
 @dataclass(eq=False, repr=False)
 class BaseAutoencoder(
-    Trainer, IncrementalTraining, AutoencoderTransformer, CallbackSupportMixin, RepresentedEstimator
+    Trainer, IncrementalTraining, AutoencoderTransformer, CallbackSupportMixin, BaseRepresented
 ):
     """Base class of all autoencoders."""
 

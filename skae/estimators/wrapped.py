@@ -10,10 +10,10 @@ from sklearn.base import MetaEstimatorMixin
 
 from skae.base import BaseAutoencoder
 from skae.estimators.autoencoder import Autoencoder
-from skae.utils.representation import RepresentedEstimator
+from skae.utils.representation import BaseRepresented
 
 
-class WrapsAutoencoder(MetaEstimatorMixin, RepresentedEstimator):
+class WrapsAutoencoder(MetaEstimatorMixin, BaseRepresented):
     """Has a parameter `autoencoder`, which may be None for a default."""
 
     autoencoder: Any

@@ -19,7 +19,7 @@ _FIRST = (
 )
 
 
-class RepresentedEstimator(BaseEstimator):
+class BaseRepresented(BaseEstimator):
     """Estimator whose HTML representation links to the documentation of skae."""
 
     _doc_link_module: ClassVar[str] = "skae"
