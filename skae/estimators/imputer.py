@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae.base import BaseAutoencoder
 from skae.estimators.denoising import DenoisingAutoencoder
-from skae.estimators.wrapped import WrapsAutoencoder
+from skae.estimators.wrapped import BaseWrapper
 from skae.inference.transformer import DTYPES
 from skae.utils.arrays import plain_array
 from skae.utils.callbacks import EpochCallbacks
@@ -31,7 +31,7 @@ from skae.utils.validation import check_data, fit_context, restore_on_error
 class AutoencoderImputer(
     OneToOneFeatureMixin,
     TransformerMixin,
-    WrapsAutoencoder,
+    BaseWrapper,
     CallbackSupportMixin,
     BaseEstimator,
 ):

@@ -26,7 +26,7 @@ from skae.core.head import EncoderWithHead, HeadCriterion, Predictor, build_head
 from skae.core.history import History
 from skae.core.model import Model
 from skae.core.numerics import torch_defaults
-from skae.estimators.wrapped import WrapsAutoencoder
+from skae.estimators.wrapped import BaseWrapper
 from skae.fitting.data import check_range, training_rows
 from skae.fitting.duplicates import WeightedRows, merge_duplicates
 from skae.fitting.selection import ValidationLoss
@@ -53,7 +53,7 @@ from skae.utils.warnings import warn
 
 
 @dataclass(eq=False, repr=False)
-class BaseSupervised(HeadPredictor, Trainer, WrapsAutoencoder, CallbackSupportMixin, BaseEstimator):
+class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, BaseEstimator):
     """Fits an autoencoder to all rows, then its encoder with a head to the labelled rows."""
 
     autoencoder: Any = None

@@ -13,7 +13,7 @@ from skae.estimators.autoencoder import Autoencoder
 from skae.utils.representation import BaseRepresented
 
 
-class WrapsAutoencoder(MetaEstimatorMixin, BaseRepresented):
+class BaseWrapper(MetaEstimatorMixin, BaseRepresented):
     """Has a parameter `autoencoder`, which may be None for a default."""
 
     autoencoder: Any

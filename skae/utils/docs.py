@@ -11,9 +11,9 @@ n_components : int or float, default=2
     Size of the code. A float in (0, 1) selects the smallest number of components with which PCA
     explains that share of the variance. The network then explains more: on digits, 0.95 takes 29
     components, which explain 0.99 of the variance of the training rows; 12 explain 0.95. To find
-    how few do, compare `score` on held-out rows for several numbers, as in a search. At the PCA start, columns beyond the rank of X are 0.
-    More components than features or rows give a warning where only the reconstruction loss is
-    minimised.
+    how few do, compare `score` on held-out rows for several numbers, as in a search. At the PCA
+    start, columns beyond the rank of X are 0. More components than features or rows give a warning
+    where only the reconstruction loss is minimised.
 
 hidden_layer_sizes : sequence of int, default=(256, 128)
     Widths of the encoder's hidden layers; the decoder mirrors them. ``()`` gives one layer.
