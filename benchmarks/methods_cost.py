@@ -30,6 +30,7 @@ Make = Callable[[], Any]
 ESTIMATORS: dict[str, Make] = {
     "PCA": partial(PCA, N_COMPONENTS),
     "Autoencoder": partial(skae.Autoencoder, N_COMPONENTS),
+    "OrderedAutoencoder": partial(skae.OrderedAutoencoder, N_COMPONENTS),
     "SparseAutoencoder": skae.SparseAutoencoder,
     "DenoisingAutoencoder": partial(skae.DenoisingAutoencoder, N_COMPONENTS),
     "ContractiveAutoencoder": partial(skae.ContractiveAutoencoder, N_COMPONENTS),

@@ -242,7 +242,7 @@ BENCHMARK = Benchmark(
         "continuity and the share of neighbours kept are relative to the raw rows.",
         "k-NN accuracy of the map, PCA / recipe. The recipe is `Autoencoder(k)`, and for words and "
         "counts `DenoisingAutoencoder(k, noise_level=0.5)`, named "
-        '"half masked" here: see [before_tsne.md](../before_tsne.md).',
+        '"half masked" here: see [Before t-SNE](../before_tsne.md).',
         comparison,
         "![t-SNE maps of MNIST](../images/maps.png)",
         "![Accuracy of the maps against the size of the code](../images/accuracy_against_size.png)",
