@@ -268,9 +268,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return_mean: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> Array:
-        """Draw rows with a Markov chain that alternates corruption and reconstruction.
-
-        The method is that of [3] in the references of the class.
+        """Draw rows with a Markov chain that alternates corruption and reconstruction [1]_.
 
         Each step corrupts the rows, reconstructs them, and draws new rows around the
         reconstruction. The draw is normal, with the standard deviations of the residuals on the

@@ -85,9 +85,7 @@ class LatentDensity(AutoencoderTransformer):
         n_importance: int = 100,
         random_state: int | np.random.RandomState | None = 0,
     ) -> Array:
-        r"""Estimate the log-likelihood of each row by importance sampling.
-
-        The method is that of [2] in the references of `VariationalAutoencoder`.
+        r"""Estimate the log-likelihood of each row by importance sampling [1]_.
 
         The estimate is :math:`\log \frac{1}{K} \sum_{k=1}^K p(x, z_k) / q(z_k|x)` with codes
         :math:`z_k` drawn from the posterior :math:`q(z|x)`. Its expectation is a lower bound that
