@@ -53,7 +53,8 @@ ratios = {
     "PCA": pca_errors(X_test) / pca_errors(X_train).mean(axis=0),
 }
 scores = {name: ratio.max(axis=1) for name, ratio in ratios.items()}
-scores["IsolationForest"] = -IsolationForest(random_state=0).fit(X_train).score_samples(X_test)
+forest = IsolationForest(random_state=0).fit(X_train)
+scores["IsolationForest"] = -forest.score_samples(X_test)
 
 # %%
 # The area under the ROC curve is the probability that an altered row has a higher score than one
@@ -61,11 +62,11 @@ scores["IsolationForest"] = -IsolationForest(random_state=0).fit(X_train).score_
 # The reason is right if the altered feature has the largest ratio of its row; a guess would be
 # right in 3 % of the rows.
 for name, score in scores.items():
-    print(f"{name}: area under the ROC curve {roc_auc_score(altered, score):.2f}", end="")
+    area = roc_auc_score(altered, score)
+    print(f"{name}: area under the ROC curve {area:.2f}", end="")
     if name in ratios:
-        print(
-            f", reason right in {(ratios[name][rows].argmax(axis=1) == columns).mean():.0%}", end=""
-        )
+        right = (ratios[name][rows].argmax(axis=1) == columns).mean()
+        print(f", reason right in {right:.0%}", end="")
     print()
 
 # %%
@@ -76,7 +77,8 @@ import matplotlib.pyplot as plt
 
 ratio = ratios["Autoencoder"][rows[:14]]
 fig, ax = plt.subplots(figsize=(9, 4.9), layout="constrained")
-drawn = ax.imshow(ratio / ratio.max(axis=1, keepdims=True), cmap="Blues", aspect="auto", vmin=0)
+shares = ratio / ratio.max(axis=1, keepdims=True)
+drawn = ax.imshow(shares, cmap="Blues", aspect="auto", vmin=0)
 ring = {"markersize": 14, "markerfacecolor": "none", "markeredgewidth": 2}
 ax.plot(columns[:14], range(14), "o", markeredgecolor="#D55E00", **ring)
 ax.set_xticks(range(30), table.feature_names, rotation=60, ha="right", size=8)

@@ -24,11 +24,12 @@ from sklearn.preprocessing import StandardScaler
 from skae import AutoencoderImputer, DenoisingAutoencoder
 
 warnings.simplefilter("ignore", ConvergenceWarning)  # three rounds are few
+denoising = DenoisingAutoencoder(16, max_iter=60)
 imputers = {
     "SimpleImputer": SimpleImputer(),
     "KNNImputer": KNNImputer(),
     "IterativeImputer": IterativeImputer(max_iter=3, random_state=0),
-    "AutoencoderImputer": AutoencoderImputer(DenoisingAutoencoder(16, max_iter=60), random_state=0),
+    "AutoencoderImputer": AutoencoderImputer(denoising, random_state=0),
 }
 
 
@@ -37,7 +38,8 @@ def fill(X, n_test=200):
     missing = np.random.default_rng(0).random(X.shape) < 0.3
     holes = np.where(missing, np.nan, X)
     filled = {
-        name: i.fit(holes[:-n_test]).transform(holes[-n_test:]) for name, i in imputers.items()
+        name: imputer.fit(holes[:-n_test]).transform(holes[-n_test:])
+        for name, imputer in imputers.items()
     }
     errors = {
         name: np.sqrt(np.square(rows - X[-n_test:])[missing[-n_test:]].mean())
@@ -55,7 +57,8 @@ holes, filled, digit_errors = fill(digits)
 measurements = StandardScaler().fit_transform(load_breast_cancer().data)
 table_errors = fill(measurements)[2]
 for name in imputers:
-    print(f"{name}: digits {digit_errors[name]:.2f}, breast cancer {table_errors[name]:.2f}")
+    on_digits, on_table = digit_errors[name], table_errors[name]
+    print(f"{name}: digits {on_digits:.2f}, breast cancer {on_table:.2f}")
 
 # %%
 # An imputer of nearest rows does well on the digits, too, since each digit has others like it.
@@ -70,7 +73,8 @@ left, right = fig.subfigures(1, 2, width_ratios=[1.15, 1])
 axes = left.subplots(len(pictures), len(shown))
 for row, (name, images) in zip(axes, pictures.items(), strict=True):
     for ax, image in zip(row, images[shown], strict=True):
-        ax.imshow(image.reshape(8, 8), cmap="gray", vmin=0, vmax=16).get_cmap().set_bad("#56B4E9")
+        drawn = ax.imshow(image.reshape(8, 8), cmap="gray", vmin=0, vmax=16)
+        drawn.get_cmap().set_bad("#56B4E9")
         ax.set(xticks=[], yticks=[])
     row[0].set_ylabel(name, rotation=0, ha="right", va="center", size=9)
 
@@ -80,7 +84,8 @@ for title, errors, colour, shift in (
     ("digits", digit_errors, "#0072B2", 0.18),
     ("breast cancer", table_errors, "#E69F00", -0.18),
 ):
-    bars = ax.barh(height + shift, list(errors.values()), 0.34, color=colour, label=title)
+    values = list(errors.values())
+    bars = ax.barh(height + shift, values, 0.34, color=colour, label=title)
     ax.bar_label(bars, fmt="%.2f", padding=3, size=9)
 ax.set_yticks(height, imputers)
 ax.set_xlim(0, 1.15)

@@ -23,15 +23,14 @@ variance = np.square(X_test - X_train.mean(axis=0)).sum()
 
 
 def held_out_error(estimator):
-    """Share of the variance of held-out rows that the reconstruction does not explain."""
+    """Share of the variance of held-out rows that is not explained."""
     reconstruction = estimator.inverse_transform(estimator.transform(X_test))
     return np.square(X_test - reconstruction).sum() / variance
 
 
 sizes = [2, 4, 8, 16, 24]
-errors = [
-    held_out_error(Autoencoder(size, max_iter=25, random_state=0).fit(X_train)) for size in sizes
-]
+models = [Autoencoder(size, max_iter=25, random_state=0) for size in sizes]
+errors = [held_out_error(model.fit(X_train)) for model in models]
 
 pca_sizes = np.arange(2, 37)
 pca_errors = [held_out_error(PCA(size).fit(X_train)) for size in pca_sizes]
@@ -56,10 +55,9 @@ for x, y, n, colour in (
 ):
     ax.plot(x, y, color=colour, linewidth=2, marker="o", markersize=3.5)
     ax.plot([n, n], [0.022, target], color=colour, linewidth=1, linestyle=":")
-    ax.plot(n, target, "o", color=colour, markersize=9, markerfacecolor="white", markeredgewidth=2)
-    ax.annotate(
-        f"{n}", (n, target), (5, 5), textcoords="offset points", color=colour, weight="bold"
-    )
+    ax.plot(n, target, "o", color=colour, ms=9, markerfacecolor="white", markeredgewidth=2)
+    offset = {"xytext": (5, 5), "textcoords": "offset points"}
+    ax.annotate(f"{n}", (n, target), **offset, color=colour, weight="bold")
 ax.text(10.5, pca_errors[8] * 1.13, "PCA", color="#D55E00", weight="bold")
 ax.text(8.4, errors[2] * 1.1, "Autoencoder", color="#0072B2", weight="bold")
 ax.axhline(target, color="0.5", linewidth=1)
@@ -69,8 +67,6 @@ ax.set_yticks([0.05, 0.1, 0.2, 0.4, 0.8], ["5 %", "10 %", "20 %", "40 %", "80 %"
 ax.minorticks_off()
 ax.spines[["top", "right"]].set_visible(False)
 ax.set(xlabel="number of components", ylabel="unexplained variance, held-out rows")
-ax.set_title(
-    f"Digits: {needed} components of the autoencoder explain as much as {pca_needed} of PCA",
-    loc="left",
-)
+title = f"Digits: {needed} components of the autoencoder explain as much as "
+ax.set_title(title + f"{pca_needed} of PCA", loc="left")
 plt.show()

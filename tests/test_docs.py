@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from instances import shorten_fits
+from sklearn.manifold import TSNE
 
 import skae
 
@@ -39,8 +40,9 @@ SNIPPETS = [
 
 @pytest.fixture
 def few_epochs(monkeypatch):
-    """Make few epochs the default: what a snippet prints is not compared with anything."""
+    """Make few iterations the default: what a snippet prints is not compared with anything."""
     shorten_fits(monkeypatch, 3)
+    monkeypatch.setitem(TSNE.__init__.__kwdefaults__, "max_iter", 250)
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
