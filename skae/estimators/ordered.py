@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -21,6 +22,8 @@ from skae.inference.sampling import MixtureSampling
 from skae.utils.docs import document
 from skae.utils.validation import check_count, computed, without
 
+# Sum of squares of all entries, in training units, below which data vary only by rounding.
+_NO_VARIANCE = 1e-30
 # Fitted attributes with an entry for each column of the code.
 _OF_COLUMNS = (
     "components_",
@@ -95,13 +98,14 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
     True
     """
 
+    loss: str = computed(lambda self: "squared_error")
     code_activation: str = computed(lambda self: "identity")
     tied_weights: bool = computed(lambda self: False)
 
     _takes_prefixes: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, Any]] = without(
-        BaseAutoencoder._parameter_constraints, "code_activation", "tied_weights"
+        BaseAutoencoder._parameter_constraints, "loss", "code_activation", "tied_weights"
     )
 
     def _network(self, n_features: int, n_components: int) -> OrderedArchitecture:
@@ -112,11 +116,14 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
 
     def _fitted_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         errors, total = _errors_of_prefixes(model, data)
-        ratio = np.diff(1.0 - errors / max(total, 1e-30), prepend=0.0)
-        singular_values = np.sqrt(ratio.clip(min=0.0) * total) * model.scale
+        shares = errors / total if total > _NO_VARIANCE else np.ones_like(errors)
+        ratio = np.diff(1.0 - shares, prepend=0.0)
+        with np.errstate(over="ignore"):  # beyond the largest number, they are infinite
+            singular_values = np.sqrt(ratio.clip(min=0.0) * total) * model.scale
+            variances = np.square(singular_values / math.sqrt(max(1, len(data) - 1)))
         return {
             "explained_variance_ratio_": ratio,
-            "explained_variance_": np.square(singular_values) / max(1, len(data) - 1),
+            "explained_variance_": variances,
             "singular_values_": singular_values,
         }
 
@@ -124,7 +131,8 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
         """Return a fitted estimator of the first columns of the code.
 
         It is smaller, its `transform` gives the first columns of this one's, and it decodes them
-        and their prefixes as this one does.
+        and their prefixes as this one does. `components_` and the other attributes of columns are
+        the first entries of this one's.
 
         Parameters
         ----------
@@ -147,7 +155,7 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
                 f"n_components={n_components} is more than the {self.n_components_} columns of the "
                 f"code. Pass a number from 1 to {self.n_components_}."
             )
-        network = self._model.network
+        n_components, network = int(n_components), self._model.network
         assert isinstance(network, OrderedNetwork)
         fitted = {name: value for name, value in vars(self).items() if name not in CONTINUED}
         for name in _OF_COLUMNS:

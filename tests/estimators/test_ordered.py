@@ -122,6 +122,24 @@ def test_pca_is_kept_at_every_size_where_rows_are_linear():
     np.testing.assert_allclose(autoencoder.singular_values_, pca.singular_values_, rtol=1e-5)
 
 
+def test_truncated_goes_on_training_and_is_exact_where_the_fit_is():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(60, 3)) @ random.normal(size=(3, 8))
+    exact = OrderedAutoencoder(3, random_state=0).fit(X)
+    np.testing.assert_allclose(exact.truncated(np.int64(3)).reconstruct(X), X, atol=1e-13)
+    small = OrderedAutoencoder(5, max_iter=3, random_state=0).fit(X).truncated(2)
+    before = small.score(X)
+    for _ in range(5):
+        small.partial_fit(X)
+    assert small.score(X) > before - 0.05
+    assert small.transform(X).shape == (60, 2)
+
+
+def test_constant_rows_explain_nothing():
+    autoencoder = OrderedAutoencoder(3, random_state=0).fit(np.ones((30, 5)))
+    np.testing.assert_array_equal(autoencoder.explained_variance_ratio_, np.zeros(3))
+
+
 def test_a_wrong_number_of_columns_is_named(digits, fitted):
     with pytest.raises(ValueError, match="n_components=13 is more than the 12 columns"):
         fitted.truncated(13)

@@ -89,14 +89,16 @@ class OrderedNetwork(AutoencoderNetwork):
         last = encoder.layers[-1]
         last.weight = nn.Parameter(last.weight[:, :n_components].clone())
         last.bias = nn.Parameter(last.bias[:n_components].clone())
-        if encoder.skip is not None:
-            encoder.set_skip(encoder.skip[:, :n_components].clone(), encoder.skip_bias)
+        skip, bias = encoder.exact_skip
+        if skip is not None:
+            encoder.set_skip(skip[:, :n_components].clone(), bias)
         for size in [*prefix_sizes(n_components), n_components]:
             decoder = self.copy().decoders[bisect_left(self.sizes, size)]
             first = decoder.layers[0]
             first.weight = nn.Parameter(first.weight[:size].clone())
-            if decoder.skip is not None:
-                decoder.set_skip(decoder.skip[:size].clone(), decoder.skip_bias)
+            skip, bias = decoder.exact_skip
+            if skip is not None:
+                decoder.set_skip(skip[:size].clone(), bias)
             decoders.append(decoder)
         network = OrderedNetwork(encoder, decoders[-1], decoders[:-1])
         numbers = [bisect_left(self.sizes, size) for size in network.sizes]
