@@ -247,8 +247,10 @@ class BaseAutoencoder(
         if validate is None and isinstance(self.max_iter, str):
             max_epochs = min(max_epochs, self._cycle)
         has_penalty = not criterion.is_reconstruction_alone
-        pca_is_exact = unexplained < _MIN_UNEXPLAINED and corruption is None and not has_penalty
-        if must_beat_start and (pca_is_exact or validate is None):
+        may_gain = has_penalty or criterion.has_prefixes or corruption is not None
+        if must_beat_start and (
+            validate is None or (unexplained < _MIN_UNEXPLAINED and not may_gain)
+        ):
             max_epochs = 0  # training cannot improve on PCA, or nothing could show that it did
         state = self._init_training(
             model.network, split, generator, device, max_epochs, criterion.reference_loss, n_before
@@ -267,7 +269,7 @@ class BaseAutoencoder(
         comparison = held_out = None
         if start is not None and validate is not None and history.best_epoch:
             losses = validate(self.transform_max_iter)
-            comparison = compare(losses, start, criterion.reference_loss, criterion.sums_rows)
+            comparison = compare(losses, start, criterion.reference_loss, criterion.has_prefixes)
             if not comparison.is_better:
                 history.best_epoch = 0
         if history.best_epoch or (previous is None and not must_beat_start):

@@ -19,6 +19,7 @@ from skae.core.model import Model
 from skae.core.nested import NestedReconstruction
 from skae.core.networks.ordered import OrderedArchitecture, OrderedNetwork
 from skae.inference.sampling import MixtureSampling
+from skae.inference.transformer import IterativeInference
 from skae.utils.docs import document
 from skae.utils.validation import check_count, computed, without
 
@@ -35,7 +36,7 @@ _OF_COLUMNS = (
 
 @document
 @dataclass(eq=False, repr=False)
-class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
+class OrderedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     r"""Autoencoder whose first columns are codes of their own, as those of PCA are.
 
     Fit once, look at ``explained_variance_ratio_.cumsum()``, and keep as many columns as needed:
@@ -55,9 +56,12 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
 
     PCA is returned unless held-out rows show that the objective is clearly lower, and the loss at
     each of these sizes is lower by at least 1 %. The columns have mean 0, are uncorrelated, and are
-    in the units of X; their order is that of the objective, not of their variance. Codes are those
-    of the encoder. They are not refined as those of `Autoencoder` are, since the nearest
-    reconstruction from all columns would need other first columns than the nearest one from a few.
+    in the units of X; their order is that of the objective, not of their variance.
+
+    `transform` refines the encoder's code as that of `Autoencoder`, but lowers the sum over sizes:
+    here, the weight of all columns is 16 times that of each other size. The best code of a few
+    columns is not the beginning of the best code of all. So for k columns alone,
+    ``truncated(k).transform(X)`` gives a code with a lower error than ``transform(X)[:, :k]``.
 
     Parameters
     ----------
@@ -74,7 +78,7 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
 
     See Also
     --------
-    Autoencoder : One size, with the lowest error.
+    Autoencoder : One size; usually with a lower error.
 
     References
     ----------
@@ -94,7 +98,7 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
     >>> small = autoencoder.truncated(3)
     >>> small.transform(X).shape
     (1797, 3)
-    >>> bool(abs(small.score(X) - autoencoder.explained_variance_ratio_[:3].sum()) < 1e-4)
+    >>> bool(small.score(X) > autoencoder.explained_variance_ratio_[:3].sum())
     True
     """
 
@@ -104,9 +108,12 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
 
     _takes_prefixes: ClassVar[bool] = True
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = without(
-        BaseAutoencoder._parameter_constraints, "loss", "code_activation", "tied_weights"
-    )
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **without(
+            BaseAutoencoder._parameter_constraints, "loss", "code_activation", "tied_weights"
+        ),
+        **IterativeInference._inference_constraints,
+    }
 
     def _network(self, n_features: int, n_components: int) -> OrderedArchitecture:
         return OrderedArchitecture(**vars(super()._network(n_features, n_components)))
@@ -115,7 +122,7 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
         return NestedReconstruction(model)
 
     def _fitted_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
-        errors, total = _errors_of_prefixes(model, data)
+        errors, total = _errors_of_prefixes(model, data, self.transform_max_iter)
         shares = errors / total if total > _NO_VARIANCE else np.ones_like(errors)
         ratio = np.diff(1.0 - shares, prepend=0.0)
         with np.errstate(over="ignore"):  # beyond the largest number, they are infinite
@@ -130,9 +137,10 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
     def truncated(self, n_components: int) -> Self:
         """Return a fitted estimator of the first columns of the code.
 
-        It is smaller, its `transform` gives the first columns of this one's, and it decodes them
-        and their prefixes as this one does. `components_` and the other attributes of columns are
-        the first entries of this one's.
+        It is smaller and faster, and decodes the first columns of this one's code, and of its own,
+        as this one does. Its `transform` refines the code for these columns alone, which lowers
+        their error. With ``transform_max_iter=0``, it gives the first columns of this one's code.
+        `components_` and the other attributes of columns are the first entries of this one's.
 
         Parameters
         ----------
@@ -162,21 +170,32 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
             fitted[name] = fitted[name][:n_components].copy()
         for name in ("n_components", "n_components_", "_requested_components"):
             fitted[name] = n_components
-        fitted["_model"] = replace(self._model, network=network.truncated(n_components))
+        preconditioner = self._model.preconditioner
+        if preconditioner is not None:
+            # The inverse of the Hessian of the first columns. It is stored in this layout.
+            hessian = torch.linalg.inv(preconditioner)[:n_components, :n_components]
+            preconditioner = torch.linalg.inv(hessian).contiguous()
+        fitted["_model"] = replace(
+            self._model,
+            network=network.truncated(n_components),
+            preconditioner=preconditioner,
+        )
         autoencoder = clone(self)
         autoencoder.__dict__.update(fitted)
         return autoencoder
 
 
 @torch.no_grad()
-def _errors_of_prefixes(model: Model, data: Tensor) -> tuple[NDArray[np.float64], float]:
+def _errors_of_prefixes(
+    model: Model, data: Tensor, n_steps: int
+) -> tuple[NDArray[np.float64], float]:
     """Return the squared error of the first 1, 2, ... columns of the code, and that of the mean."""
     network, total = model.network_in(data.dtype), 0.0
     centre = (data.nansum(0) / len(data)).to(data.dtype).to(model.device)
     errors = np.zeros(network.architecture.n_components)
     for part in data.split(model.chunk_size):
         z = part.to(model.device).to(data.dtype)
-        code = network.encode(z)
+        code = model.encode(z, n_steps, network)
         total += float((z - centre).square_().sum(dtype=torch.float64))
         for column in range(len(errors)):
             output = model.decode(code[:, : column + 1], network)

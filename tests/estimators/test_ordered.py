@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from itertools import pairwise
 
@@ -32,6 +33,10 @@ def fitted(digits):
 
 def error(X, reconstruction):
     return float(np.square(X - reconstruction).sum())
+
+
+def clone_with(autoencoder, **params):
+    return copy.copy(autoencoder).set_params(**params)
 
 
 def test_the_error_is_below_that_of_pca_at_every_size(digits, fitted):
@@ -71,18 +76,67 @@ def test_components_are_the_best_linear_map_from_any_prefix(digits, fitted):
         np.testing.assert_allclose(fitted.components_[:k], best, atol=1e-5)
 
 
+def objective(autoencoder, X, code):
+    """Return the loss of each row that refinement lowers, from the reconstructions alone."""
+    network = autoencoder._model.network
+    sizes = [*network.prefix_weights, (network.sizes[-1], 1.0)]
+    return sum(
+        weight * np.square(X - autoencoder.inverse_transform(code[:, :size])).sum(1)
+        for size, weight in sizes
+    )
+
+
+def test_refinement_lowers_the_sum_over_sizes_of_every_row(digits, fitted):
+    test = digits[1]
+    encoded = clone_with(fitted, transform_max_iter=0).transform(test)
+    refined, further = fitted.transform(test), clone_with(fitted, transform_max_iter=100)
+    before, after = objective(fitted, test, encoded), objective(fitted, test, refined)
+    assert (after <= before * (1 + 1e-6)).all()
+    assert after.mean() < 0.95 * before.mean()
+    assert after.mean() < 1.02 * objective(fitted, test, further.transform(test)).mean()
+
+
+def test_refined_distances_are_those_of_every_prefix_with_their_gradient(fitted):
+    network = fitted._model.network_in(torch.float64)
+    random = torch.Generator().manual_seed(0)
+    code = torch.randn(7, N_COMPONENTS, generator=random, dtype=torch.float64)
+    target = torch.randn(7, 64, generator=random, dtype=torch.float64)
+    losses, gradient = network.distances_to(target)(code, slice(None))
+    point = code.clone().requires_grad_()
+    shares = network.pca_losses / network.pca_losses[-1]
+    weights = torch.where(torch.arange(len(shares)) < len(shares) - 1, 1 / (16 * shares), 1.0)
+    expected = sum(
+        0.5 * weight * (network.decode(point[:, :size]) - target).square().sum(1)
+        for weight, size in zip(weights, network.sizes, strict=True)
+    )
+    torch.testing.assert_close(losses, expected.detach())
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), point)[0])
+
+
+@pytest.mark.parametrize("k", [1, 3, 6, 11])
+def test_truncated_refines_for_its_own_columns(digits, fitted, k):
+    test = digits[1]
+    small, code = fitted.truncated(k), fitted.transform(test)[:, :k]
+    assert error(test, small.reconstruct(test)) < error(test, fitted.inverse_transform(code))
+    more = clone_with(small, transform_max_iter=100)
+    assert error(test, small.reconstruct(test)) < 1.02 * error(test, more.reconstruct(test))
+    encoder = clone_with(fitted, transform_max_iter=0)
+    np.testing.assert_allclose(
+        encoder.truncated(k).transform(test), encoder.transform(test)[:, :k], atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("k", [1, 5, 8, N_COMPONENTS])
 def test_truncated_is_a_fit_of_the_first_columns(digits, fitted, k):
     test = digits[1]
     small, code = fitted.truncated(k), fitted.transform(test)
     assert small.n_components == small.n_components_ == k
     assert small.get_params()["max_iter"] == fitted.max_iter
-    np.testing.assert_allclose(small.transform(test), code[:, :k], atol=1e-5)
     np.testing.assert_allclose(
         small.inverse_transform(code[:, :k]), fitted.inverse_transform(code[:, :k]), atol=1e-5
     )
-    copy = pickle.loads(pickle.dumps(small))
-    np.testing.assert_array_equal(copy.transform(test), small.transform(test))
+    stored = pickle.loads(pickle.dumps(small))
+    np.testing.assert_array_equal(stored.transform(test), small.transform(test))
     if k < N_COMPONENTS:
         assert len(pickle.dumps(small)) < 0.9 * len(pickle.dumps(fitted))
     for b in range(1, k + 1):
@@ -90,15 +144,17 @@ def test_truncated_is_a_fit_of_the_first_columns(digits, fitted, k):
         np.testing.assert_allclose(small.inverse_transform(code[:, :b]), reconstruction, atol=1e-5)
         same = small.truncated(b).inverse_transform(code[:, :b])
         np.testing.assert_allclose(same, reconstruction, atol=1e-5)
+    if k == N_COMPONENTS:
+        np.testing.assert_allclose(small.transform(test), code, atol=1e-4)
     assert small.components_.shape == (k, test.shape[1])
     assert list(small.get_feature_names_out()) == [f"orderedautoencoder{i}" for i in range(k)]
 
 
 def test_a_pickle_decodes_every_prefix(digits, fitted):
-    copy, code = pickle.loads(pickle.dumps(fitted)), fitted.transform(digits[1])
+    stored, code = pickle.loads(pickle.dumps(fitted)), fitted.transform(digits[1])
     for k in range(1, N_COMPONENTS + 1):
         np.testing.assert_array_equal(
-            copy.inverse_transform(code[:, :k]), fitted.inverse_transform(code[:, :k])
+            stored.inverse_transform(code[:, :k]), fitted.inverse_transform(code[:, :k])
         )
 
 
