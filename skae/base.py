@@ -247,10 +247,8 @@ class BaseAutoencoder(
         if validate is None and isinstance(self.max_iter, str):
             max_epochs = min(max_epochs, self._cycle)
         has_penalty = not criterion.is_reconstruction_alone
-        may_gain = has_penalty or criterion.has_prefixes or corruption is not None
-        if must_beat_start and (
-            validate is None or (unexplained < _MIN_UNEXPLAINED and not may_gain)
-        ):
+        pca_is_exact = unexplained < _MIN_UNEXPLAINED and corruption is None and not has_penalty
+        if must_beat_start and (pca_is_exact or validate is None):
             max_epochs = 0  # training cannot improve on PCA, or nothing could show that it did
         state = self._init_training(
             model.network, split, generator, device, max_epochs, criterion.reference_loss, n_before

@@ -114,16 +114,18 @@ class Criterion:
         then relative to the loss that they are compared with.
     has_prefixes : bool
         Whether the losses of a row are those of the first columns of the code, and of all. PCA is
-        left if their sum improves and the mean of each is lower; where PCA of all columns is exact,
-        that of fewer is not.
+        left if their sum improves and the mean of each is lower.
     is_reconstruction_alone : bool
-        Whether the objective is the reconstruction loss alone, so that codes may be refined.
+        Whether the objective is the reconstruction loss of all columns alone.
+    refines_codes : bool
+        Whether codes may be refined, since the objective is made of reconstruction losses alone.
     """
 
     perfect_score: float = 1.0
     reference_loss: float | None = None
     has_prefixes: bool = False
     is_reconstruction_alone: bool = False
+    refines_codes: bool = False
 
     model: Model
 
@@ -195,7 +197,7 @@ class Criterion:
         return CodeSymmetry.NONE
 
     def losses_of_codes(self, model: Model, codes: Tensor, target: Tensor) -> Tensor:
-        """Return what `row_losses` does, of given codes, if `is_reconstruction_alone`.
+        """Return what `row_losses` does, of given codes, if `refines_codes`.
 
         Parameters
         ----------
@@ -218,7 +220,8 @@ class Reconstruction(Criterion):
     def __init__(self, model: Model, penalties: Sequence[Penalty] = ()) -> None:
         self.model = model
         self.penalties = list(penalties)
-        self.is_reconstruction_alone = not self.penalties
+        self.refines_codes = not self.penalties
+        self.is_reconstruction_alone = self.refines_codes and not self.has_prefixes
         names = ["reconstruction", *(penalty.name for penalty in penalties)]
         if len(set(names)) < len(names):
             raise ValueError(

@@ -107,7 +107,7 @@ class ValidationLoss:
 
     def _refined(self, n_steps: int) -> Tensor | None:
         """Return the loss of each row with refined codes; None if they are not refined."""
-        if self.corruption is not None or not self.criterion.is_reconstruction_alone:
+        if self.corruption is not None or not self.criterion.refines_codes:
             return None
         losses = []
         for number, (rows, mask) in enumerate(zip(self.held_out, self.mask, strict=True)):

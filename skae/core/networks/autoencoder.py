@@ -130,6 +130,8 @@ class AutoencoderNetwork(Network):
 
     architecture: Architecture
     prefix_weights: Sequence[tuple[int, float]] = ()
+    # Of a network with `prefix_weights` alone; see `MLP.distances_to`.
+    distances_to: Callable[[Tensor], Callable[[Tensor, Tensor | slice], tuple[Tensor, Tensor]]]
 
     def __init__(
         self, encoder: MLP, decoder: MLP, code_activation: str, n_active: int | None = None
