@@ -124,7 +124,7 @@ def name_rows(
     linked = None
     if given is not None:
         kept = np.flatnonzero(weights)
-        duplicates = duplicate_groups(X[kept])
+        duplicates = duplicate_groups(X if len(kept) == n_rows else X[kept])
         # As in `skae.fitting.split.split_rows`.
         if duplicates.max() + 1 < MIN_ROWS:
             duplicates = np.arange(len(kept))

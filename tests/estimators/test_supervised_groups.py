@@ -236,6 +236,32 @@ def test_duplicates_on_both_sides_of_a_splitter_stay_there(watched):
     assert max(model.validation_scores_) == pytest.approx(-loss, rel=1e-5)
 
 
+def examine(rng, n_patients):
+    """Return ten similar rows of each patient, the diagnoses and the patients."""
+    patients, ill = np.repeat(np.arange(n_patients), 10), np.arange(n_patients) % 2
+    rows = rng.normal(size=(n_patients, 8))[patients]
+    rows += 0.5 * rng.normal(size=rows.shape)
+    rows[:, 0] += ill[patients]
+    return rows, ill[patients], patients
+
+
+def test_rows_of_patients_that_it_knows_do_not_choose_the_epoch():
+    held_out, new = np.zeros((2, 2, 4))
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        (rows, y, patients), (new_rows, new_y, _) = examine(rng, 40), examine(rng, 400)
+        for i, groups in enumerate((None, patients)):
+            model = head(autoencoder=UNFITTED, max_iter=60, hidden_layer_sizes=(64,))
+            model.fit(rows, y, groups=groups)
+            held_out[i, seed] = -max(model.validation_scores_)
+            new[i, seed] = log_loss(new_y, model.predict_proba(new_rows))
+    without, with_groups = new.mean(axis=1)
+    assert with_groups < 0.9 * without
+    # Nor is the loss on held-out rows a third of that on new ones.
+    assert held_out[0].mean() < 0.4 * without
+    assert held_out[1].mean() > 0.5 * with_groups
+
+
 def test_groups_of_a_table_with_few_distinct_rows(watched):
     """Duplicates would link all groups, so they do not."""
     rng = np.random.default_rng(0)
