@@ -53,10 +53,10 @@ from skae.utils.validation import (
     check_loss_domain,
     fit_context,
     fraction,
-    integer,
     real,
     resolve_device,
     restore_on_error,
+    size_of_code,
     widths,
 )
 from skae.utils.warnings import warn, warn_of_wide_code
@@ -101,7 +101,7 @@ class BaseAutoencoder(
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **TRAINING_CONSTRAINTS,
-        "n_components": [integer(1), fraction()],
+        "n_components": size_of_code(),
         "hidden_layer_sizes": ["array-like", tuple],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "code_activation": [StrOptions(set(ACTIVATIONS))],

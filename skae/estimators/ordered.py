@@ -20,7 +20,7 @@ from skae.core.nested import NestedReconstruction
 from skae.core.networks.ordered import OrderedArchitecture, OrderedNetwork
 from skae.inference.sampling import MixtureSampling
 from skae.utils.docs import document
-from skae.utils.validation import check_count, computed, without
+from skae.utils.validation import check_count, computed, fraction, integer, without
 
 # Sum of squares of all entries, in training units, below which data vary only by rounding.
 _NO_VARIANCE = 1e-30
@@ -61,6 +61,11 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
 
     Parameters
     ----------
+    n_components : int, float or None, default=2
+        Number of columns of the code. None keeps as many as `PCA` does, the smaller of the numbers
+        of rows and features. A float in (0, 1) selects the smallest number with which PCA explains
+        that share of the variance.
+
     {parameters}
 
     Attributes
@@ -98,15 +103,19 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
     True
     """
 
+    n_components: int | float | None = 2  # type: ignore[assignment]
     loss: str = computed(lambda self: "squared_error")
     code_activation: str = computed(lambda self: "identity")
     tied_weights: bool = computed(lambda self: False)
 
     _takes_prefixes: ClassVar[bool] = True
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = without(
-        BaseAutoencoder._parameter_constraints, "loss", "code_activation", "tied_weights"
-    )
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **without(
+            BaseAutoencoder._parameter_constraints, "loss", "code_activation", "tied_weights"
+        ),
+        "n_components": [integer(1), fraction(), None],
+    }
 
     def _network(self, n_features: int, n_components: int) -> OrderedArchitecture:
         return OrderedArchitecture(**vars(super()._network(n_features, n_components)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -135,8 +136,8 @@ def choose_split(
     may_cross_fit : bool
     """
     splitter, n_rows = estimator.validation_fraction, X.shape[0]
-    is_share = isinstance(estimator.n_components, float)
-    n_components = min(n_rows, width) if is_share else int(estimator.n_components)
+    is_number = isinstance(estimator.n_components, Integral)
+    n_components = int(estimator.n_components) if is_number else min(n_rows, width)
     n_weights = estimator._network(width, n_components).n_weights()
     given = None if groups is None else read_groups(estimator, n_rows, groups)
     if hasattr(splitter, "split"):
