@@ -253,7 +253,7 @@ class BaseAutoencoder(
         state = self._init_training(
             model.network, split, generator, device, max_epochs, criterion.reference_loss, n_before
         )
-        start = None
+        start = comparison = held_out = None
         if must_beat_start and previous is None and max_epochs and validate is not None:
             # PCA's codes already have the nearest reconstruction, so they are not refined.
             start = validate(None if self.loss == "squared_error" else self.transform_max_iter)
@@ -264,10 +264,11 @@ class BaseAutoencoder(
         )
 
         # Select.
-        comparison = held_out = None
         if start is not None and validate is not None and history.best_epoch:
             losses = validate(self.transform_max_iter)
-            comparison = compare(losses, start, criterion.reference_loss, criterion.sums_rows)
+            comparison = compare(
+                losses, start, criterion.reference_loss, criterion.sums_rows, criterion.negligible
+            )
             if not comparison.is_better:
                 history.best_epoch = 0
         if history.best_epoch or (previous is None and not must_beat_start):

@@ -24,6 +24,9 @@ from skae.utils.validation import check_count, computed, fraction, integer, with
 
 # Sum of squares of all entries, in training units, below which data vary only by rounding.
 _NO_VARIANCE = 1e-30
+# Loss of a size at which a ten thousandth of the variance is left over: losses are relative to that
+# of PCA, or to a thousandth (`skae.core.networks.ordered`).
+_NEGLIGIBLE = 0.1
 # Fitted attributes with an entry for each column of the code.
 _OF_COLUMNS = (
     "components_",
@@ -121,7 +124,10 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
         return OrderedArchitecture(**vars(super()._network(n_features, n_components)))
 
     def _criterion(self, model: Model) -> Criterion:
-        return NestedReconstruction(model)
+        criterion = NestedReconstruction(model)
+        # Where PCA explains nearly all, its loss is 0, and none is lower.
+        criterion.negligible = _NEGLIGIBLE if self.n_components is None else 0.0
+        return criterion
 
     def _fitted_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:
         errors, total = _errors_of_prefixes(model, data)

@@ -152,7 +152,11 @@ class Comparison:
 
 
 def compare(
-    losses: Tensor, start: Tensor, reference: float | None = None, sums_rows: bool = False
+    losses: Tensor,
+    start: Tensor,
+    reference: float | None = None,
+    sums_rows: bool = False,
+    negligible: float = 0.0,
 ) -> Comparison:
     """Compare the validation losses of a trained network with those of PCA.
 
@@ -166,10 +170,13 @@ def compare(
         `Criterion.reference_loss`.
     sums_rows : bool
         Whether the sum of the losses of a row is compared; their means must then be lower, too.
+    negligible : float
+        Mean below which one of the losses that are summed need not be lower.
     """
     if sums_rows:
         total = compare(losses.sum(0), start.sum(0), reference)
-        are_lower = bool((losses.mean(-1) < MAX_RATIO * start.mean(-1)).all())
+        highest = (MAX_RATIO * start.mean(-1)).clamp_min(negligible)
+        are_lower = bool((losses.mean(-1) < highest).all())
         return replace(total, is_better=total.is_better and are_lower)
     compared = []
     for after, before in zip(torch.atleast_2d(losses), torch.atleast_2d(start), strict=True):
