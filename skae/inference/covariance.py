@@ -75,6 +75,10 @@ class ModelCovariance:
         with np.errstate(over="ignore"):
             return unit(np.square(self._total_deviation * np.sqrt(left / n_left)))
 
+    @noise_variance_.setter
+    def noise_variance_(self, value: Any) -> None:
+        vars(self)["noise_variance_"] = value
+
     def _has_known_codes(self) -> bool:
         """Return whether the codes are uncorrelated, and `components_` orthonormal."""
         if self._is_part:
