@@ -114,14 +114,14 @@ class Criterion:
         then relative to the loss that they are compared with.
     sums_rows : bool
         Whether PCA is left if the sum of a row's losses improves, and the mean of each is lower.
-    negligible : float
+    tolerance : float
         Mean below which one of these losses need not be lower. PCA may be exact, with loss 0.
     """
 
     perfect_score: float = 1.0
     reference_loss: float | None = None
     sums_rows: bool = False
-    negligible: float = 0.0
+    tolerance: float = 0.0
 
     model: Model
 

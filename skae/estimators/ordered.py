@@ -126,7 +126,7 @@ class OrderedAutoencoder(MixtureSampling, BaseAutoencoder):
     def _criterion(self, model: Model) -> Criterion:
         criterion = NestedReconstruction(model)
         # Where PCA explains nearly all, its loss is 0, and none is lower.
-        criterion.negligible = _NEGLIGIBLE if self.n_components is None else 0.0
+        criterion.tolerance = _NEGLIGIBLE if self.n_components is None else 0.0
         return criterion
 
     def _fitted_attributes(self, model: Model, data: Tensor) -> dict[str, Any]:

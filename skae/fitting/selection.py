@@ -156,7 +156,7 @@ def compare(
     start: Tensor,
     reference: float | None = None,
     sums_rows: bool = False,
-    negligible: float = 0.0,
+    tolerance: float = 0.0,
 ) -> Comparison:
     """Compare the validation losses of a trained network with those of PCA.
 
@@ -170,12 +170,12 @@ def compare(
         `Criterion.reference_loss`.
     sums_rows : bool
         Whether the sum of the losses of a row is compared; their means must then be lower, too.
-    negligible : float
+    tolerance : float
         Mean below which one of the losses that are summed need not be lower.
     """
     if sums_rows:
         total = compare(losses.sum(0), start.sum(0), reference)
-        highest = (MAX_RATIO * start.mean(-1)).clamp_min(negligible)
+        highest = (MAX_RATIO * start.mean(-1)).clamp_min(tolerance)
         are_lower = bool((losses.mean(-1) < highest).all())
         return replace(total, is_better=total.is_better and are_lower)
     compared = []

@@ -329,5 +329,5 @@ def test_of_losses_that_are_summed_a_negligible_one_need_not_be_lower():
     exact = torch.zeros_like(pca)
     losses, start = torch.stack([network, exact + 0.05]), torch.stack([pca, exact])
     assert not compare(losses, start, sums_rows=True).is_better
-    assert compare(losses, start, sums_rows=True, negligible=0.1).is_better
-    assert not compare(losses, start, sums_rows=True, negligible=0.04).is_better
+    assert compare(losses, start, sums_rows=True, tolerance=0.1).is_better
+    assert not compare(losses, start, sums_rows=True, tolerance=0.04).is_better
