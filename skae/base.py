@@ -53,10 +53,10 @@ from skae.utils.validation import (
     check_loss_domain,
     fit_context,
     fraction,
-    integer,
     real,
     resolve_device,
     restore_on_error,
+    size_of_code,
     widths,
 )
 from skae.utils.warnings import warn, warn_of_wide_code
@@ -101,7 +101,7 @@ class BaseAutoencoder(
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **TRAINING_CONSTRAINTS,
-        "n_components": [integer(1), fraction()],
+        "n_components": size_of_code(),
         "hidden_layer_sizes": ["array-like", tuple],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "code_activation": [StrOptions(set(ACTIVATIONS))],
@@ -225,7 +225,7 @@ class BaseAutoencoder(
         must_beat_start = self.shortcut == "pca" and self.early_stopping and not split.is_resumed
         model, data, unexplained = self._start(inputs, split, generator, device, previous)
         criterion, corruption = self._criterion(model), self._corruption(model, data)
-        validate = None
+        validate = start = comparison = held_out = None
         if split.held_out is not None:
             validate = ValidationLoss(criterion, model.network, data, split, corruption)
         dtype = torch.float32 if rows.dtype == np.float32 else torch.float64
@@ -253,7 +253,6 @@ class BaseAutoencoder(
         state = self._init_training(
             model.network, split, generator, device, max_epochs, criterion.reference_loss, n_before
         )
-        start = None
         if must_beat_start and previous is None and max_epochs and validate is not None:
             # PCA's codes already have the nearest reconstruction, so they are not refined.
             start = validate(None if self.loss == "squared_error" else self.transform_max_iter)
@@ -264,10 +263,11 @@ class BaseAutoencoder(
         )
 
         # Select.
-        comparison = held_out = None
         if start is not None and validate is not None and history.best_epoch:
             losses = validate(self.transform_max_iter)
-            comparison = compare(losses, start, criterion.reference_loss, criterion.sums_rows)
+            comparison = compare(
+                losses, start, criterion.reference_loss, criterion.has_prefixes, criterion.tolerance
+            )
             if not comparison.is_better:
                 history.best_epoch = 0
         if history.best_epoch or (previous is None and not must_beat_start):
@@ -298,7 +298,7 @@ class BaseAutoencoder(
         self.__dict__.update(fitted)
         if self.verbose:
             print(explain(fitted))
-        if self._refines_codes and self.n_components > min(rows.shape):
+        if self._refines_codes and (self.n_components or 0) > min(rows.shape):
             warn_of_wide_code(self.n_components, *rows.shape)
         advice = self._advice()
         if advice is not None and varies(rows):

@@ -15,9 +15,21 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skae import Autoencoder, VariationalAutoencoder
+from skae import (
+    Autoencoder,
+    OrderedAutoencoder,
+    SparseAutoencoder,
+    VariationalAutoencoder,
+)
 from skae.metrics import reconstruction_score
 
+ARRAYS = (
+    "mean_",
+    "components_",
+    "explained_variance_",
+    "explained_variance_ratio_",
+    "singular_values_",
+)
 PAGE = (Path(__file__).parents[1] / "docs" / "coming_from_pca.md").read_text()
 
 
@@ -132,9 +144,16 @@ def test_a_share_of_the_variance_takes_as_many_components_as_in_pca(digits):
 @pytest.mark.parametrize("n_components", [None, "mle"])
 def test_no_number_of_components_is_missing(wine, n_components):
     PCA(n_components).fit(wine)
-    with pytest.raises(ValueError, match="n_components"):
+    with pytest.raises(ValueError, match="only OrderedAutoencoder takes None, for as many as PCA"):
         short(n_components).fit(wine)
     assert Autoencoder().n_components == 2
+
+
+def test_none_is_for_ordered_codes(wine):
+    ordered = OrderedAutoencoder(None, max_iter=2, random_state=0).fit(wine)
+    assert ordered.n_components_ == PCA().fit(wine).n_components_ == min(wine.shape)
+    assert ordered.truncated(2).transform(wine).shape == (len(wine), 2)
+    assert ordered.inverse_transform(ordered.transform(wine)[:, :2]).shape == wine.shape
 
 
 def test_a_scaler_behind_the_autoencoder_whitens(digits):
@@ -199,19 +218,48 @@ def test_the_same_attributes():
     np.testing.assert_array_equal(autoencoder.feature_names_in_, pca.feature_names_in_)
 
 
-def test_only_the_variational_autoencoder_has_a_noise_variance(both, digits):
-    pca, autoencoder = both
-    assert pca.noise_variance_ > 0
-    assert not hasattr(autoencoder, "noise_variance_")
-    assert VariationalAutoencoder(2, max_iter=2).fit(digits[:300]).noise_variance_ > 0
+def test_noise_variance_is_what_is_left_per_direction(both, digits):
+    for model in both:
+        reconstruction = model.inverse_transform(model.transform(digits))
+        left = np.square(digits - reconstruction).sum() / (len(digits) - 1)
+        assert model.noise_variance_ == pytest.approx(left / (64 - 4), rel=1e-5)
+    full = PCA(64).fit(digits)
+    assert both[0].noise_variance_ == pytest.approx(full.explained_variance_[4:].mean())
+
+
+def test_noise_variance_is_missing_where_no_direction_is_left_out(iris):
+    sparse = SparseAutoencoder(16, max_iter=2, random_state=0).fit(iris)
+    assert sparse.selected_ == "network"
+    assert not hasattr(sparse, "noise_variance_")
+
+
+def test_noise_variance_of_a_likelihood_is_that_given_the_code(digits):
+    variational = VariationalAutoencoder(2, max_iter=2, random_state=0).fit(digits)
+    code = variational.transform(digits[:1])
+    rows = variational.sample(2000, random_state=0)
+    noise = rows - variational.sample(2000, random_state=0, return_mean=True)
+    assert code.shape == (1, 2)
+    assert noise.var() == pytest.approx(variational.noise_variance_, rel=0.02)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_attributes_have_the_dtype_of_x(both, digits, dtype):
+    for model in both:
+        fitted = clone(model).fit(digits.astype(dtype))
+        for name in (*ARRAYS, "noise_variance_"):
+            assert getattr(fitted, name).dtype == dtype, name
+        assert clone(model).fit(digits.astype(int)).mean_.dtype == np.float64
 
 
 def test_if_pca_was_kept_the_attributes_are_those_of_pca(iris):
     pca, autoencoder = PCA(2).fit(iris), short(2).set_params(max_iter=1).fit(iris)
     assert autoencoder.selected_ == "pca"
-    for name in ("components_", "explained_variance_", "singular_values_", "mean_"):
+    for name in (*ARRAYS, "noise_variance_"):
         expected = getattr(pca, name)
         np.testing.assert_allclose(getattr(autoencoder, name), expected, rtol=1e-4, atol=1e-5)
+    for name in ("get_covariance", "get_precision"):
+        expected = getattr(pca, name)()
+        np.testing.assert_allclose(getattr(autoencoder, name)(), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(autoencoder.transform(iris), pca.transform(iris), atol=1e-5)
 
 
@@ -265,9 +313,15 @@ def test_scores_of_rows_are_higher_for_typical_rows(both, digits):
         assert model.score_samples(noise).mean() < model.score_samples(digits).mean()
 
 
-def test_missing_methods(both):
+def test_a_nonlinear_network_has_no_covariance(both, digits):
+    linear = clone(both[1]).set_params(hidden_layer_sizes=(), shortcut=None).fit(digits)
+    tied = clone(linear).set_params(tied_weights=True).fit(digits)
+    part = clone(linear).partial_fit(digits)
     for name in ("get_covariance", "get_precision"):
-        assert [hasattr(model, name) for model in both] == [True, False]
+        has_it = [hasattr(model, name) for model in (*both, linear, tied, part)]
+        assert has_it == [True, False, True, False, False]
+    product = linear.get_covariance() @ linear.get_precision()
+    np.testing.assert_allclose(product, np.eye(64), atol=1e-8)
 
 
 def test_names_of_columns(both, digits):

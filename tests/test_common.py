@@ -97,9 +97,11 @@ def test_docstring_states_each_default(cls):
 def test_docstring_describes_every_fitted_attribute(estimator):
     fitted = clone(estimator).fit(*load_iris(return_X_y=True))
     attributes = {n for n in vars(fitted) if n.endswith("_") and not n.startswith("_")}
+    if hasattr(fitted, "noise_variance_"):  # a property
+        attributes.add("noise_variance_")
     described = set(section(type(fitted).__doc__, "Attributes"))
     assert attributes <= described
-    assert described <= attributes | {"feature_names_in_"}
+    assert described <= attributes | {"feature_names_in_", "noise_variance_"}
 
 
 @pytest.mark.parametrize("estimator", FAST_AUTOENCODERS, ids=lambda e: type(e).__name__)

@@ -250,6 +250,9 @@ def set_preconditioner(model: Model, codes: Tensor, z: Tensor) -> None:
     """
     decode = model.decode_stabilised if model.loss.is_relative else model.decode
     metric = _metric(model, codes, z, _PRECONDITIONER_ROWS, decode)
+    for size, weight in model.network.prefix_weights:
+        of_prefix = _metric(model, codes[:, :size], z, _PRECONDITIONER_ROWS, decode)
+        metric[:size, :size] += weight * of_prefix
     if metric.diagonal().max() < _NO_SENSITIVITY:
         return
     squares, axes = torch.linalg.eigh(metric)

@@ -112,13 +112,23 @@ class Criterion:
     reference_loss : float or None
         Loss that relative gains refer to. None if a perfect reconstruction has loss 0: gains are
         then relative to the loss that they are compared with.
-    sums_rows : bool
-        Whether PCA is left if the sum of a row's losses improves, and the mean of each is lower.
+    has_prefixes : bool
+        Whether the losses of a row are those of the first columns of the code, and of all. PCA is
+        left if their sum improves and the mean of each is lower.
+    is_reconstruction_alone : bool
+        Whether the objective is the reconstruction loss of all columns alone.
+    refines_codes : bool
+        Whether codes may be refined, since the objective is made of reconstruction losses alone.
+    tolerance : float
+        Mean below which one of these losses need not be lower. PCA may be exact, with loss 0.
     """
 
     perfect_score: float = 1.0
     reference_loss: float | None = None
-    sums_rows: bool = False
+    has_prefixes: bool = False
+    is_reconstruction_alone: bool = False
+    refines_codes: bool = False
+    tolerance: float = 0.0
 
     model: Model
 
@@ -189,10 +199,16 @@ class Criterion:
         """Changes of the code that leave the objective unchanged."""
         return CodeSymmetry.NONE
 
-    @property
-    def is_reconstruction_alone(self) -> bool:
-        """Whether the objective is the reconstruction loss alone."""
-        return False
+    def losses_of_codes(self, model: Model, codes: Tensor, target: Tensor) -> Tensor:
+        """Return what `row_losses` does, of given codes, if `refines_codes`.
+
+        Parameters
+        ----------
+        model : Model
+            One of the models on the model axis.
+        codes, target : Tensor
+        """
+        raise NotImplementedError
 
 
 class Reconstruction(Criterion):
@@ -207,6 +223,8 @@ class Reconstruction(Criterion):
     def __init__(self, model: Model, penalties: Sequence[Penalty] = ()) -> None:
         self.model = model
         self.penalties = list(penalties)
+        self.refines_codes = not self.penalties
+        self.is_reconstruction_alone = self.refines_codes and not self.has_prefixes
         names = ["reconstruction", *(penalty.name for penalty in penalties)]
         if len(set(names)) < len(names):
             raise ValueError(
@@ -259,6 +277,5 @@ class Reconstruction(Criterion):
             symmetry &= penalty.symmetry
         return symmetry
 
-    @property
-    def is_reconstruction_alone(self) -> bool:
-        return not self.penalties
+    def losses_of_codes(self, model: Model, codes: Tensor, target: Tensor) -> Tensor:
+        return model.row_losses(model.network.decode(codes), target)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skae.core.autograd import Terms
 from skae.core.criterion import CodeSymmetry, ForwardPass, Reconstruction
+from skae.core.model import Model
 from skae.core.networks.ordered import OrderedNetwork
 
 # Weight of the whole code, relative to that of each smaller size.
@@ -26,11 +27,13 @@ class NestedReconstruction(Reconstruction):
     """
 
     # One of many sizes may improve by less than its standard error.
-    sums_rows = True
+    has_prefixes = True
 
-    def _losses(self, batch: ForwardPass, numbers: Iterable[int], *, draws: bool) -> list[Tensor]:
+    def _losses(
+        self, model: Model, batch: ForwardPass, numbers: Iterable[int], *, draws: bool
+    ) -> list[Tensor]:
         """Return the weighted losses of rows, of the decoders of these numbers and of the whole."""
-        network = self.model.network
+        network = model.network
         assert isinstance(network, OrderedNetwork)
         sizes, losses = network.sizes, []
         scales = 1.0 / (network.pca_losses * (len(sizes) - 1 + _WHOLE))
@@ -39,9 +42,14 @@ class NestedReconstruction(Reconstruction):
             if draws and least < n_columns and self._draw(2):
                 n_columns = least + self._draw(n_columns - least)
             output = network.decode(batch.code[..., :n_columns])
-            losses.append(self.model.row_losses(output, batch.target) * scales[..., number])
-        whole = self.model.row_losses(batch.output, batch.target) * scales[..., -1] * _WHOLE
+            losses.append(model.row_losses(output, batch.target) * scales[..., number])
+        whole = model.row_losses(batch.output, batch.target) * scales[..., -1] * _WHOLE
         return [*losses, whole]
+
+    def _of_sizes(self, model: Model, batch: ForwardPass) -> Tensor:
+        """Return the loss of each size on a first axis, whose mean is the objective."""
+        n_sizes = len(model.network.decoders)
+        return torch.stack(self._losses(model, batch, range(n_sizes - 1), draws=False)) * n_sizes
 
     def _draw(self, n: int) -> int:
         generator = self.model.network.generator
@@ -53,7 +61,8 @@ class NestedReconstruction(Reconstruction):
         n_smaller = len(self.model.network.decoders) - 1
         n_turns = min(_TURNS, n_smaller)
         numbers = range(self._draw(n_turns), n_smaller, n_turns) if n_turns else ()
-        *prefixes, whole = (loss.mean(-1) for loss in self._losses(batch, numbers, draws=True))
+        losses = self._losses(self.model, batch, numbers, draws=True)
+        *prefixes, whole = (loss.mean(-1) for loss in losses)
         terms = {"reconstruction": whole}
         if prefixes:
             terms["prefixes"] = n_turns * torch.stack(prefixes).sum(0)
@@ -62,18 +71,16 @@ class NestedReconstruction(Reconstruction):
         return terms
 
     def measure(self, inputs: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the loss of each size on a first axis, whose mean is the objective."""
         batch = self.forward(inputs, target, generator)
-        n_sizes = len(self.model.network.decoders)
-        losses = torch.stack(self._losses(batch, range(n_sizes - 1), draws=False)) * n_sizes
+        losses = self._of_sizes(self.model, batch)
         for penalty in self.penalties:
             losses = losses + penalty.term(self.model, batch)[..., None]
         return losses
 
+    def losses_of_codes(self, model: Model, codes: Tensor, target: Tensor) -> Tensor:
+        output = model.network.decode(codes)
+        return self._of_sizes(model, ForwardPass(target, target, codes, output, None))
+
     @property
     def symmetry(self) -> CodeSymmetry:
         return super().symmetry & CodeSymmetry.TRIANGULAR
-
-    @property
-    def is_reconstruction_alone(self) -> bool:
-        return False

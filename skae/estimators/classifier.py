@@ -22,7 +22,8 @@ from torch import Tensor
 from skae.core.head import class_losses
 from skae.estimators.supervised import BaseSupervised
 from skae.fitting.duplicates import WeightedRows
-from skae.fitting.split import Split, stratified_split
+from skae.fitting.split import Split
+from skae.fitting.stratified import stratified_split
 from skae.utils.csr import Array
 from skae.utils.docs import document_supervised
 from skae.utils.labels import UNLABELLED, read_labels
@@ -139,8 +140,10 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
             )
         return targets, weights * self._by_class(classes, numbers, weights), len(classes)
 
-    def _split(self, known: Tensor, generator: torch.Generator) -> Split:
-        return stratified_split(known[:, 0], self.validation_fraction, generator)
+    def _split(
+        self, known: Tensor, groups: NDArray[np.int64] | None, generator: torch.Generator
+    ) -> Split:
+        return stratified_split(known[:, 0], self.validation_fraction, generator, groups)
 
     def _by_class(
         self, classes: NDArray[Any], numbers: NDArray[Any], weights: NDArray[np.float64]

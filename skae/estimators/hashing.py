@@ -18,7 +18,7 @@ from skae.core.networks.autoencoder import Architecture
 from skae.core.networks.hashing import HashingArchitecture, HashingNetwork
 from skae.inference.hamming import nearest, pack
 from skae.utils.docs import document
-from skae.utils.validation import check_count, computed, integer, real, without
+from skae.utils.validation import check_count, computed, real, size_of_code, without
 
 
 @document
@@ -105,7 +105,7 @@ class HashingAutoencoder(BaseAutoencoder):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **without(BaseAutoencoder._parameter_constraints, "code_activation", "shortcut"),
-        "n_components": [integer(1)],
+        "n_components": size_of_code(may_be_share=False),
         "noise_level": [real(0)],
         "straight_through": ["boolean"],
     }

@@ -104,7 +104,7 @@ class AutoencoderImputer(
 
     # The given autoencoder validates its own parameters.
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None, *, groups: ArrayLike | None = None) -> Self:
         """Fit the autoencoder to X.
 
         Parameters
@@ -112,6 +112,8 @@ class AutoencoderImputer(
         X : array-like of shape (n_samples, n_features)
             Missing entries are NaN.
         y : Ignored
+        groups : array-like of shape (n_samples,), default=None
+            Groups of rows that belong together, as in `DenoisingAutoencoder.fit`.
 
         Returns
         -------
@@ -120,7 +122,8 @@ class AutoencoderImputer(
         Raises
         ------
         ValueError
-            If a parameter or X is not as documented, or a feature has no value in any row.
+            If a parameter, X or `groups` is not as documented, or a feature has no value in any
+            row.
         """
         with restore_on_error(self):
             rows = self._validate_rows(X, reset=True)
@@ -130,7 +133,7 @@ class AutoencoderImputer(
                 random = check_random_state(self.random_state)
                 given.set_params(random_state=random.randint(2**31 - 1))
             callbacks = EpochCallbacks(self, lambda history: {}, X, y, perfect_score=1.0)
-            callbacks.fit_part(given, rows)
+            callbacks.fit_part(given, rows, groups)
             callbacks.end_fit({"autoencoder_": given})
             self.autoencoder_ = given
         return self

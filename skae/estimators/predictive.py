@@ -22,7 +22,7 @@ from skae.core.networks.dictionary import DictionaryArchitecture
 from skae.inference.sampling import MixtureSampling
 from skae.utils.csr import Array, dense_parts
 from skae.utils.docs import document
-from skae.utils.validation import computed, integer, real, without
+from skae.utils.validation import computed, real, size_of_code, without
 
 _MOST_SWEEPS = 10_000  # the default of 1000 is too low for an overcomplete dictionary
 
@@ -120,7 +120,7 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
             "shortcut",
             "tied_weights",
         ),
-        "n_components": [integer(1)],
+        "n_components": size_of_code(may_be_share=False),
         "alpha": [real(0)],
         "prediction_weight": [real(0, closed="right")],
     }
@@ -169,7 +169,8 @@ class PredictiveSparseDecomposition(MixtureSampling, BaseAutoencoder):
     def _optimised_code(self, rows: Array) -> Array:
         # In training units, so that no square overflows.
         scale = self._model.scale
-        atoms, targets = self.components_.T, ((rows - self.mean_) / scale).T
+        atoms = self.components_.T.astype(np.float64, copy=False)
+        targets = ((rows - self._mean) / scale).T
         if self.alpha_ == 0:
             codes = np.linalg.lstsq(atoms, targets, rcond=None)[0].T
         else:

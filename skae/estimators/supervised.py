@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,45 +15,45 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae.base import BaseAutoencoder
 from skae.core.activations import ACTIVATIONS
-from skae.core.autograd import Autograd
-from skae.core.csr_rows import append_columns, select_rows
-from skae.core.head import EncoderWithHead, HeadCriterion, Predictor, build_head
-from skae.core.history import History
-from skae.core.model import Model
+from skae.core.csr_rows import select_rows
+from skae.core.head import Predictor
 from skae.core.numerics import torch_defaults
-from skae.estimators.wrapped import BaseWrapper
+from skae.estimators.wrapped import BasePrefitWrapper
 from skae.fitting.data import check_range, training_rows
 from skae.fitting.duplicates import WeightedRows, merge_duplicates
-from skae.fitting.selection import ValidationLoss
-from skae.fitting.split import Split, no_split, split_rows
-from skae.fitting.trainer import TRAINING_CONSTRAINTS, Trainer
+from skae.fitting.head_trainer import HeadTrainer
+from skae.fitting.named_rows import NamedRows, name_rows
+from skae.fitting.split import MIN_ROWS, Split, no_split, split_rows
+from skae.fitting.trainer import TRAINING_CONSTRAINTS
 from skae.inference.predictor import HeadPredictor
 from skae.inference.transformer import DTYPES
 from skae.utils.arrays import plain_arrays
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.csr import canonical
 from skae.utils.validation import (
+    HasMethods,
     StrOptions,
     WrappedAutoencoder,
     check_data,
     check_sample_weight,
     computed,
     fit_context,
+    fraction,
     integer,
     resolve_device,
     restore_on_error,
-    widths,
 )
 from skae.utils.warnings import warn
 
 
 @dataclass(eq=False, repr=False)
-class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, BaseEstimator):
+class BaseSupervised(
+    HeadPredictor, HeadTrainer, BasePrefitWrapper, CallbackSupportMixin, BaseEstimator
+):
     """Fits an autoencoder to all rows, then its encoder with a head to the labelled rows."""
 
     autoencoder: Any = None
@@ -69,7 +69,7 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
     max_iter: int = 100
     tol: float = 1e-4
     early_stopping: bool = False
-    validation_fraction: float = 0.1
+    validation_fraction: Any = 0.1
     n_iter_no_change: int = 10
     shuffle: bool = True
     random_state: int | np.random.RandomState | None = None
@@ -83,12 +83,8 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
         "freeze": ["boolean", integer(0)],
         "hidden_layer_sizes": ["array-like", tuple],
         "activation": [StrOptions(set(ACTIVATIONS))],
+        "validation_fraction": [fraction(), HasMethods("split")],
     }
-
-    _loss_name: ClassVar[str]
-    _perfect_score: ClassVar[float] = 1.0  # the score at a loss of 0
-    # Whether the gradient of the loss with respect to the head's output is bounded.
-    _has_bounded_slope: ClassVar[bool] = True
 
     # -- hooks -----------------------------------------------------------------------------------
 
@@ -102,22 +98,35 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
         """Return targets and weights of the labelled rows, and the number of outputs."""
 
-    def _split(self, known: Tensor, generator: torch.Generator) -> Split:
-        """Hold labelled rows out; `known` has the targets and weights of the labelled rows."""
-        return split_rows(
-            None, len(known), self.validation_fraction, may_cross_fit=False, generator=generator
-        )
+    def _split(
+        self, known: Tensor, groups: NDArray[np.int64] | None, generator: torch.Generator
+    ) -> Split:
+        """Hold a share of the labelled rows, or of their groups, out.
 
-    @staticmethod
-    @abstractmethod
-    def _losses(output: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of each row."""
+        `known` has the targets and weights of the labelled rows.
+        """
+        return split_rows(
+            None,
+            len(known),
+            self.validation_fraction,
+            may_cross_fit=False,
+            generator=generator,
+            given=groups,
+            least_groups=1,  # they need not show that most of them improve
+        )
 
     # -- fit -------------------------------------------------------------------------------------
 
     # The given autoencoder validates its own parameters.
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Fit autoencoder and head.
 
         Parameters
@@ -128,6 +137,10 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows. Rows of weight 0 are left out, but their class is still in
             `classes_`. The autoencoder ignores all other weights.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of rows that belong together, labelled or not, such as the rows of a patient.
+            Where rows are held out, by the autoencoder or for the head (`early_stopping`), a group
+            is never divided; nor are groups that duplicate rows link.
 
         Returns
         -------
@@ -136,17 +149,28 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
         Raises
         ------
         ValueError, TypeError
-            If a parameter, X or y is not as documented.
+            If a parameter, X, y or `groups` is not as documented, or `groups` has no use.
         """
         with torch_defaults(), restore_on_error(self):
-            return self._fit(X, y, sample_weight)
+            return self._fit(X, y, sample_weight, groups)
 
-    def _fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Self:
+    def _fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        groups: ArrayLike | None,
+    ) -> Self:
         given = self._given_autoencoder()
-        rows, described = self._read_rows(X, y, sample_weight, self._finite(given))
+        self._check_holds_out(given, groups)
+        rows, named, described = self._read_rows(X, y, sample_weight, groups, given)
         if self._is_prefit():
             given._validate_rows(X)  # checks that it was fitted to these features
         targets, weights, n_outputs = self._finish_targets(rows, described)
+        known = torch.from_numpy(np.column_stack([targets, weights / weights.mean()])).float()
+        labelled = torch.from_numpy(np.flatnonzero(rows.is_labelled))
+        named_known = named[labelled.numpy()]
+        self._split_labelled(known, named_known, torch.Generator())  # its errors, before a long fit
         random = check_random_state(self.random_state)
         if not self._is_prefit():
             given = clone(given)
@@ -157,8 +181,7 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
         generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
         callbacks = EpochCallbacks(self, lambda history: {}, X, y, self._perfect_score)
         if not self._is_prefit():
-            # All rows may be duplicates of one row, but an autoencoder needs two.
-            callbacks.fit_part(given, rows.X if rows.X.shape[0] > 1 else rows.X[[0, 0]])
+            self._fit_autoencoder(given, rows, named, callbacks)
             if hasattr(self, "feature_names_in_"):
                 given.feature_names_in_ = self.feature_names_in_
         fitted, model = {"autoencoder_": given, **described}, given._model
@@ -166,9 +189,7 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
         check_range(z)
         codes = torch.cat(list(model.encoder_codes(z)))
         network = self._new_network(model, codes, n_outputs, generator)
-        labelled = torch.from_numpy(np.flatnonzero(rows.is_labelled))
         codes, z = codes[labelled], select_rows(z, labelled)
-        known = torch.from_numpy(np.column_stack([targets, weights / weights.mean()])).float()
         del rows  # the unlabelled rows are no longer needed
         # Callbacks get the fitted attributes as if the fit had stopped at their epoch.
         callbacks.attributes = lambda history: {
@@ -185,8 +206,9 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
                 ConvergenceWarning,
             )
             phases = []
+        split = self._split_labelled(known, named_known, generator)
         known = known.to(resolve_device(given.device))
-        fitted |= self._train_phases(network, phases, known, generator, callbacks)
+        fitted |= self._train_phases(network, phases, known, split, generator, callbacks)
         fitted["_predictor"] = Predictor.of(network, model)
         callbacks.end_fit(fitted)
         # All fitted attributes are set at once, so that a failed fit leaves no partial state.
@@ -198,9 +220,14 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
         X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None,
-        ensure_all_finite: bool | str,
-    ) -> tuple[WeightedRows, dict[str, Any]]:
-        """Validate the data; return its distinct rows and the attributes that describe y."""
+        groups: ArrayLike | None,
+        given: BaseAutoencoder,
+    ) -> tuple[WeightedRows, NamedRows, dict[str, Any]]:
+        """Validate the data.
+
+        Returns the distinct rows, what the user says of them, and attributes that describe y.
+        """
+        ensure_all_finite = self._finite(given)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
@@ -222,40 +249,70 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
         weights = check_sample_weight(sample_weight, rows)
         # Keep the sum of the weights finite; dividing by a power of two is exact.
         weights = np.ldexp(weights, -np.frexp(weights.max())[1])
-        return merge_duplicates(rows, targets, weights), described
+        splitter = None if self._is_prefit() else given.validation_fraction
+        named = name_rows(rows, labels, weights, groups, self.validation_fraction, splitter)
+        merged = merge_duplicates(rows, targets, weights, named.keys(n))
+        return merged, named[merged.numbers], described
 
-    def _given_autoencoder(self) -> BaseAutoencoder:
-        if self.autoencoder is None:
-            if self.prefit:
+    def _fit_autoencoder(
+        self,
+        given: BaseAutoencoder,
+        rows: WeightedRows,
+        named: NamedRows,
+        callbacks: EpochCallbacks,
+    ) -> None:
+        splitter = given.validation_fraction
+        if named.autoencoder is not None:
+            given.validation_fraction = named.autoencoder  # the same splits, of the distinct rows
+        # If it holds no rows out, groups concern the head alone.
+        groups = named.groups if given.early_stopping else None
+        # All rows may be duplicates of one row, but an autoencoder needs two.
+        X = rows.X if rows.X.shape[0] > 1 else rows.X[[0, 0]]
+        callbacks.fit_part(given, X, groups)
+        given.validation_fraction = splitter
+
+    def _check_holds_out(self, given: BaseAutoencoder, groups: ArrayLike | None) -> None:
+        """Raise a ValueError if rows that the user names would not be held out."""
+        if self.early_stopping:
+            return
+        if hasattr(self.validation_fraction, "split"):
+            raise ValueError(
+                "A splitter as validation_fraction decides which rows are held out, but "
+                "early_stopping=False. Set early_stopping=True."
+            )
+        if groups is None or (given.early_stopping and not self._is_prefit()):
+            return
+        other = "the autoencoder, too, has early_stopping=False. Set one of them to"
+        if self._is_prefit():
+            other = "the autoencoder is fitted already. Set early_stopping"
+        raise ValueError(
+            "groups decide which rows are held out together, but none are: "
+            f"early_stopping=False, and {other}=True."
+        )
+
+    def _split_labelled(self, known: Tensor, named: NamedRows, generator: torch.Generator) -> Split:
+        """Choose the rows that are held out for the head; `known` is as in `_split`."""
+        if not self.early_stopping:
+            return no_split(len(known))
+        if named.head is not None:
+            split = named.head.of_head()
+        else:
+            split = self._split(known, named.groups, generator)
+        if split.held_out is None:
+            if named.groups is not None and len(known) >= MIN_ROWS:
                 raise ValueError(
-                    "prefit=True needs a fitted autoencoder, but autoencoder is None. Pass one, or "
-                    "set prefit=False."
+                    "No group can be held out for the head: training needs one, and one of each "
+                    f"class, but rows with a label are of {named.groups.max() + 1} groups in all, "
+                    "duplicates joined. Set early_stopping=False, or label rows of more groups."
                 )
-            return type(self)._default_autoencoder()
-        autoencoder: BaseAutoencoder = self.autoencoder
-        if isinstance(self.autoencoder, FrozenEstimator):
-            autoencoder = self.autoencoder.estimator
-            if not isinstance(autoencoder, BaseAutoencoder):
-                raise TypeError(
-                    "autoencoder must be an autoencoder of skae, but it is a FrozenEstimator of "
-                    f"{type(autoencoder).__name__}."
+        elif not known[split.held_out, -1].any():
+            if named.head is not None:
+                raise ValueError(
+                    "validation_fraction holds out only rows whose class has weight 0. Hold out "
+                    "others, or change class_weight."
                 )
-        unfitted = "needs a fitted autoencoder, but this %(name)s is not fitted. Call its fit first"
-        if isinstance(self.autoencoder, FrozenEstimator):
-            check_is_fitted(
-                autoencoder, msg=f"FrozenEstimator {unfitted}, or pass it without FrozenEstimator."
-            )
-        elif self.prefit:
-            check_is_fitted(
-                autoencoder,
-                msg=f"prefit=True {unfitted}, or set prefit=False. Where a search or a "
-                "cross-validation clones the estimator, pass autoencoder=FrozenEstimator(...): a "
-                "clone is not fitted.",
-            )
-        return autoencoder
-
-    def _is_prefit(self) -> bool:
-        return self.prefit or isinstance(self.autoencoder, FrozenEstimator)
+            return no_split(len(known))
+        return replace(split, groups=None)  # the validation loss is a mean over the rows
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -267,84 +324,3 @@ class BaseSupervised(HeadPredictor, Trainer, BaseWrapper, CallbackSupportMixin, 
         trains_head_alone = isinstance(self.freeze, bool | np.bool_) and self.freeze
         n_phases = 1 if trains_head_alone else 2
         return int(not self._is_prefit()), n_phases * int(self.max_iter)
-
-    def _n_frozen(self, n_layers: int) -> int:
-        if isinstance(self.freeze, bool | np.bool_):
-            return n_layers if self.freeze else 0
-        if self.freeze > n_layers:
-            raise ValueError(
-                f"freeze={self.freeze!r} layers, but the encoder has {n_layers}. Lower it, or use "
-                "freeze=True to train the head alone."
-            )
-        return int(self.freeze)
-
-    def _new_network(
-        self, model: Model, codes: Tensor, n_outputs: int, generator: torch.Generator
-    ) -> EncoderWithHead:
-        """Return a copy of the encoder with a new head."""
-        head_sizes = widths("hidden_layer_sizes", self.hidden_layer_sizes)
-        return EncoderWithHead(
-            model.network.with_model_axis(),
-            build_head([codes.shape[1], *head_sizes, n_outputs], self.activation, generator),
-            codes,
-            has_bounded_gradient=self._has_bounded_slope and not head_sizes,
-        )
-
-    def _train_phases(
-        self,
-        network: EncoderWithHead,
-        phases: list[tuple[int, Tensor]],
-        known: Tensor,
-        generator: torch.Generator,
-        callbacks: EpochCallbacks,
-    ) -> dict[str, Any]:
-        """Train in phases; return the fitted attributes of the training.
-
-        A phase is the number of frozen layers and the inputs of the other layers; `known` are the
-        targets and weights of the labelled rows.
-        """
-        split = no_split(len(known))
-        if self.early_stopping:
-            split = self._split(known.cpu(), generator)
-            if split.held_out is not None and not known[split.held_out, -1].any():
-                split = no_split(len(known))  # all held-out rows have weight 0
-        losses: list[float] = []
-        validation: list[float] = []
-        best = 0
-        for n_frozen, inputs in phases:
-            network.train()
-            network.freeze(n_frozen)
-            history = self._train_phase(network, inputs, known, split, generator, callbacks)
-            best = len(losses) + history.best_epoch if history.best_epoch else best
-            losses += history.losses
-            validation += history.validation[1:] if validation else history.validation
-            if history.was_cancelled:
-                break
-        return {
-            "n_iter_": len(losses),
-            "best_iter_": best,
-            "loss_curve_": losses,
-            "validation_scores_": [self._perfect_score - loss for loss in validation] or None,
-        }
-
-    def _train_phase(
-        self,
-        network: EncoderWithHead,
-        inputs: Tensor,
-        known: Tensor,
-        split: Split,
-        generator: torch.Generator,
-        callbacks: EpochCallbacks,
-    ) -> History:
-        """Train the layers that are not frozen."""
-        data = append_columns(inputs.to(known.device), known)
-        criterion = HeadCriterion(
-            network, self._loss_name, self._losses, inputs.shape[1], self._perfect_score
-        )
-        validate = None
-        if split.held_out is not None:
-            criterion.mean_weight = known[split.held_out.to(known.device), -1].mean()
-            validate = ValidationLoss(criterion, network, data, split)
-        state = self._init_training(network, split, generator, data.device, self.max_iter)
-        evaluate = Autograd(state.parameters, criterion.terms)
-        return self._train(state, evaluate, data, split, validate=validate, callbacks=callbacks)

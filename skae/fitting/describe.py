@@ -19,6 +19,15 @@ from skae.core.numerics import inference_device
 from skae.fitting.selection import Comparison
 from skae.fitting.span import Span
 
+# Fitted attributes in the dtype of X, as those of PCA are.
+_IN_DTYPE_OF_X = (
+    "mean_",
+    "components_",
+    "explained_variance_ratio_",
+    "explained_variance_",
+    "singular_values_",
+)
+
 
 def describe(
     estimator: Any,
@@ -63,9 +72,8 @@ def describe(
     network, device = model.network, data.device
     network.imputes_missing = estimator._allows_missing
     criterion = estimator._criterion(model)
-    trained = criterion.finish(
-        data, held_out=held_out, is_trained=history.best_epoch > 0, is_part=is_part
-    )
+    is_trained = history.best_epoch > 0
+    trained = criterion.finish(data, held_out=held_out, is_trained=is_trained, is_part=is_part)
     for name, value in trained.items():
         setattr(network, name, value)
     keeps_pca = is_new and estimator.shortcut == "pca" and history.best_epoch == 0
@@ -82,10 +90,11 @@ def describe(
     code = canonicalise(model, data, symmetry, n_steps, dtype, in_features, **flags)
     network.to(inference_device(device))
     shares = code.component_variance / code.component_variance.sum().clamp_min(1e-30)
-    ratio = (code.r2 * shares).numpy()
+    ratio = (code.r2 * shares).double().numpy()
     with np.errstate(over="ignore"):  # beyond the largest number, they are infinite
-        singular_values = np.sqrt(ratio.astype(np.float64).clip(min=0.0) * code.total) * model.scale
+        singular_values = np.sqrt(ratio.clip(min=0.0) * code.total) * model.scale
         variances = np.square(singular_values / math.sqrt(max(1, len(data) - 1)))
+    best = criterion.perfect_score
     fitted: dict[str, Any] = {
         "_model": model,
         "_requested_components": estimator.n_components,
@@ -96,6 +105,8 @@ def describe(
         "explained_variance_": variances,
         "singular_values_": singular_values,
         "n_samples_": len(data),
+        "_total_deviation": math.sqrt(code.total / max(1, len(data) - 1)) * model.scale,
+        "_is_part": is_part,
         "n_iter_": len(history.losses),
         "best_iter_": history.best_epoch,
         "selected_": "pca" if keeps_pca else "network",
@@ -103,18 +114,25 @@ def describe(
         "validation_ratio_interval_": comparison and np.array(comparison.interval),
         "validation_improved_": comparison and comparison.improved,
         "loss_curve_": list(history.losses),
-        "validation_scores_": None,
+        "validation_scores_": [best - loss for loss in history.validation] or None,
         "history_": {name: list(values) for name, values in history.terms.items()},
     }
     if history.validation:
-        best = criterion.perfect_score
-        fitted["validation_scores_"] = [best - loss for loss in history.validation]
         fitted["best_loss_"] = history.validation[history.best_epoch]
     elif history.best_epoch:
         fitted["best_loss_"] = history.losses[history.best_epoch - 1]
     else:
         fitted["best_loss_"] = criterion.start_loss(data, code.encoder_r2)
     fitted |= estimator._fitted_attributes(model, data)
+    fitted["_mean"] = fitted["mean_"]  # in float64, for computations
+    if dtype == torch.float32:
+        fitted |= _in_float32(fitted)
     if span is not None:
         fitted["_model"] = span.model_of_features(model)
     return fitted
+
+
+def _in_float32(fitted: dict[str, Any]) -> dict[str, Any]:
+    """Return in float32 what PCA has in the dtype of X."""
+    with np.errstate(over="ignore"):  # beyond the largest number, they are infinite
+        return {name: fitted[name].astype(np.float32) for name in _IN_DTYPE_OF_X}

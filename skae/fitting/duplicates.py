@@ -31,8 +31,8 @@ def exact_groups(X: Array) -> NDArray[np.int64]:
     Groups are numbered in the order of their first rows.
     """
     if issparse(X):
-        return _in_order_of_appearance(np.fromiter(csr_hashes(X), np.int64, count=X.shape[0]))
-    return _in_order_of_appearance(distinct_rows(X))
+        return in_order_of_appearance(np.fromiter(csr_hashes(X), np.int64, count=X.shape[0]))
+    return in_order_of_appearance(distinct_rows(X))
 
 
 def distinct_rows(X: NDArray[Any]) -> NDArray[np.int64]:
@@ -119,7 +119,7 @@ def duplicate_groups(X: Array) -> NDArray[np.int64]:
     others = np.flatnonzero(representative != np.arange(len(rows)))
     far = others[~are_near(others, representative[others])]
     representative[far] = far
-    return _in_order_of_appearance(representative[exact])
+    return in_order_of_appearance(representative[exact])
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,14 @@ class WeightedRows:
     targets : ndarray of shape (n, n_targets), float64
         NaN in rows without a label.
     weights : ndarray of shape (n,)
+    numbers : ndarray of int of shape (n,)
+        Where each row was found before duplicates were merged.
     """
 
     X: Array
     targets: NDArray[np.float64]
     weights: NDArray[np.float64]
+    numbers: NDArray[np.int64]
 
     @property
     def is_labelled(self) -> NDArray[np.bool_]:
@@ -145,21 +148,26 @@ class WeightedRows:
 
 
 def merge_duplicates(
-    X: Array, targets: NDArray[np.float64], weights: NDArray[np.float64]
+    X: Array,
+    targets: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    keys: NDArray[np.int64] | None = None,
 ) -> WeightedRows:
-    """Drop rows of weight 0, and merge equal rows with equal targets.
+    """Drop rows of weight 0, and merge equal rows with equal targets and equal `keys`.
 
     A row of weight 3 is then equivalent to three rows. The order of the rows does not matter,
     except for rounding in the sums of weights.
     """
     kept = weights > 0
+    if keys is None:
+        keys = np.empty((len(weights), 0), dtype=np.int64)
     if not kept.all():
-        X, targets, weights = X[kept], targets[kept], weights[kept]
+        X, targets, weights, keys = X[kept], targets[kept], weights[kept], keys[kept]
     by_row = _distinct_sparse_rows(X) if issparse(X) else distinct_rows(X)
-    table = np.column_stack([by_row, np.nan_to_num(targets, nan=np.inf)])
+    table = np.column_stack([by_row, np.nan_to_num(targets, nan=np.inf), keys])
     _, first, by_pair = np.unique(table, axis=0, return_index=True, return_inverse=True)
     summed = np.bincount(by_pair.ravel(), weights).astype(np.float64)
-    return WeightedRows(X[first], targets[first], summed)
+    return WeightedRows(X[first], targets[first], summed, np.flatnonzero(kept)[first])
 
 
 def _rounding(values: NDArray[np.float64] | float, scale: float) -> NDArray[np.float64]:
@@ -172,7 +180,7 @@ def _dense(rows: Any) -> NDArray[np.float64]:
     return (rows.toarray() if issparse(rows) else rows).astype(np.float64)
 
 
-def _in_order_of_appearance(values: NDArray[Any]) -> NDArray[np.int64]:
+def in_order_of_appearance(values: NDArray[Any]) -> NDArray[np.int64]:
     """Return a number for each value, in the order in which values first appear."""
     _, first, numbers = np.unique(values, return_index=True, return_inverse=True)
     ranks = np.empty(len(first), dtype=np.int64)

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils.validation import column_or_1d
 
+from skae.utils.validation import is_missing
 from skae.utils.warnings import warn
 
 # With fewer groups, even if all of them improve, they are no majority as the decision asks for it,
@@ -18,32 +19,44 @@ from skae.utils.warnings import warn
 MIN_GROUPS = 7
 
 
-def read_groups(estimator: Any, n_rows: int, groups: ArrayLike) -> NDArray[np.int64]:
+def group_numbers(n_rows: int, groups: ArrayLike) -> NDArray[np.int64]:
     """Return the number of each row's group.
 
     Raises
     ------
     ValueError
         If there is not one group for each row, or only one in all.
+    """
+    values = column_or_1d(groups)
+    if len(values) != n_rows:
+        raise ValueError(f"X has {n_rows} rows, but groups has {len(values)} entries.")
+    missing = is_missing(values)
+    if missing.any():
+        raise ValueError(
+            f"groups has no value for row {missing.argmax()}. Name a group for each row, "
+            "one of its own if it belongs to no other."
+        )
+    numbers: NDArray[np.int64] = np.unique(values, return_inverse=True)[1]
+    if not numbers.any():
+        raise ValueError("groups has a single group, so no other could be held out.")
+    return numbers
+
+
+def read_groups(estimator: Any, n_rows: int, groups: ArrayLike) -> NDArray[np.int64]:
+    """Return the number of each row's group in the fit of an autoencoder.
+
+    Raises
+    ------
+    ValueError
+        As `group_numbers`.
 
     Warns
     -----
     UserWarning
         If there are so few groups that PCA is kept.
     """
-    values = column_or_1d(groups)
-    if len(values) != n_rows:
-        raise ValueError(f"X has {n_rows} rows, but groups has {len(values)} entries.")
-    is_missing = [value is None or value != value for value in values.tolist()]
-    if any(is_missing):
-        raise ValueError(
-            f"groups has no value for row {is_missing.index(True)}. Name a group for each row, "
-            "one of its own if it belongs to no other."
-        )
-    numbers: NDArray[np.int64] = np.unique(values, return_inverse=True)[1]
+    numbers = group_numbers(n_rows, groups)
     n_groups = int(numbers.max()) + 1
-    if n_groups == 1:
-        raise ValueError("groups has a single group, so no other could be held out.")
     if n_groups < MIN_GROUPS and estimator.shortcut == "pca":
         warn(
             f"groups has only {n_groups} groups: however many improve, it may be chance, so PCA is "

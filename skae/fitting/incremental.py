@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Self
 
 import torch
@@ -49,7 +50,7 @@ def model_to_continue(estimator: Any, X: Array) -> Model | None:
     if model is None:
         return None
     network, n_components = model.network, estimator.n_components
-    if isinstance(n_components, float):
+    if not isinstance(n_components, Integral):
         if n_components != estimator._requested_components:
             return None
         n_components = network.architecture.n_components
@@ -87,7 +88,7 @@ class IncrementalTraining:
         """Train for one pass over X, a part of the data.
 
         If `fit` was not called, the first calls only collect rows: `n_components` of them, or up to
-        1000 if it is a share of the variance. Then, a random sample of 2048 rows of all calls is
+        1000 if it is not a number. Then, a random sample of 2048 rows of all calls is
         kept. Training uses it next to X, and units and PCA are computed again if they fit it badly,
         so parts may be small or sorted. The learning rate is constant, there are no callbacks and
         no held-out rows: the result may be worse than PCA. Attributes describe the last part. A

@@ -96,8 +96,9 @@ def new_model(
     generator : torch.Generator
     """
     starts_at_pca, loss = estimator.shortcut == "pca", LOSSES[estimator.loss]
-    if isinstance(estimator.n_components, Integral):
-        sizes = estimator._network(X.shape[1], int(estimator.n_components))
+    n_components, starts = estimator.n_components or min(X.shape), []
+    if isinstance(n_components, Integral):
+        sizes = estimator._network(X.shape[1], int(n_components))
         if (n_weights := len(split.training) * sizes.n_weights()) > MAX_WEIGHTS:
             names = [n for n in _SIZE_PARAMETERS if hasattr(estimator, n)]
             values = ", ".join(f"{name}={getattr(estimator, name)!r}" for name in names)
@@ -113,7 +114,6 @@ def new_model(
         logarithm = LogOfCounts(X, rows, by_total=loss.has_row_total)
         inputs = logarithm(X)
         units = mean_and_scale(inputs, rows)
-    n_components, starts = estimator.n_components, []
     # Each PCA overwrites its rows, and none is left when z is made: the memory of one at a time.
     if isinstance(n_components, float) and len(split.training[-1]) < X.shape[0]:
         # From all rows: PCA's number of components should not depend on the draw of the held-out

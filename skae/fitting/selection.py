@@ -107,7 +107,7 @@ class ValidationLoss:
 
     def _refined(self, n_steps: int) -> Tensor | None:
         """Return the loss of each row with refined codes; None if they are not refined."""
-        if self.corruption is not None or not self.criterion.is_reconstruction_alone:
+        if self.corruption is not None or not self.criterion.refines_codes:
             return None
         losses = []
         for number, (rows, mask) in enumerate(zip(self.held_out, self.mask, strict=True)):
@@ -124,9 +124,9 @@ class ValidationLoss:
             network.to(codes)
             for chunk in chunks:
                 z = self.data[chunk]
-                output = network.decode(model.encode(z, n_steps))
-                losses.append(model.row_losses(output, z))
-        return torch.cat(losses)
+                codes = model.encode(z, n_steps)
+                losses.append(self.criterion.losses_of_codes(model, codes, z))
+        return torch.cat(losses, dim=-1)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,11 @@ class Comparison:
 
 
 def compare(
-    losses: Tensor, start: Tensor, reference: float | None = None, sums_rows: bool = False
+    losses: Tensor,
+    start: Tensor,
+    reference: float | None = None,
+    has_prefixes: bool = False,
+    tolerance: float = 0.0,
 ) -> Comparison:
     """Compare the validation losses of a trained network with those of PCA.
 
@@ -164,12 +168,15 @@ def compare(
     reference : float or None
         Mean loss of PCA, above the lowest loss possible. None is the mean of `start`. See
         `Criterion.reference_loss`.
-    sums_rows : bool
+    has_prefixes : bool
         Whether the sum of the losses of a row is compared; their means must then be lower, too.
+    tolerance : float
+        Mean below which one of the losses that are summed need not be lower.
     """
-    if sums_rows:
+    if has_prefixes:
         total = compare(losses.sum(0), start.sum(0), reference)
-        are_lower = bool((losses.mean(-1) < MAX_RATIO * start.mean(-1)).all())
+        highest = (MAX_RATIO * start.mean(-1)).clamp_min(tolerance)
+        are_lower = bool((losses.mean(-1) < highest).all())
         return replace(total, is_better=total.is_better and are_lower)
     compared = []
     for after, before in zip(torch.atleast_2d(losses), torch.atleast_2d(start), strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -135,8 +136,8 @@ def choose_split(
     may_cross_fit : bool
     """
     splitter, n_rows = estimator.validation_fraction, X.shape[0]
-    is_share = isinstance(estimator.n_components, float)
-    n_components = min(n_rows, width) if is_share else int(estimator.n_components)
+    is_number = isinstance(estimator.n_components, Integral)
+    n_components = int(estimator.n_components) if is_number else min(n_rows, width)
     n_weights = estimator._network(width, n_components).n_weights()
     given = None if groups is None else read_groups(estimator, n_rows, groups)
     if hasattr(splitter, "split"):
@@ -168,6 +169,7 @@ def split_rows(
     generator: torch.Generator,
     n_weights: int = 0,
     given: NDArray[np.int64] | None = None,
+    least_groups: int = _MIN_HELD_OUT_GROUPS,
 ) -> Split:
     """Choose the held-out rows: none, folds or a single split.
 
@@ -189,6 +191,8 @@ def split_rows(
         Number of weights of one model. If it is large, fewer models are trained together.
     given : ndarray of int of shape (n_rows,), or None
         Groups of rows that belong together. If there are few, they are held out in folds.
+    least_groups : int
+        Number of these groups to hold out at least, of half of them at most.
     """
     if n_rows < MIN_ROWS:
         return no_split(n_rows)
@@ -203,10 +207,10 @@ def split_rows(
         return no_split(n_rows)
     n_folds = 1
     n_held_out = min(max(1, round(fraction * n_groups)), n_groups - 1)
-    has_few_groups = given is not None and n_held_out < _MIN_HELD_OUT_GROUPS
+    has_few_groups = given is not None and n_held_out < least_groups
     may_cross_fit = may_cross_fit and (n_rows < _TRAIN_ON_ALL_BELOW or has_few_groups)
     if has_few_groups:
-        n_held_out = min(_MIN_HELD_OUT_GROUPS, max(1, n_groups // 2))
+        n_held_out = min(least_groups, max(1, n_groups // 2))
     sizes = np.bincount(groups).astype(np.float64)[None]
     if X is not None:
         sizes = np.stack([sizes[0], np.bincount(groups, squared_distances(X))])
@@ -229,32 +233,6 @@ def split_rows(
     else:
         split = single_split(_rows_of(held_out, groups), _rows_of(order[n_held_out:], groups))
     return replace(split, groups=None if n_groups == n_rows else torch.from_numpy(groups))
-
-
-def stratified_split(labels: Tensor, fraction: float, generator: torch.Generator) -> Split:
-    """Hold out this share of the rows of each class, but never all rows of a class.
-
-    Parameters
-    ----------
-    labels : Tensor of shape (n_rows,)
-    fraction : float
-    generator : torch.Generator
-    """
-    n_rows = len(labels)
-    order = torch.randperm(n_rows, generator=generator)
-    order = order[labels[order].argsort(stable=True)]
-    is_first = torch.ones(n_rows, dtype=torch.bool)
-    is_first[1:] = labels[order].diff() != 0
-    candidates = order[~is_first]
-    n_held_out = min(max(1, round(fraction * n_rows)), len(candidates))
-    if n_rows < MIN_ROWS or not n_held_out:
-        return no_split(n_rows)
-    # Evenly spaced along the sorted labels.
-    start = torch.rand((), generator=generator, dtype=torch.float64)
-    places = (torch.arange(n_held_out) + start) * (len(candidates) / n_held_out)
-    is_held_out = torch.zeros(n_rows, dtype=torch.bool)
-    is_held_out[candidates[places.long().clamp_max(len(candidates) - 1)]] = True
-    return single_split(*(part.nonzero()[:, 0] for part in (is_held_out, ~is_held_out)))
 
 
 def _rows_of(chosen: Tensor, groups: NDArray[np.int64]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,10 @@ def join_rows(parts: list[Any]) -> Any:
     return vstack(parts, format="csr") if is_sparse else np.concatenate(parts)
 
 
-def min_rows(n_components: int | float, n_features: int) -> int:
+def min_rows(n_components: int | float | None, n_features: int) -> int:
     """Return the number of rows that PCA needs."""
-    is_share = isinstance(n_components, float)
-    return max(2, min(_MAX_ROWS_OF_SHARE if is_share else int(n_components), n_features))
+    wanted = int(n_components) if isinstance(n_components, Integral) else _MAX_ROWS_OF_SHARE
+    return max(2, min(wanted, n_features))
 
 
 class Sample:

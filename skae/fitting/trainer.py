@@ -101,7 +101,7 @@ class Trainer:
     precision: str
     random_state: Any
     # Of autoencoders alone.
-    n_components: int | float
+    n_components: int | float | None
     _allows_images: ClassVar[bool]
     _network: Callable[[int, int], Architecture]
 
@@ -114,7 +114,7 @@ class Trainer:
         """Choose the threads of all parts of a fit but its training steps, which set their own."""
         # A convolution uses each weight at every pixel, so the number of its weights says little.
         n_rows = 10**9 if self._allows_images else rows.shape[0]
-        architecture = self._network(rows.shape[1], int(self.n_components) or rows.shape[1])
+        architecture = self._network(rows.shape[1], int(self.n_components or 0) or rows.shape[1])
         # The other parts are sized like a training step, whose batch is a 25th of the rows.
         return threads_for(6 * architecture.n_weights() * n_rows // 25)
 

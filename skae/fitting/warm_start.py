@@ -122,7 +122,7 @@ def resume(
             return None, None, 0
         return previous, split, left.n_epochs
     # Which rows it has trained on is not known. If they are these, none of them could judge it.
-    is_same = np.array_equal(estimator.mean_, feature_means(X))
+    is_same = np.array_equal(estimator._mean, feature_means(X))
     return (None, None, 0) if is_same else (previous, None, left.n_epochs)
 
 

@@ -35,6 +35,12 @@ class LatentDensity(AutoencoderTransformer):
 
     # -- the code --------------------------------------------------------------------------------
 
+    def _has_known_codes(self) -> bool:
+        return True  # they are drawn from the prior
+
+    def _code_variances(self, noise_variance: float) -> Array:
+        return np.ones(self.n_components_)
+
     def transform(self, X: ArrayLike) -> Array:
         """Encode X: the mean of each row's posterior.
 

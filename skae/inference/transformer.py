@@ -16,6 +16,7 @@ from torch import Tensor
 
 from skae.core.model import Model
 from skae.core.numerics import row_slices
+from skae.inference.covariance import ModelCovariance
 from skae.utils.arrays import UNUSUAL, plain_array
 from skae.utils.csr import Array, canonical, csr_rows, dense_parts, unit_rows, values_of
 from skae.utils.images import fitted_image_shape, flatten_images
@@ -43,7 +44,7 @@ def as_tensor(X: Any) -> Tensor:
     return torch.from_numpy(X if shareable else X.copy())
 
 
-class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class AutoencoderTransformer(ModelCovariance, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The methods that only read fitted attributes; `_model` has the network."""
 
     # Whether X may have missing entries (NaN).
@@ -61,7 +62,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     _model: Model
     n_components_: int
-    mean_: NDArray[np.float64]
+    _mean: NDArray[np.float64]
     # Maximum number of refinement steps.
     transform_max_iter: int | None = None
 
@@ -275,7 +276,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         total = error = 0.0
         with np.errstate(over="ignore"):  # of an error that is infinite even so
             for part in dense_parts(rows):
-                total += float(np.nansum(np.square((part - self.mean_) / scale)))
+                total += float(np.nansum(np.square((part - self._mean) / scale)))
                 rest = (part - self._reconstruct(part)) / np.float64(scale)
                 error += float(np.square(rest).sum(where=~np.isnan(part)))
         if total == 0:

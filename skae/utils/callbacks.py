@@ -41,12 +41,12 @@ class EpochCallbacks:
         self.context.call_on_fit_task_begin(**self.data)
         self.task: Any = None  # of the current epoch
 
-    def fit_part(self, estimator: Any, X: Any) -> None:
+    def fit_part(self, estimator: Any, X: Any, groups: Any = None) -> None:
         """Fit a sub-estimator, which inherits the callbacks of this one."""
         task = self.context.subcontext(task_name=type(estimator).__name__)
         task.call_on_fit_task_begin(**self.data)
         with task.propagate_callback_context(estimator):
-            estimator.fit(X)
+            estimator.fit(X, **({} if groups is None else {"groups": groups}))
         task.call_on_fit_task_end(**self.data)
 
     def begin_epoch(self) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "refuses_sparse",
     "resolve_device",
     "restore_on_error",
+    "size_of_code",
     "too_large",
     "widths",
     "without",
@@ -70,6 +71,20 @@ class _Number(Interval):
             if isinstance(val, np.floating):
                 val = float(val)  # half precision has no value for the bounds
         return super().is_satisfied_by(val)
+
+
+class _NotNone(_Number):
+    """The last constraint of `n_components`, for those who pass None as to PCA."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; only OrderedAutoencoder takes None, for as many as PCA"
+
+
+def size_of_code(*, may_be_share: bool = True) -> list[Interval]:
+    """Return the constraints of `n_components`."""
+    if may_be_share:
+        return [integer(1), _NotNone(RealNotInt, 0, 1, closed="neither")]
+    return [_NotNone(Integral, 1, sys.maxsize, closed="both")]
 
 
 def integer(low: int) -> Interval:

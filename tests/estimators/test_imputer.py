@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.callback import ProgressBar
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
@@ -98,3 +99,22 @@ def test_bad_input(wine):
     assert not hasattr(model, "n_features_in_")
     with pytest.raises(ValueError, match="X has 3 features, but AutoencoderImputer is expecting"):
         imputer().fit(X).transform(X[:, :3])
+
+
+def test_groups_reach_the_autoencoder_and_a_step_of_a_pipeline(wine):
+    X, y, _ = wine
+    groups = np.arange(len(X)) // 6
+    alone = DenoisingAutoencoder(4, random_state=3, **FAST).fit(X, groups=groups)
+    model = AutoencoderImputer(DenoisingAutoencoder(4, random_state=3, **FAST))
+    filled = model.fit_transform(X, groups=groups)
+    assert model.autoencoder_.validation_scores_ == alone.validation_scores_
+    np.testing.assert_array_equal(filled, alone.impute(X))
+    assert model.fit(X).autoencoder_.validation_scores_ != alone.validation_scores_
+    with config_context(enable_metadata_routing=True):
+        model.set_fit_request(groups=True)
+        pipeline = make_pipeline(model, LogisticRegression(max_iter=1000)).fit(X, y, groups=groups)
+    assert pipeline[0].autoencoder_.validation_scores_ == alone.validation_scores_
+    with pytest.raises(ValueError, match="groups has 6 entries"):
+        model.fit(X, groups=groups[:6])
+    with pytest.raises(ValueError, match="but early_stopping=False"):
+        imputer(early_stopping=False).fit(X, groups=groups)

@@ -116,7 +116,7 @@ def test_classes_are_held_out_alike(iris_data, monkeypatch):
         splits.append(labels.bincount(minlength=3).tolist())
         return ValidationLoss(criterion, network, data, split)
 
-    monkeypatch.setattr("skae.estimators.supervised.ValidationLoss", validation_loss)
+    monkeypatch.setattr("skae.fitting.head_trainer.ValidationLoss", validation_loss)
     for seed in range(5):
         classifier(early_stopping=True, random_state=seed, max_iter=1).fit(X, y)
     assert len(splits) == 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -206,6 +207,7 @@ def test_groups_reach_a_step_of_a_pipeline_and_of_a_cross_validation():
         ({}, np.arange(19), "X has 20 rows, but groups has 19 entries"),
         ({}, [None, *range(19)], "groups has no value for row 0"),
         ({}, np.r_[np.arange(19.0), np.nan], "groups has no value for row 19"),
+        ({}, pd.Series([*range(19), pd.NA]), "groups has no value for row 19"),
         ({"early_stopping": False}, np.arange(20), "but early_stopping=False. Set early_stopping="),
         ({"warm_start": True}, np.arange(20), "but warm_start=True. Set warm_start=False"),
         (

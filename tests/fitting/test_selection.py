@@ -322,3 +322,12 @@ def test_losses_of_several_sizes_are_compared_in_sum_and_each_must_be_lower():
     assert not compare(worse, start, None, True).is_better
     ratio = compare(worse, start, None, True).ratio
     assert ratio == pytest.approx(float(worse.sum() / start.sum()))
+
+
+def test_of_losses_that_are_summed_a_negligible_one_need_not_be_lower():
+    network, pca = sample()
+    exact = torch.zeros_like(pca)
+    losses, start = torch.stack([network, exact + 0.05]), torch.stack([pca, exact])
+    assert not compare(losses, start, has_prefixes=True).is_better
+    assert compare(losses, start, has_prefixes=True, tolerance=0.1).is_better
+    assert not compare(losses, start, has_prefixes=True, tolerance=0.04).is_better

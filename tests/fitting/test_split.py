@@ -15,7 +15,6 @@ from skae.fitting.split import (
     single_split,
     split_rows,
     squared_distances,
-    stratified_split,
 )
 
 
@@ -228,24 +227,6 @@ def test_a_fit_of_large_networks_has_fewer_folds(monkeypatch):
     for hidden in ((2,), (16,)):
         Autoencoder(2, hidden_layer_sizes=hidden, max_iter=1).fit(X)
     assert found == [6, 2]
-
-
-def test_a_stratified_split_holds_out_of_each_class_alike():
-    labels = torch.arange(1000) % 4
-    split = stratified_split(labels, 0.1, seeded())
-    assert labels[split.held_out[0]].bincount().tolist() == [25, 25, 25, 25]
-    assert sorted([*split.held_out[0].tolist(), *split.training[0].tolist()]) == [*range(1000)]
-    assert not torch.equal(stratified_split(labels, 0.1, seeded(1)).held_out, split.held_out)
-
-
-def test_a_stratified_split_leaves_a_row_of_each_class_to_train():
-    labels = torch.tensor([0] * 30 + [1, 1, 2])
-    for seed in range(30):
-        split = stratified_split(labels, 0.1, seeded(seed))
-        assert split.held_out.shape == (1, 3)
-        assert labels[split.training[0]].unique().tolist() == [0, 1, 2]
-    assert stratified_split(torch.arange(20), 0.1, seeded()).held_out is None
-    assert stratified_split(labels[:9], 0.1, seeded()).held_out is None
 
 
 def test_squared_distances():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
@@ -119,6 +119,9 @@ class AutoencoderNetwork(Network):
         Whether the code is proportional to the data, so that it can have the units of X.
     has_dense_decoder : bool
         Whether decoding is an `MLP` of `Dense` layers and nothing else.
+    prefix_weights : sequence of (int, float)
+        Numbers of leading columns of the code whose reconstructions refinement lowers, too, and the
+        weights of their losses relative to that of all columns.
     imputes_missing : bool
         Whether to replace NaN by the mean of its feature, which is 0 here.
     architecture : Architecture
@@ -126,6 +129,9 @@ class AutoencoderNetwork(Network):
     """
 
     architecture: Architecture
+    prefix_weights: Sequence[tuple[int, float]] = ()
+    # Of a network with `prefix_weights` alone; see `MLP.distances_to`.
+    distances_to: Callable[[Tensor], Callable[[Tensor, Tensor | slice], tuple[Tensor, Tensor]]]
 
     def __init__(
         self, encoder: MLP, decoder: MLP, code_activation: str, n_active: int | None = None

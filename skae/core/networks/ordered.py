@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -11,10 +12,13 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from skae.core.networks.autoencoder import Architecture, AutoencoderNetwork
-from skae.core.networks.dense import MLP, WeightInit
+from skae.core.networks.dense import MLP, Dense, WeightInit
 
 # Smallest share of the variance that a loss is divided by.
 _LEAST_SHARE = 1e-3
+# Weight of the whole code in refinement, relative to that of each smaller size. It is larger than
+# in training: a few columns have a better code of their own, that of `truncated`.
+_WHOLE_REFINED = 16.0
 
 
 def prefix_sizes(n_components: int) -> list[int]:
@@ -51,6 +55,8 @@ class OrderedNetwork(AutoencoderNetwork):
         code = encoder.layers[-1].bias
         self.sizes = [*prefix_sizes(code.shape[-1]), code.shape[-1]]
         self.register_buffer("pca_losses", code.new_ones(len(code), 1, len(self.sizes)))
+        are_dense = (type(layer) is Dense for part in self.decoders for layer in part.layers)
+        self.has_dense_decoder = all(are_dense)
 
     def multiply_adds(self) -> int:
         """Return those of one decoder: they run in turn, so more would not pay a second thread."""
@@ -62,6 +68,36 @@ class OrderedNetwork(AutoencoderNetwork):
         number = bisect_left(self.sizes, code.shape[-1])
         n_missing = self.sizes[number] - code.shape[-1]
         return self.decoders[number](pad(code, (0, n_missing)) if n_missing else code)
+
+    @property
+    def prefix_weights(self) -> list[tuple[int, float]]:  # type: ignore[override]
+        losses = self.pca_losses.flatten().tolist()
+        sizes = zip(self.sizes[:-1], losses[:-1], strict=True)
+        return [(size, losses[-1] / (_WHOLE_REFINED * loss)) for size, loss in sizes]
+
+    def distances_to(
+        self, target: Tensor
+    ) -> Callable[[Tensor, Tensor | slice], tuple[Tensor, Tensor]]:
+        """Return the loss that refinement lowers, and its gradient; see `MLP.distances_to`.
+
+        It is the sum over sizes of the loss of the first columns, relative to that of PCA, divided
+        by the weight of the whole code.
+        """
+        of_whole = self.decoder.distances_to(target)
+        of_prefixes = [
+            (size, weight, decoder.distances_to(target))
+            for (size, weight), decoder in zip(self.prefix_weights, self.decoders, strict=False)
+        ]
+
+        def distances(code: Tensor, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
+            losses, gradient = of_whole(code, rows)
+            for size, weight, of_prefix in of_prefixes:
+                own_losses, own_gradient = of_prefix(code[:, :size], rows)
+                losses = losses.add_(own_losses, alpha=weight)
+                gradient[:, :size].add_(own_gradient, alpha=weight)
+            return losses, gradient
+
+        return distances
 
     def init_from_pca(
         self,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
+from skae.inference.density import LatentDensity
 from skae.inspection.displays.layout import has_layout, new_axis
 from skae.inspection.displays.style import INK, MUTED, NETWORK, PCA, check_plot_support, tidy
 from skae.inspection.fitted import Fitted, open_fitted
@@ -262,8 +263,9 @@ def _loss_name(fitted: Fitted) -> str:
 
 def _pca_name(fitted: Fitted) -> str:
     """Return what the start of the training is."""
-    if hasattr(fitted.autoencoder, "noise_variance_"):
-        return "probabilistic PCA" if fitted.autoencoder.noise_variance_ else "start near PCA"
+    if isinstance(fitted.autoencoder, LatentDensity):
+        has_noise = fitted.autoencoder.noise_variance_ is not None
+        return "probabilistic PCA" if has_noise else "start near PCA"
     loss = getattr(fitted.autoencoder, "loss", None)
     code_activation = getattr(fitted.autoencoder, "code_activation", "identity")
     return "PCA" if loss in _OF_PCA and code_activation == "identity" else "start near PCA"

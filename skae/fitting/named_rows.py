@@ -1,0 +1,145 @@
+"""Rows that the user names, by groups or splitters, where a fit merges duplicates first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from skae.fitting.duplicates import duplicate_groups, in_order_of_appearance
+from skae.fitting.held_out import group_numbers, joined_groups, read_splits
+from skae.fitting.split import MIN_ROWS, Split, single_split
+from skae.utils.csr import Array
+
+_TRAINING, _HELD_OUT = 1, 2
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A splitter that names the side of each row.
+
+    Attributes
+    ----------
+    sides : ndarray of int of shape (n_rows, n_splits)
+        For each split, 1 where the row trains, 2 where it is held out, 0 where it does neither.
+    """
+
+    sides: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, n_rows: int, splits: Iterable[tuple[Any, Any]]) -> Self:
+        """Return the sides of the rows in the splits of another splitter."""
+        pairs = list(splits)
+        sides = np.zeros((n_rows, len(pairs)), dtype=np.int64)
+        for side, (training, held_out) in zip(
+            sides.T, read_splits(pairs, max(1, len(pairs))), strict=True
+        ):
+            side[training], side[held_out] = _TRAINING, _HELD_OUT
+        return cls(sides)
+
+    def split(
+        self, X: object = None, y: object = None, groups: object = None
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Return the training and the held-out rows of each split."""
+        codes = (_TRAINING, _HELD_OUT)
+        pairs = [[np.flatnonzero(side == code) for code in codes] for side in self.sides.T]
+        return [(training, held_out) for training, held_out in pairs]
+
+    def of_head(self) -> Split:
+        """Return the only split of the rows with a label."""
+        ((training, held_out),) = self.split()
+        if not len(training) or not len(held_out):
+            raise ValueError(
+                "validation_fraction makes a split in which, of the rows with a label and a "
+                f"positive weight, {len(training)} train and {len(held_out)} are held out. Both "
+                "are needed: pass a splitter that divides the rows with a label."
+            )
+        return single_split(torch.from_numpy(held_out), torch.from_numpy(training))
+
+
+@dataclass(frozen=True)
+class NamedRows:
+    """What the user says of rows: which belong together, and which are held out.
+
+    Attributes
+    ----------
+    groups : ndarray of int of shape (n_rows,), or None
+        Groups of rows that belong together, or are linked by duplicates.
+    head : Sides or None
+        The split for the head.
+    autoencoder : Sides or None
+        The splits for the autoencoder.
+    """
+
+    groups: NDArray[np.int64] | None
+    head: Sides | None
+    autoencoder: Sides | None
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NamedRows:
+        """Return what is said of some of the rows."""
+        groups, head, autoencoder = self.groups, self.head, self.autoencoder
+        return NamedRows(
+            None if groups is None else in_order_of_appearance(groups[rows]),
+            None if head is None else Sides(head.sides[rows]),
+            None if autoencoder is None else Sides(autoencoder.sides[rows]),
+        )
+
+    def keys(self, n_rows: int) -> NDArray[np.int64]:
+        """Return columns of numbers in which rows must agree to be merged."""
+        columns = [np.empty((n_rows, 0), dtype=np.int64)]
+        columns += [sides.sides for sides in (self.head, self.autoencoder) if sides is not None]
+        if self.groups is not None:
+            columns.append(self.groups[:, None])
+        return np.hstack(columns)
+
+
+def name_rows(
+    X: Array,
+    y: NDArray[Any],
+    weights: NDArray[np.float64],
+    groups: ArrayLike | None,
+    head: Any,
+    autoencoder: Any,
+) -> NamedRows:
+    """Read groups and splitters, which see all rows that the user passed.
+
+    Parameters
+    ----------
+    X : array or CSR matrix of shape (n_rows, n_features)
+    y : ndarray
+        As given to `fit`.
+    weights : ndarray of shape (n_rows,)
+        Rows of weight 0 do not link groups.
+    groups : array-like of shape (n_rows,), or None
+    head, autoencoder : splitter or any other object
+        Of the first, only one split is used.
+    """
+    n_rows = X.shape[0]
+    given = None if groups is None else group_numbers(n_rows, groups)
+    linked = None
+    if given is not None:
+        kept = np.flatnonzero(weights)
+        duplicates = duplicate_groups(X if len(kept) == n_rows else X[kept])
+        # As in `skae.fitting.split.split_rows`.
+        if duplicates.max() + 1 < MIN_ROWS:
+            duplicates = np.arange(len(kept))
+        linked = np.zeros(n_rows, dtype=np.int64)
+        linked[kept] = joined_groups(duplicates, given[kept])
+        if not linked.any():
+            raise ValueError(
+                f"groups has {given.max() + 1} groups, but all rows of positive weight are of one, "
+                "or duplicate rows link them all, so no other could be held out. Keep one row of "
+                "each, or pass rows of more groups."
+            )
+    splits = []
+    for splitter, most in ((head, 1), (autoencoder, None)):
+        sides = None
+        if hasattr(splitter, "split"):
+            sides = Sides.of(n_rows, islice(splitter.split(X, y, given), most))
+        splits.append(sides)
+    return NamedRows(linked, *splits)
