@@ -258,7 +258,7 @@ class BaseAutoencoder(
             # PCA's codes already have the nearest reconstruction, so they are not refined.
             start = validate(None if self.loss == "squared_error" else self.transform_max_iter)
             state.settings = replace(state.settings, may_keep_start=False)
-        evaluate = loss_and_gradient_of(criterion, state.parameters, self.dropout)
+        evaluate = loss_and_gradient_of(criterion, state.parameters, self.dropout, data)
         history = self._train(
             state, evaluate, data, split, corruption, validate, callbacks, has_penalty=has_penalty
         )
