@@ -262,6 +262,7 @@ class BaseAutoencoder(
         history = self._train(
             state, evaluate, data, split, corruption, validate, callbacks, has_penalty=has_penalty
         )
+        del state, evaluate  # gradients and moments, three times the memory of the weights
 
         # Select.
         comparison = held_out = None
