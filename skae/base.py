@@ -277,8 +277,7 @@ class BaseAutoencoder(
         elif previous is not None:
             final = copy_model(previous, device)
         else:
-            validate = None
-            del data  # its memory is that of the new data
+            del data, validate  # their memory is that of the new data
             # PCA of all rows, including the held-out ones.
             model, data, _ = self._start(inputs, no_split(rows.shape[0]), generator, device, None)
             final = model.select_model(0)
