@@ -20,6 +20,7 @@ MODULES = (
     "counts",
     "memory",
     "sparse_input",
+    "sparse_scripts",
     "busy",
     "inspection",
     "tsne",

@@ -257,10 +257,11 @@ class BaseAutoencoder(
             # PCA's codes already have the nearest reconstruction, so they are not refined.
             start = validate(None if self.loss == "squared_error" else self.transform_max_iter)
             state.settings = replace(state.settings, may_keep_start=False)
-        evaluate = loss_and_gradient_of(criterion, state.parameters, self.dropout)
+        evaluate = loss_and_gradient_of(criterion, state.parameters, self.dropout, data)
         history = self._train(
             state, evaluate, data, split, corruption, validate, callbacks, has_penalty=has_penalty
         )
+        del state, evaluate  # gradients and moments, three times the memory of the weights
 
         # Select.
         if start is not None and validate is not None and history.best_epoch:
@@ -276,8 +277,7 @@ class BaseAutoencoder(
         elif previous is not None:
             final = copy_model(previous, device)
         else:
-            validate = None
-            del data  # its memory is that of the new data
+            del data, validate  # their memory is that of the new data
             # PCA of all rows, including the held-out ones.
             model, data, _ = self._start(inputs, no_split(rows.shape[0]), generator, device, None)
             final = model.select_model(0)

@@ -248,7 +248,7 @@ def set_preconditioner(model: Model, codes: Tensor, z: Tensor) -> None:
 
     The network is in float64, with its skip connections before rounding.
     """
-    decode = model.decode_stabilised if model.loss.is_relative else model.decode
+    decode = partial(_decode_stabilised, model) if model.loss.is_relative else model.decode
     metric = _metric(model, codes, z, _PRECONDITIONER_ROWS, decode)
     for size, weight in model.network.prefix_weights:
         of_prefix = _metric(model, codes[:, :size], z, _PRECONDITIONER_ROWS, decode)
@@ -258,6 +258,15 @@ def set_preconditioner(model: Model, codes: Tensor, z: Tensor) -> None:
     squares, axes = torch.linalg.eigh(metric)
     # Bounded, because a step along a direction that the decoder almost ignores would be huge.
     model.preconditioner = (axes / squares.clamp_min(squares[-1] * 1e-6)) @ axes.T
+
+
+def _decode_stabilised(model: Model, codes: Tensor) -> Tensor:
+    """Decode counts to the variance-stabilising square root of their rates.
+
+    The refined loss is about half the squared distance there.
+    """
+    output = model.network.decode(codes)
+    return torch.sqrt(model.response(output) * (2.0 / model.deviance_of_mean))
 
 
 def _metric(

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from skae.core.entry_rows import EntryRows
 from skae.core.numerics import chunk_size
+
+# Of rows so wide with so few entries, products by the entries take less time than dense ones: for
+# a layer of 256 units, forward and backward, a fifth at 1 % of entries, two thirds at 8 %.
+_MIN_COLUMNS = 1000
+_MAX_DENSITY = 0.05
 
 
 class CSRRows:
@@ -51,6 +58,18 @@ class CSRRows:
         parts = (self.starts, self.columns, self.values, self.default)
         return CSRRows(*(part.to(device) for part in parts))
 
+    @cached_property
+    def is_mostly_default(self) -> bool:
+        """Whether dense rows should know their entries: wide rows with few, on the CPU."""
+        n_most = _MAX_DENSITY * len(self) * self.shape[1]
+        is_wide = self.shape[1] >= _MIN_COLUMNS
+        return is_wide and len(self.values) <= n_most and self.device.type == "cpu"
+
+    @cached_property
+    def offset(self) -> Tensor:
+        """The default values; 0 in columns where each row has an entry."""
+        return torch.where(self._n_entries() < len(self), self.default, 0.0)
+
     def select(self, rows: Tensor) -> CSRRows:
         """Return some of the rows as CSR rows."""
         lengths, entries = self._entries(rows)
@@ -66,15 +85,22 @@ class CSRRows:
         return lengths, entries + (first - before).repeat_interleave(lengths)
 
     def __getitem__(self, rows: Tensor | tuple[slice, Tensor]) -> Tensor:
-        """Return dense rows, ``(*rows.shape, n_columns)``, or of all rows these columns."""
+        """Return dense rows, ``(*rows.shape, n_columns)``, or of all rows these columns.
+
+        If most values are the default, the rows are `EntryRows`.
+        """
         if isinstance(rows, tuple):
             return self._columns(rows[1])
         numbers = rows.reshape(-1)
         lengths, entries = self._entries(numbers)
         positions = torch.arange(len(numbers), device=self.device).repeat_interleave(lengths)
         dense = self.default.repeat(len(numbers), 1)
-        dense[positions, self.columns[entries]] = self.values[entries]
-        return dense.view(*rows.shape, -1)
+        columns, values = self.columns[entries], self.values[entries]
+        dense[positions, columns] = values
+        dense = dense.view(*rows.shape, -1)
+        if not self.is_mostly_default:
+            return dense
+        return EntryRows.of(dense, positions, columns, values, self.offset)
 
     def with_columns(self, dense: Tensor) -> CSRRows:
         """Return the rows with dense columns on their right."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skae.core.autograd import Terms
+from skae.core.csr_rows import CSRRows
 from skae.core.history import History
 from skae.core.optimizers import FlatParameters, Optimizer
 
@@ -103,20 +104,19 @@ def epoch_batches(
     shuffle : bool
     generator : torch.Generator
     """
-    orders, places = [], torch.arange(sum(sizes))
-    for own in rows:
-        if shuffle:
-            own = own[torch.randperm(len(own), generator=generator)]
-        orders.append(own[places % len(own)])
-    order = torch.stack(orders)
-    entries = sizes[0] * len(orders) * math.prod(data.shape[1:])
-    n_batches = max(1, _GATHERED_ENTRIES // entries)
+    places = torch.arange(sum(sizes))
+    if shuffle:
+        rows = [own[torch.randperm(len(own), generator=generator)] for own in rows]
+    order = torch.stack([own[places % len(own)] for own in rows])
+    entries = sizes[0] * len(rows) * math.prod(data.shape[1:])
+    n_batches = 1 if isinstance(data, CSRRows) else max(1, _GATHERED_ENTRIES // entries)
     start = 0
     for i in range(0, len(sizes), n_batches):
         run = list(sizes[i : i + n_batches])
         numbers = order[:, start : start + sum(run)].to(data.device)
         start += sum(run)
-        yield from data[numbers].split(run, dim=1)
+        batches = data[numbers]
+        yield from [batches] if n_batches == 1 else batches.split(run, dim=1)
 
 
 def train(

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from skae.core import numerics
+from skae.core.entry_rows import EntryRows
 from skae.core.losses import LOSSES, CountUnits, ReconstructionLoss, count_level
 from skae.core.networks.autoencoder import AutoencoderNetwork, Network
 from skae.core.networks.storage import restore_network, store_network
@@ -226,10 +227,14 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
 
     def row_losses(self, output: Tensor, z: Tensor) -> Tensor:
         """Return the loss of each row, relative to that of predicting the mean."""
+        if isinstance(z, EntryRows) and self.loss.has_row_total:
+            return z.multinomial_losses(output, self.count_units(z)) / z.shape[-1]
         return self.entry_losses(output, z).flatten(z.ndim - 1).mean(-1) / self.baseline
 
     def reconstruction(self, output: Tensor, z: Tensor) -> Tensor:
         """Return the mean loss, relative to that of predicting the mean."""
+        if isinstance(z, EntryRows) and self.loss.has_row_total:
+            return self.row_losses(output, z).mean()
         loss = self.entry_losses(output, z, "mean")
         return loss if self.baseline == 1.0 else loss / self.baseline
 
@@ -292,13 +297,6 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
         if self.loss.link is None:
             return output
         return (self.response(output) - self.mean_like(output)) / self.scale
-
-    def decode_stabilised(self, codes: Tensor) -> Tensor:
-        """Decode counts to the variance-stabilising square root of their rates.
-
-        The refined loss is about half the squared distance there.
-        """
-        return torch.sqrt(self.response(self.network.decode(codes)) * (2.0 / self.deviance_of_mean))
 
     def encoder_codes(self, z: Tensor) -> Iterator[Tensor]:
         """Yield the encoder's codes in chunks.

@@ -153,7 +153,7 @@ def _train_part(estimator: Any, rows: Array, *, is_first: bool) -> dict[str, Any
     model, state = training.model, training.state
     start = model.select_model(0) if previous is None else previous
     criterion = estimator._criterion(model)
-    evaluate = loss_and_gradient_of(criterion, state.parameters, estimator.dropout)
+    evaluate = loss_and_gradient_of(criterion, state.parameters, estimator.dropout, data)
     corruption = estimator._corruption(model, data)
     model.network.train()
     history = estimator._train(

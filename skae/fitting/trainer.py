@@ -16,6 +16,7 @@ from torch import Tensor
 from skae.core.autograd import Autograd
 from skae.core.backprop import Backpropagation
 from skae.core.criterion import Criterion, Reconstruction
+from skae.core.csr_rows import CSRRows
 from skae.core.history import History
 from skae.core.loop import (
     Corruption,
@@ -297,13 +298,15 @@ class Trainer:
 
 
 def loss_and_gradient_of(
-    criterion: Criterion, parameters: FlatParameters, dropout: float
+    criterion: Criterion, parameters: FlatParameters, dropout: float, data: Tensor
 ) -> LossAndGradient:
     """Return hand-written backpropagation if it supports the criterion, otherwise autograd."""
     network = criterion.model.network
     n_models = len(network.encoder.layers[-1].bias)
     # It supports a plain reconstruction loss through dense layers.
     is_plain = type(criterion) is Reconstruction and criterion.is_reconstruction_alone
+    # Of few entries, autograd knows the faster products.
+    is_plain &= not (isinstance(data, CSRRows) and data.is_mostly_default)
     if is_plain and type(network) is AutoencoderNetwork and not dropout:
         return Backpropagation(criterion.model, n_models)
     return Autograd(parameters, criterion.terms, n_models)

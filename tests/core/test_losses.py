@@ -109,6 +109,19 @@ def test_gradient(name):
     torch.testing.assert_close(output.grad, expected)
 
 
+@pytest.mark.parametrize("name", ["log_loss", "poisson", "multinomial"])
+@pytest.mark.parametrize("leading", [(700,), (3, 250)])
+def test_entries_do_not_depend_on_the_parts_that_they_are_computed_in(name, leading, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    output = torch.randn(*leading, 333, generator=generator)
+    target = torch.rand(*leading, 333, generator=generator)
+    level = [torch.rand(333, generator=generator)] if LOSSES[name].is_relative else []
+    found = LOSSES[name].function(output, target, *level, reduction="none")
+    monkeypatch.setattr("skae.core.losses._PART", 10**9)
+    whole = LOSSES[name].function(output, target, *level, reduction="none")
+    assert torch.equal(found, whole)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_mean_is_the_mean_of_the_entries(name):
     output, target = example(name)

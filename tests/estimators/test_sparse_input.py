@@ -21,12 +21,14 @@ from skae import (
     AutoencoderRegressor,
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
+    HashingAutoencoder,
     SparseAutoencoder,
     StackedAutoencoder,
     VariationalAutoencoder,
     metrics,
 )
 from skae.core.csr_rows import CSRRows
+from skae.core.entry_rows import EntryRows
 from skae.inspection import activations, feature_contribution
 
 CONTAINERS = [csr_matrix, csr_array, csc_array, coo_matrix]
@@ -260,6 +262,50 @@ def test_sparse_images_are_rows():
     options = {"image_shape": (1, 8, 8)}
     sparse_fit, dense_fit = fit_both(make_fast(ConvolutionalAutoencoder, 4, **options), X)
     assert_alike(sparse_fit.transform(csr_array(X)), dense_fit.transform(X))
+
+
+def bumps(n_rows: int = 1200, n_columns: int = 1100) -> NDArray[np.float64]:
+    """Return rows with a bump each, a fortieth of whose entries are not 0."""
+    places, heights = np.random.default_rng(0).uniform(size=(2, n_rows, 1))
+    columns = np.linspace(0, 1, n_columns)
+    X = np.exp(-np.square((places - columns) / 0.012)) * (1 + heights * np.cos(9 * columns))
+    X = np.where(X > 0.3, np.ceil(4 * X), 0.0)
+    X[:, 0] += 20
+    return X
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        Autoencoder(4, max_iter=3, solver="sgd"),
+        Autoencoder(4, max_iter=3, solver="sgd", hidden_layer_sizes=()),
+        Autoencoder(4, max_iter=3, solver="sgd", tied_weights=True),
+        HashingAutoencoder(8, max_iter=3, loss="multinomial"),
+        HashingAutoencoder(8, max_iter=3),
+        SparseAutoencoder(8, max_iter=3),
+        VariationalAutoencoder(3, max_iter=3),
+    ],
+    ids=str,
+)
+def test_products_by_entries_train_as_dense_ones(estimator, monkeypatch):
+    """For few epochs: rounding grows in training, most where AdamW divides by tiny gradients."""
+    n_products = []
+
+    def times(rows, weight):
+        n_products.append(1)
+        return by_entries(rows, weight)
+
+    by_entries = EntryRows.times
+    monkeypatch.setattr(EntryRows, "times", times)
+    options = {} if estimator.hidden_layer_sizes == () else {"hidden_layer_sizes": (16,)}
+    X = bumps()
+    sparse_fit, dense_fit = fit_both(estimator.set_params(random_state=0, **options), X)
+    assert n_products
+    np.testing.assert_allclose(sparse_fit.loss_curve_, dense_fit.loss_curve_, rtol=1e-4)
+    expected = dense_fit.validation_scores_
+    np.testing.assert_allclose(sparse_fit.validation_scores_, expected, rtol=1e-4, atol=1e-4)
+    assert sparse_fit.selected_ == dense_fit.selected_
+    assert_alike(sparse_fit.reconstruct(csr_array(X)), dense_fit.reconstruct(X), 1e-3)
 
 
 def test_wide_sparse_x_is_never_made_dense(monkeypatch):

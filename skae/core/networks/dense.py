@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from skae.core.activations import ACTIVATIONS
+from skae.core.entry_rows import EntryRows
 
 
 class Dense(nn.Module):
@@ -43,6 +44,8 @@ class Dense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight.mT if self.transposed else self.weight
+        if isinstance(x, EntryRows):
+            return x.times(weight) + self.bias
         if weight.ndim == 2:
             return torch.addmm(self.bias, x, weight)
         return torch.baddbmm(self.bias, x, weight)
@@ -125,7 +128,9 @@ class MLP(nn.Module):
                 return self.add_skip(y.float(), x.float())
         skip, bias = self.skip, self.skip_bias  # looking a buffer up takes as long as a small sum
         if skip is not None:
-            if x.ndim == 2:
+            if isinstance(x, EntryRows):
+                y = torch.add(x.times(skip), y, alpha=self.scale)
+            elif x.ndim == 2:
                 y = torch.addmm(y, x, skip, beta=self.scale)
             elif len(x) == 1:
                 y = torch.baddbmm(y, x, skip, beta=self.scale)
