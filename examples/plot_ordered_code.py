@@ -8,7 +8,7 @@ returns the fitted estimator of the first k columns.
 """
 
 # %%
-# The fit is shortened to 25 epochs to keep this example fast; the default of up to 150 epochs
+# The fit is shortened to 25 epochs to keep this example fast; the default of up to 300 epochs
 # lowers the error further.
 import matplotlib.pyplot as plt
 import numpy as np

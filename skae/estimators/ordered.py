@@ -55,7 +55,8 @@ class OrderedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     ``n_components - 1`` and `n_components`. Each size has a decoder :math:`g_k`. A number of
     columns between two sizes is decoded by the decoder of the next size, which is trained on both.
     The weights :math:`w_k` are equal, except that of `n_components`, which is twice as large. Each
-    batch trains all columns and, drawn at random, half of the other sizes.
+    batch trains all columns and, drawn at random, half of the other sizes. So with
+    ``max_iter="auto"``, there may be six cycles of 50 epochs instead of three.
 
     PCA is returned unless held-out rows show that the objective is clearly lower, and the loss at
     each of these sizes is lower by at least 1 %. The columns have mean 0, are uncorrelated, and are
@@ -117,6 +118,8 @@ class OrderedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     tied_weights: bool = computed(lambda self: False)
 
     _takes_prefixes: ClassVar[bool] = True
+    # A decoder is trained with every second batch.
+    _max_epochs: ClassVar[int] = 300
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **without(

@@ -38,7 +38,6 @@ from skae.utils.warnings import warn
 
 # How often a fit goes on at a tenth of the learning rate after it diverged.
 _MAX_RESTARTS = 2
-_MAX_EPOCHS = 150  # for max_iter="auto"
 
 TRAINING_CONSTRAINTS: dict[str, Any] = {
     "weight_decay": [real(0)],
@@ -106,8 +105,9 @@ class Trainer:
     _allows_images: ClassVar[bool]
     _network: Callable[[int, int], Architecture]
 
-    # Epochs of a cycle of the learning rate if `max_iter` is "auto".
+    # Epochs of a cycle of the learning rate if `max_iter` is "auto", and of all cycles together.
     _cycle: ClassVar[int] = 50
+    _max_epochs: ClassVar[int] = 150
     # Largest batch if `batch_size` is "auto".
     _max_batch_size: ClassVar[int] = 512
 
@@ -125,7 +125,7 @@ class Trainer:
             return 0, self.max_iter
         # Cycles need a learning rate to restart, and held-out rows to judge them.
         has_cycles = self.early_stopping and not OPTIMIZERS[self.solver].full_batch
-        return 0, _MAX_EPOCHS if has_cycles else self._cycle
+        return 0, self._max_epochs if has_cycles else self._cycle
 
     def _new_generator(self) -> torch.Generator:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -193,7 +193,7 @@ class Trainer:
             rate = network.default_learning_rate(self.solver)
         is_auto = isinstance(self.max_iter, str)
         # Other numbers are those of pretraining or of an override of `_n_epochs`.
-        has_cycles = is_auto and max_epochs == _MAX_EPOCHS and split.held_out is not None
+        has_cycles = is_auto and max_epochs == self._max_epochs and split.held_out is not None
         cycle = self._cycle if has_cycles else max_epochs
         settings = Settings(
             batch_size=batch_size,
