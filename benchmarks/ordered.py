@@ -1,4 +1,4 @@
-"""An ordered code against an own fit for each number of columns, and against PCA.
+"""An ordered code against a separate fit for each number of columns, and against PCA.
 
 `OrderedAutoencoder` is fitted once. Its first k columns are decoded, and `truncated(k)` encodes the
 rows for k columns alone. `Autoencoder(k)` is fitted for each k. Data as in `benchmarks.pca`.
@@ -88,7 +88,7 @@ def measure(options: Options, **case: Any) -> Row:
 
 
 def summarise(rows: Sequence[Row], options: Options) -> list[dict[str, Any]]:
-    """Return geometric means over the sets, of errors and of ratios to an own fit."""
+    """Return geometric means over the sets, of errors and of ratios to a separate fit."""
     return [
         {
             "columns": share,
@@ -118,20 +118,21 @@ BENCHMARK = Benchmark(
         "Squared error of held-out rows, divided by that of PCA with as many components: of an "
         "`Autoencoder` fitted for each number of columns, and of one `OrderedAutoencoder`, by "
         "`truncated(k)` and by the first k columns of its code. Aims: at a quarter of the columns "
-        "at most 15 % above an own fit, with all at most 3 %, and nowhere above PCA. Geometric "
+        "at most 15 % above a separate fit, with all at most 3 %, and nowhere above PCA. Geometric "
         "means over the sets:",
         lambda content: Table(
-            "columns | own fit = own:.3f | truncated:.3f | first columns = prefix:.3f | "
-            "truncated / own fit = truncated over own:.3f | "
-            "first columns / own fit = prefix over own:.3f",
+            "columns | separate fit = own:.3f | truncated:.3f | first columns = prefix:.3f | "
+            "truncated / separate fit = truncated over own:.3f | "
+            "first columns / separate fit = prefix over own:.3f",
             content["summary"],
         ),
         "For each set, at 1, 2, 4, ... columns. The worst ratio is that of the first columns, over "
-        "all numbers of columns; seconds are those of the CPU, of one ordered fit and of the own "
-        "fits together:",
+        "all numbers of columns; seconds are those of the CPU, of one ordered fit and of the "
+        "separate fits together:",
         Table(
-            "data = set | columns = width | selected | own fit = own | truncated | "
-            "first columns = prefix | worst:.3f | s = seconds:.0f | own fits, s = own seconds:.0f"
+            "data = set | columns = width | selected | separate fit = own | truncated | "
+            "first columns = prefix | worst:.3f | s = seconds:.0f | "
+            "separate fits, s = own seconds:.0f"
         ),
     ],
     runs=[

@@ -23,7 +23,7 @@ ordered = OrderedAutoencoder(16, max_iter=25, random_state=0).fit(X_train)
 pca = PCA(16).fit(X_train)
 
 # %%
-# Images that were not used for the fit, reconstructed from the first 1, 2, 4, ... columns.
+# Images that were not used for the fit, reconstructed from 1, 2, 4, ... numbers.
 shown = [1, 2, 4, 8, 16]
 of_pca, of_ordered = [], []
 for k in shown:
@@ -56,5 +56,5 @@ for ax, k, pca_rows, ordered_rows in zip(axes[0], shown, of_pca, of_ordered, str
     shares = f"PCA {explained(pca_rows):.0%}\nordered {explained(ordered_rows):.0%}"
     ax.set_title(f"{k} of 16\n{shares}", fontsize=9)
 axes[0, -1].set_title("original", fontsize=9)
-fig.suptitle("Digits from the first columns of one code, and the variance they explain")
+fig.suptitle("Digits from a few numbers, and the share of the variance explained")
 plt.show()

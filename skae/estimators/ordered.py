@@ -40,7 +40,7 @@ _OF_COLUMNS = (
 @document
 @dataclass(eq=False, repr=False)
 class OrderedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
-    r"""Autoencoder whose first columns are codes of their own, as those of PCA are.
+    r"""Autoencoder whose first columns can be used alone, as those of PCA.
 
     Fit once, look at ``explained_variance_ratio_.cumsum()``, and keep as many columns as needed:
     ``transform(X)[:, :k]`` is a code of k numbers, which `inverse_transform` takes. Minimises the
@@ -62,18 +62,25 @@ class OrderedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     each of these sizes is lower by at least 1 %. The columns have mean 0, are uncorrelated, and are
     in the units of X; their order is that of the objective, not of their variance.
 
-    `transform` refines the encoder's code as that of `Autoencoder`, but lowers the sum over sizes:
-    here, the weight of all columns is 16 times that of each other size. The best code of a few
-    columns is not the beginning of the best code of all. So for k columns alone,
-    ``truncated(k).transform(X)`` gives a code with a lower error than ``transform(X)[:, :k]``.
+    `transform` refines the encoder's code, see `transform_max_iter`. The best code of k columns is
+    not the first k columns of the best code of all. `truncated` returns an estimator of k
+    components, whose `transform` refines the code for these: its error is lower than that of
+    ``transform(X)[:, :k]``.
 
     Parameters
     ----------
     n_components : int, float or None, default=2
         Number of columns of the code. A float in (0, 1) selects the smallest number with which PCA
         explains that share of the variance. None keeps as many as PCA does, the smaller of the
-        numbers of rows and features. PCA is then exact, so a size that leaves less than a ten
-        thousandth of the variance unexplained need not improve on it.
+        numbers of rows and features. With all columns, PCA is then exact, so no network improves on
+        it. Sizes at which the network leaves less than 0.01 % of the variance unexplained are
+        therefore exempt from the comparison.
+
+    transform_max_iter : int, default=10
+        Maximum number of refinement steps in `transform`: gradient descent on the sum of the losses
+        of a row over all sizes, from the encoder's code. The loss of all columns has 16 times the
+        weight of each other size. The sum never rises. Each step decodes with every decoder. 0
+        returns the encoder's code.
 
     {parameters}
 
@@ -82,9 +89,10 @@ class OrderedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     {attributes}
 
     explained_variance_ratio_ : ndarray of shape (n_components_,)
-        The sum of the first k is the R2 of the reconstruction of the training rows from k columns.
-        A value is negative if a column more gives a worse reconstruction, which may be so between
-        two sizes.
+        The sum of the first k is the R2 of the reconstruction of the training rows from the first k
+        columns. A value is negative if one more column gives a worse reconstruction, which may
+        happen between two sizes. In an estimator that `truncated` returned, the values are those of
+        the first columns of the whole code, and its `score` is higher than their sum.
 
     See Also
     --------
@@ -152,12 +160,13 @@ class OrderedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
         }
 
     def truncated(self, n_components: int) -> Self:
-        """Return a fitted estimator of the first columns of the code.
+        """Return a fitted estimator of fewer components.
 
-        It is smaller and faster, and decodes the first columns of this one's code, and of its own,
-        as this one does. Its `transform` refines the code for these columns alone, which lowers
-        their error. With ``transform_max_iter=0``, it gives the first columns of this one's code.
-        `components_` and the other attributes of columns are the first entries of this one's.
+        It is smaller and faster. Its `transform` starts from the first columns of the encoder's
+        code, and refines them for these columns, so the error is lower than that of the first
+        columns of this estimator's code. If `transform_max_iter` is 0 in both, the codes are the
+        same. Both estimators decode the first columns of any of these codes alike. `components_`
+        and the other attributes of columns are the first entries of this estimator's.
 
         Parameters
         ----------

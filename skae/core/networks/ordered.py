@@ -17,7 +17,7 @@ from skae.core.networks.dense import MLP, Dense, WeightInit
 # Smallest share of the variance that a loss is divided by.
 _LEAST_SHARE = 1e-3
 # Weight of the whole code in refinement, relative to that of each smaller size. It is larger than
-# in training: a few columns have a better code of their own, that of `truncated`.
+# in training: for a few columns, `truncated` refines another code.
 _WHOLE_REFINED = 16.0
 
 
