@@ -4,7 +4,7 @@ Every autoencoder has `fit`, `transform`, `inverse_transform`, `reconstruct` and
 
 - `Autoencoder`: dimensionality reduction in place of PCA; `ConvolutionalAutoencoder` for images,
   `StackedAutoencoder` for deep networks that are pretrained layer by layer.
-- `OrderedAutoencoder`: a code that can be cut to any number of columns, as that of PCA.
+- `OrderedAutoencoder`: a code whose first columns can be used alone, as in PCA.
 - `DenoisingAutoencoder`: removes noise and fills missing entries; `AutoencoderImputer` does the
   latter as a step of a pipeline.
 - `SparseAutoencoder`, `PredictiveSparseDecomposition`: wide codes with few active units.

@@ -144,7 +144,7 @@ def test_a_share_of_the_variance_takes_as_many_components_as_in_pca(digits):
 @pytest.mark.parametrize("n_components", [None, "mle"])
 def test_no_number_of_components_is_missing(wine, n_components):
     PCA(n_components).fit(wine)
-    with pytest.raises(ValueError, match="only OrderedAutoencoder takes None, for as many as PCA"):
+    with pytest.raises(ValueError, match="Only OrderedAutoencoder accepts None"):
         short(n_components).fit(wine)
     assert Autoencoder().n_components == 2
 

@@ -113,14 +113,14 @@ class Criterion:
         Loss that relative gains refer to. None if a perfect reconstruction has loss 0: gains are
         then relative to the loss that they are compared with.
     has_prefixes : bool
-        Whether the losses of a row are those of the first columns of the code, and of all. PCA is
-        left if their sum improves and the mean of each is lower.
+        Whether the losses of a row are those of the first columns of the code, and of all. The
+        network replaces PCA if their sum improves and the mean of each is lower.
     is_reconstruction_alone : bool
         Whether the objective is the reconstruction loss of all columns alone.
     refines_codes : bool
         Whether codes may be refined, since the objective is made of reconstruction losses alone.
     tolerance : float
-        Mean below which one of these losses need not be lower. PCA may be exact, with loss 0.
+        Losses whose mean is below this need not improve on PCA, which may be exact.
     """
 
     perfect_score: float = 1.0
@@ -146,8 +146,8 @@ class Criterion:
     def row_losses(self, measured: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of each row, given the measurements of all held-out rows.
 
-        A first axis, in front of that of the models, may hold several losses of each row: PCA is
-        left only if all of them improve.
+        A first axis, in front of that of the models, may hold several losses of each row: the
+        network replaces PCA only if all of them improve.
 
         Parameters
         ----------

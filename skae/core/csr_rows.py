@@ -12,8 +12,9 @@ from torch import Tensor
 from skae.core.entry_rows import EntryRows
 from skae.core.numerics import chunk_size
 
-# Of rows so wide with so few entries, products by the entries take less time than dense ones: for
-# a layer of 256 units, forward and backward, a fifth at 1 % of entries, two thirds at 8 %.
+# If X has at least 1000 columns and at most 5 % nonzero values, multiplying only these takes less
+# time than a dense product: for a layer of 256 units, forward and backward, a fifth of it at 1 %
+# nonzero values, two thirds at 8 %.
 _MIN_COLUMNS = 1000
 _MAX_DENSITY = 0.05
 

@@ -92,8 +92,8 @@ def _reduced(
 ) -> Tensor:
     """Return the loss of each entry, or their mean.
 
-    If no gradient is needed, parts that fit into the cache follow one another, which is four times
-    as fast.
+    If no gradient is needed, the loss is computed in parts that fit into the cache, which is four
+    times as fast.
     """
     if output.requires_grad or output.numel() <= 2 * _PART:
         losses = entries(output, target, *level)

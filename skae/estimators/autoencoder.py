@@ -38,7 +38,10 @@ class Autoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     first.
 
     X may be a sparse matrix. Its rows are made dense one batch at a time; with ``solver="lbfgs"``
-    the batch is all of X. Up to rounding, the fit is that of dense X.
+    the batch is all of X. The start is the same as for dense X, up to rounding. If X has at least
+    1000 columns and at most 5 % nonzero values, the first layer multiplies only these on the CPU.
+    The order of the sums then differs, and training amplifies such differences, as with another
+    number of threads.
 
     If X has many more features than rows, training runs on the coordinates of the rows in the space
     that they span, which have the same distances. The weights are then converted back, so the

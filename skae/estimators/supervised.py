@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -140,7 +140,8 @@ class BaseSupervised(
         groups : array-like of shape (n_samples,), default=None
             Groups of rows that belong together, labelled or not, such as the rows of a patient.
             Where rows are held out, by the autoencoder or for the head (`early_stopping`), a group
-            is never divided; nor are groups that duplicate rows link.
+            is held out as a whole, and groups that share duplicate rows are held out together. A
+            splitter as `validation_fraction` decides this itself.
 
         Returns
         -------
@@ -225,7 +226,7 @@ class BaseSupervised(
     ) -> tuple[WeightedRows, NamedRows, dict[str, Any]]:
         """Validate the data.
 
-        Returns the distinct rows, what the user says of them, and attributes that describe y.
+        Returns the distinct rows, their groups and splits, and attributes that describe y.
         """
         ensure_all_finite = self._finite(given)
         if y is None:
@@ -272,7 +273,7 @@ class BaseSupervised(
         given.validation_fraction = splitter
 
     def _check_holds_out(self, given: BaseAutoencoder, groups: ArrayLike | None) -> None:
-        """Raise a ValueError if rows that the user names would not be held out."""
+        """Raise a ValueError if groups or a splitter are given, but no rows are held out."""
         if self.early_stopping:
             return
         if hasattr(self.validation_fraction, "split"):
@@ -282,12 +283,11 @@ class BaseSupervised(
             )
         if groups is None or (given.early_stopping and not self._is_prefit()):
             return
-        other = "the autoencoder, too, has early_stopping=False. Set one of them to"
+        reason = " here and in the autoencoder. Set early_stopping=True in one of them."
         if self._is_prefit():
-            other = "the autoencoder is fitted already. Set early_stopping"
+            reason = ", and the autoencoder is already fitted. Set early_stopping=True."
         raise ValueError(
-            "groups decide which rows are held out together, but none are: "
-            f"early_stopping=False, and {other}=True."
+            f"groups was passed, but no rows are held out: early_stopping=False{reason}"
         )
 
     def _split_labelled(self, known: Tensor, named: NamedRows, generator: torch.Generator) -> Split:
@@ -300,10 +300,13 @@ class BaseSupervised(
             split = self._split(known, named.groups, generator)
         if split.held_out is None:
             if named.groups is not None and len(known) >= MIN_ROWS:
+                n_groups = int(named.groups.max()) + 1
+                needed = "Each class needs a group that is not held out. "
                 raise ValueError(
-                    "No group can be held out for the head: training needs one, and one of each "
-                    f"class, but rows with a label are of {named.groups.max() + 1} groups in all, "
-                    "duplicates joined. Set early_stopping=False, or label rows of more groups."
+                    "No group can be held out for the head: the labelled rows form only "
+                    f"{n_groups} {'group' if n_groups == 1 else 'groups'}, counting groups that "
+                    f"share duplicate rows as one. {needed if is_classifier(self) else ''}"
+                    "Set early_stopping=False, or label rows of more groups."
                 )
         elif not known[split.held_out, -1].any():
             if named.head is not None:

@@ -88,13 +88,13 @@ class IncrementalTraining:
         """Train for one pass over X, a part of the data.
 
         If `fit` was not called, the first calls only collect rows: `n_components` of them, or up to
-        1000 if it is not a number. Then, a random sample of 2048 rows of all calls is
-        kept. Training uses it next to X, and units and PCA are computed again if they fit it badly,
-        so parts may be small or sorted. The learning rate is constant, there are no callbacks and
-        no held-out rows: the result may be worse than PCA. Attributes describe the last part. A
-        call counts as one of `max_iter` epochs (50 if "auto") for `weight_decay`. Pickles lose the
-        sample and the optimizer's moments. Parameters that do not shape the network may change
-        between calls.
+        1000 if it is a share of the variance or None. Then, a random sample of 2048 rows of all
+        calls is kept. Training uses it next to X, and units and PCA are computed again if they fit
+        it badly, so parts may be small or sorted. The learning rate is constant, there are no
+        callbacks and no held-out rows: the result may be worse than PCA. Attributes describe the
+        last part. A call counts as one of `max_iter` epochs (50 if "auto") for `weight_decay`.
+        Pickles lose the sample and the optimizer's moments. Parameters that do not shape the
+        network may change between calls.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Rows that the user names, by groups or splitters, where a fit merges duplicates first."""
+"""Groups and splits that the user passes, where a fit merges duplicates first."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _TRAINING, _HELD_OUT = 1, 2
 
 
 @dataclass(frozen=True)
-class Sides:
-    """A splitter that names the side of each row.
+class PredefinedSplits:
+    """A splitter with given splits, each of training and held-out rows.
 
     Attributes
     ----------
-    sides : ndarray of int of shape (n_rows, n_splits)
-        For each split, 1 where the row trains, 2 where it is held out, 0 where it does neither.
+    parts : ndarray of int of shape (n_rows, n_splits)
+        For each split, 1 for a training row, 2 for a held-out row, 0 for a row that is neither.
     """
 
-    sides: NDArray[np.int64]
+    parts: NDArray[np.int64]
 
     @classmethod
     def of(cls, n_rows: int, splits: Iterable[tuple[Any, Any]]) -> Self:
-        """Return the sides of the rows in the splits of another splitter."""
+        """Return a splitter with the splits of another one."""
         pairs = list(splits)
-        sides = np.zeros((n_rows, len(pairs)), dtype=np.int64)
-        for side, (training, held_out) in zip(
-            sides.T, read_splits(pairs, max(1, len(pairs))), strict=True
+        parts = np.zeros((n_rows, len(pairs)), dtype=np.int64)
+        for part, (training, held_out) in zip(
+            parts.T, read_splits(pairs, max(1, len(pairs))), strict=True
         ):
-            side[training], side[held_out] = _TRAINING, _HELD_OUT
-        return cls(sides)
+            part[training], part[held_out] = _TRAINING, _HELD_OUT
+        return cls(parts)
 
     def split(
         self, X: object = None, y: object = None, groups: object = None
     ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Return the training and the held-out rows of each split."""
         codes = (_TRAINING, _HELD_OUT)
-        pairs = [[np.flatnonzero(side == code) for code in codes] for side in self.sides.T]
+        pairs = [[np.flatnonzero(part == code) for code in codes] for part in self.parts.T]
         return [(training, held_out) for training, held_out in pairs]
 
     def of_head(self) -> Split:
@@ -55,44 +55,44 @@ class Sides:
         ((training, held_out),) = self.split()
         if not len(training) or not len(held_out):
             raise ValueError(
-                "validation_fraction makes a split in which, of the rows with a label and a "
-                f"positive weight, {len(training)} train and {len(held_out)} are held out. Both "
-                "are needed: pass a splitter that divides the rows with a label."
+                f"In the split of validation_fraction, {len(training)} labelled rows train and "
+                f"{len(held_out)} are held out; at least one of each is needed."
             )
         return single_split(torch.from_numpy(held_out), torch.from_numpy(training))
 
 
 @dataclass(frozen=True)
 class NamedRows:
-    """What the user says of rows: which belong together, and which are held out.
+    """Groups and splits of rows, from what the user passes.
 
     Attributes
     ----------
     groups : ndarray of int of shape (n_rows,), or None
-        Groups of rows that belong together, or are linked by duplicates.
-    head : Sides or None
+        Groups of rows that belong together. Groups that share duplicate rows are one.
+    head : PredefinedSplits or None
         The split for the head.
-    autoencoder : Sides or None
+    autoencoder : PredefinedSplits or None
         The splits for the autoencoder.
     """
 
     groups: NDArray[np.int64] | None
-    head: Sides | None
-    autoencoder: Sides | None
+    head: PredefinedSplits | None
+    autoencoder: PredefinedSplits | None
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NamedRows:
-        """Return what is said of some of the rows."""
+        """Return the groups and splits of some of the rows."""
         groups, head, autoencoder = self.groups, self.head, self.autoencoder
         return NamedRows(
             None if groups is None else in_order_of_appearance(groups[rows]),
-            None if head is None else Sides(head.sides[rows]),
-            None if autoencoder is None else Sides(autoencoder.sides[rows]),
+            None if head is None else PredefinedSplits(head.parts[rows]),
+            None if autoencoder is None else PredefinedSplits(autoencoder.parts[rows]),
         )
 
     def keys(self, n_rows: int) -> NDArray[np.int64]:
         """Return columns of numbers in which rows must agree to be merged."""
         columns = [np.empty((n_rows, 0), dtype=np.int64)]
-        columns += [sides.sides for sides in (self.head, self.autoencoder) if sides is not None]
+        splitters = (self.head, self.autoencoder)
+        columns += [splitter.parts for splitter in splitters if splitter is not None]
         if self.groups is not None:
             columns.append(self.groups[:, None])
         return np.hstack(columns)
@@ -132,14 +132,14 @@ def name_rows(
         linked[kept] = joined_groups(duplicates, given[kept])
         if not linked.any():
             raise ValueError(
-                f"groups has {given.max() + 1} groups, but all rows of positive weight are of one, "
-                "or duplicate rows link them all, so no other could be held out. Keep one row of "
-                "each, or pass rows of more groups."
+                "All rows with positive weight belong to one group (groups that share duplicate "
+                "rows count as one), so none can be held out. Drop the duplicates, or pass more "
+                "groups."
             )
-    splits = []
+    predefined = []
     for splitter, most in ((head, 1), (autoencoder, None)):
-        sides = None
+        splits = None
         if hasattr(splitter, "split"):
-            sides = Sides.of(n_rows, islice(splitter.split(X, y, given), most))
-        splits.append(sides)
-    return NamedRows(linked, *splits)
+            splits = PredefinedSplits.of(n_rows, islice(splitter.split(X, y, given), most))
+        predefined.append(splits)
+    return NamedRows(linked, *predefined)

@@ -192,7 +192,7 @@ def split_rows(
     given : ndarray of int of shape (n_rows,), or None
         Groups of rows that belong together. If there are few, they are held out in folds.
     least_groups : int
-        Number of these groups to hold out at least, of half of them at most.
+        Least number of groups to hold out, but at most half of them.
     """
     if n_rows < MIN_ROWS:
         return no_split(n_rows)

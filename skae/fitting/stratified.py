@@ -93,11 +93,15 @@ def _draw(
 
 
 def _needed_groups(counts: Any) -> NDArray[np.bool_]:
-    """Return a mask of groups that have rows of every class.
+    """Return a mask of groups that must not be held out, which together have all classes.
 
-    The first group of each class that none so far has, the classes of the fewest groups first. So
-    all groups are needed only if each is the only one of a class: the last class to be provided for
-    is in no group that is needed before, hence in one group alone, and so are those before it.
+    Classes are visited in the order of their numbers of groups, the rarest first. If no group
+    chosen so far has the class, its first group is chosen. For example, let groups 0, 1 and 2 have
+    the classes a, a and b, and a. Class b is in group 1 alone, which is chosen and has class a,
+    too. So groups 0 and 2 may be held out.
+
+    All groups are chosen only if each is the only one of a class: the class for which the last one
+    is chosen is in none of the others, hence in one group alone, and so are the rarer classes.
     """
     is_needed = np.zeros(counts.shape[0], dtype=bool)
     for number in np.diff(counts.indptr).argsort(kind="stable"):

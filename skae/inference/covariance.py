@@ -1,4 +1,4 @@
-"""The variance that a reconstruction leaves over, and the covariance of a linear model."""
+"""The variance that a reconstruction leaves unexplained, and the covariance of a linear model."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def _has_covariance(autoencoder: Any) -> bool:
     if not (_is_pca(autoencoder) or (is_linear and model.loss.link is None)):
         raise AttributeError(
             f"This {name} is not linear, so components_ and noise_variance_ do not give its "
-            "covariance. That of the reconstruction is np.cov(reconstruct(X), rowvar=False); for "
-            "that of X, see sklearn.covariance."
+            "covariance. The covariance of the reconstruction is np.cov(reconstruct(X), "
+            "rowvar=False). For the covariance of X, see sklearn.covariance."
         )
     if not autoencoder._has_known_codes():
         raise AttributeError(
-            f"The columns of the code of this {name} are not on principal axes, as they are after "
-            "fit without tied weights or a penalty, so their variances do not give its covariance. "
-            "For that of X, see sklearn.covariance."
+            "get_covariance needs a code along the principal axes, as fit gives without tied "
+            f"weights or a penalty, but this {name} has none. For the covariance of X, see "
+            "sklearn.covariance."
         )
     return True
 
@@ -54,7 +54,7 @@ class ModelCovariance:
 
     @property
     def noise_variance_(self) -> Any:
-        """Mean variance of the directions that the code leaves out."""
+        """Mean variance of the directions left out."""
         if "noise_variance_" in vars(self):  # that of a likelihood
             return vars(self)["noise_variance_"]
         check_is_fitted(self)
@@ -66,10 +66,11 @@ class ModelCovariance:
         if n_left <= 0:
             if _is_pca(self):
                 return unit(0.0)
+            most = "n_features" if self._is_part else "min(n_samples, n_features)"
             raise AttributeError(
-                f"This {type(self).__name__} has no noise_variance_: its code of "
-                f"{self.n_components_} columns leaves none of {n_directions} directions over. "
-                "Lower n_components."
+                f"noise_variance_ needs fewer columns than {most}, but the code has "
+                f"{self.n_components_} columns and X has {n_directions} directions. Lower "
+                "n_components."
             )
         left = max(0.0, 1.0 - float(self.explained_variance_ratio_.sum(dtype=np.float64)))
         with np.errstate(over="ignore"):
@@ -104,7 +105,8 @@ class ModelCovariance:
     def get_covariance(self) -> NDArray[Any]:
         """Compute the covariance of X under the model, as `PCA.get_covariance` does.
 
-        Only for a linear model: one that kept PCA, or has linear code and a decoder of one layer.
+        Available if PCA was kept, or with ``hidden_layer_sizes=()`` without tied weights or a
+        penalty, fitted by `fit`. The code must be linear (``code_activation="identity"``).
 
         Returns
         -------

@@ -303,8 +303,8 @@ class AutoencoderTransformer(ModelCovariance, ClassNamePrefixFeaturesOutMixin, T
 class IterativeInference(AutoencoderTransformer):
     """Refines the encoder's code towards the code with the nearest reconstruction.
 
-    For methods that minimise only the reconstruction loss. With a penalty or noise, the code
-    remains the output of the encoder.
+    For methods whose objective is made of reconstruction losses alone. With a penalty or noise,
+    the code remains the output of the encoder.
     """
 
     _: KW_ONLY

@@ -166,9 +166,10 @@ singular_values_ : ndarray of shape (n_components_,)
 
 noise_variance_ : float
     The variance that the reconstruction of the training rows leaves unexplained, divided by the
-    number of directions without a component, ``min(n_samples_, n_features) - n_components_``; after
-    `partial_fit`, ``n_features - n_components_``. That of PCA if PCA was kept, so 0 where it keeps
-    all directions. A network with as many columns or more has no such attribute.
+    number of directions left out, ``min(n_samples_, n_features) - n_components_``; after
+    `partial_fit`, ``n_features - n_components_``. If PCA was kept, it is PCA's value (0 if no
+    direction is left out). The attribute is missing if a network has at least
+    ``min(n_samples_, n_features)`` columns.
 
 n_samples_ : int
     Number of training rows; after `partial_fit`, of its last call.

@@ -49,14 +49,16 @@ early_stopping : bool, default=False
     Hold rows out, stop after `n_iter_no_change` epochs in which the validation loss does not
     improve, and keep the best epoch. A classifier stratifies the split by class and never holds
     out the last row, or the last group, of a class. With fewer than 10 labels, none are held out
-    and all epochs are run. The autoencoder holds out rows of its own, see its `early_stopping`.
+    and all epochs are run. The autoencoder chooses its own held-out rows; see its
+    `early_stopping`.
 
 validation_fraction : float or splitter, default=0.1
     Share of the labelled rows held out by `early_stopping`; of their groups, if `fit` gets
     `groups`. A splitter of scikit-learn names the rows itself, such as
     ``PredefinedSplit(np.where(is_held_out, 0, -1))`` or ``StratifiedGroupKFold(10)``, of which the
-    first split is used. It gets all rows in the order of X, with y and the groups; of the rows it
-    names, those with a label are used. So does a splitter of the autoencoder.
+    first split is used. It gets all rows in the order of X, with y and the groups. The head uses
+    only the labelled rows of the split. A splitter of the autoencoder also gets all rows, and the
+    autoencoder uses labelled and unlabelled rows.
 
 n_iter_no_change : int, default=10
     Number of epochs without improvement after which `early_stopping` ends training.

@@ -77,7 +77,8 @@ class _NotNone(_Number):
     """The last constraint of `n_components`, for those who pass None as to PCA."""
 
     def __str__(self) -> str:
-        return f"{super().__str__()}; only OrderedAutoencoder takes None, for as many as PCA"
+        accepts = "Only OrderedAutoencoder accepts None (as many components as PCA)"
+        return f"{super().__str__()}. {accepts}"
 
 
 def size_of_code(*, may_be_share: bool = True) -> list[Interval]:

@@ -333,5 +333,5 @@ def test_the_network_may_be_selected_although_pca_is_exact_with_all_columns():
 
 @pytest.mark.parametrize("cls", [c for c in AUTOENCODERS if c is not OrderedAutoencoder])
 def test_none_is_an_error_that_names_what_takes_it(cls):
-    with pytest.raises(ValueError, match=r"'n_components' .* only OrderedAutoencoder takes None"):
+    with pytest.raises(ValueError, match=r"'n_components' .* Only OrderedAutoencoder accepts None"):
         cls(None).fit(load_iris().data)

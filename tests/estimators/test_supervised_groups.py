@@ -359,12 +359,12 @@ def test_groups_reach_a_step_of_a_pipeline_and_of_a_search(cls):
         (
             {"early_stopping": False},
             GROUPS,
-            "early_stopping=False, and the autoencoder is fitted already. Set early_stopping=True",
+            "early_stopping=False, and the autoencoder is already fitted. Set early_stopping=True",
         ),
         (
             {"early_stopping": False, "autoencoder": TRAINS_ON_ALL},
             GROUPS,
-            "the autoencoder, too, has early_stopping=False. Set one of them to=?",
+            "early_stopping=False here and in the autoencoder. Set early_stopping=True in one of",
         ),
         (
             {"early_stopping": False, "validation_fraction": KFold(3), "autoencoder": UNFITTED},
@@ -376,7 +376,7 @@ def test_groups_reach_a_step_of_a_pipeline_and_of_a_search(cls):
         (
             {"validation_fraction": PredefinedSplit(np.where(np.arange(300) < 2, 0, -1))},
             None,
-            "of the rows with a label .*, 199 train and 0 are held out",
+            "In the split of validation_fraction, 199 labelled rows train and 0 are held out",
         ),
     ],
 )
@@ -397,14 +397,14 @@ class NoFit(Autoencoder):
 def test_groups_that_cannot_be_held_out():
     autoencoder = NoFit(4)  # the error comes before the fit
     each_its_class = np.repeat(np.arange(3), 100)
-    with pytest.raises(ValueError, match="but rows with a label are of 3 groups in all"):
+    with pytest.raises(ValueError, match=r"form only 3 groups, .* Each class needs a group"):
         head(autoencoder=autoencoder).fit(X, each_its_class, groups=each_its_class)
     groups = np.arange(300) // 20
     y = np.where(groups == 3, Y, np.nan)
-    with pytest.raises(ValueError, match="are of 1 groups"):
+    with pytest.raises(ValueError, match=r"form only 1 group, .* as one. Set early_stopping=False"):
         head(AutoencoderRegressor, autoencoder).fit(X, y, groups=groups)
     rows = np.tile(X[:20], (15, 1))
-    with pytest.raises(ValueError, match="duplicate rows link them all"):
+    with pytest.raises(ValueError, match="groups that share duplicate rows count as one"):
         head(autoencoder=autoencoder).fit(rows, np.tile(Y[:20], 15), groups=groups)
     with pytest.raises(ValueError, match="holds out only rows whose class has weight 0"):
         head(
