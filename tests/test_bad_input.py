@@ -237,7 +237,12 @@ def test_a_wide_code_warns_unless_the_method_is_meant_for_it(iris, estimator):
     assert all(w.filename == __file__ for w in caught)
 
 
-COPY_X = {"Autoencoder", "ConvolutionalAutoencoder", "StackedAutoencoder"}
+COPY_X = {
+    "Autoencoder",
+    "ConvolutionalAutoencoder",
+    "OrderedAutoencoder",
+    "StackedAutoencoder",
+}
 
 
 def test_more_components_than_rows_warn(digits):
