@@ -200,7 +200,7 @@ class Criterion:
         return CodeSymmetry.NONE
 
     def losses_of_codes(self, model: Model, codes: Tensor, target: Tensor) -> Tensor:
-        """Return what `row_losses` does, of given codes, if `refines_codes`.
+        """Return what `measure` does, of given codes, if `refines_codes`.
 
         Parameters
         ----------

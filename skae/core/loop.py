@@ -22,9 +22,7 @@ LossAndGradient = Callable[[Tensor, Tensor], Terms]
 Corruption = Callable[[Tensor, torch.Generator], Tensor]
 
 _WARM_UP = 0.05  # share of the first cycle's steps in which the learning rate rises
-# Another cycle follows if the best epoch is in this last part of the cycle: if it is earlier,
-# longer training overfits. The cycle must also have lowered the validation loss by this share.
-_LATE, _LEAST_GAIN = 0.2, 0.02
+_LATE = 0.2  # last part of a cycle; if the best epoch is earlier, longer training overfits
 _GATHERED_ENTRIES = 2**22  # entries of X copied at once, for several batches
 # Training has diverged if the mean loss of an epoch exceeds the loss of the first step by more than
 # this many times that loss, or times 1 (the loss of predicting the mean) if that loss is lower.
@@ -46,6 +44,7 @@ class Settings:
     shuffle: bool = True
     patience: int | None = None
     tol: float = 0.0
+    least_gain: float = 0.02  # of a cycle after which another one follows
     # See `skae.core.criterion.Criterion`.
     reference_loss: float | None = None
     # How often training goes on at a lower learning rate after it diverged.
@@ -141,8 +140,8 @@ def train(
     parameters at a lower learning rate, at most `Settings.max_restarts` times; then training ends.
 
     In each cycle, the learning rate falls to 0 (warm restarts; Loshchilov & Hutter 2017). Another
-    cycle follows if the last one lowered the validation loss by 2 % and its best epoch is in its
-    last fifth. Weights decay in the first cycle only.
+    cycle follows if the last one lowered the validation loss by `Settings.least_gain` and its best
+    epoch is in its last fifth. Weights decay in the first cycle only.
 
     Parameters
     ----------
@@ -305,7 +304,7 @@ class _BestCheckpoint:
         if epoch % cycle:
             return True
         reference = self.settings.reference_loss
-        least_gain = _LEAST_GAIN * (self.before if reference is None else reference)
+        least_gain = self.settings.least_gain * (self.before if reference is None else reference)
         pays = self.before - self.lowest > least_gain
         pays = pays and self.history.best_epoch > epoch - _LATE * cycle
         # The loss first rises with the learning rate. Patience compares with losses of the cycle.

@@ -13,15 +13,18 @@ from skae.core.model import Model
 from skae.core.networks.ordered import OrderedNetwork
 
 # Weight of the whole code, relative to that of each smaller size.
-_WHOLE = 2.0
+_WHOLE = 1.5
 # A batch trains every second of the smaller sizes, by turns at random: on digits, the errors are
 # those of training all sizes with every batch, in half of the time.
 _TURNS = 2
+# Keeps the slope of the root finite where PCA, and so the start, is exact.
+_LEAST_LOSS = 1e-8
 
 
 class NestedReconstruction(Reconstruction):
-    """Mean over sizes of the loss of the first columns, relative to that of PCA of that size.
+    """Weighted mean over sizes of the root of the loss, relative to that of PCA of that size.
 
+    With the loss itself, large sizes, whose loss may be a hundredth of PCA's, would hardly count.
     The sizes are those of the network's decoders. A decoder of several sizes is trained half of the
     time on its largest one, and otherwise on one of the others, drawn for each batch.
     """
@@ -32,24 +35,23 @@ class NestedReconstruction(Reconstruction):
     def _losses(
         self, model: Model, batch: ForwardPass, numbers: Iterable[int], *, draws: bool
     ) -> list[Tensor]:
-        """Return the weighted losses of rows, of the decoders of these numbers and of the whole."""
+        """Return the relative losses of rows, of the decoders of these numbers and of the whole."""
         network = model.network
         assert isinstance(network, OrderedNetwork)
         sizes, losses = network.sizes, []
-        scales = 1.0 / (network.pca_losses * (len(sizes) - 1 + _WHOLE))
         for number in numbers:
             n_columns, least = sizes[number], sizes[number - 1] + 1 if number else 1
             if draws and least < n_columns and self._draw(2):
                 n_columns = least + self._draw(n_columns - least)
             output = network.decode(batch.code[..., :n_columns])
-            losses.append(model.row_losses(output, batch.target) * scales[..., number])
-        whole = model.row_losses(batch.output, batch.target) * scales[..., -1] * _WHOLE
+            losses.append(model.row_losses(output, batch.target) / network.pca_losses[..., number])
+        whole = model.row_losses(batch.output, batch.target) / network.pca_losses[..., -1]
         return [*losses, whole]
 
     def _of_sizes(self, model: Model, batch: ForwardPass) -> Tensor:
-        """Return the loss of each size on a first axis, whose mean is the objective."""
+        """Return the relative loss of each size on a first axis."""
         n_sizes = len(model.network.decoders)
-        return torch.stack(self._losses(model, batch, range(n_sizes - 1), draws=False)) * n_sizes
+        return torch.stack(self._losses(model, batch, range(n_sizes - 1), draws=False))
 
     def _draw(self, n: int) -> int:
         generator = self.model.network.generator
@@ -62,24 +64,41 @@ class NestedReconstruction(Reconstruction):
         n_turns = min(_TURNS, n_smaller)
         numbers = range(self._draw(n_turns), n_smaller, n_turns) if n_turns else ()
         losses = self._losses(self.model, batch, numbers, draws=True)
-        *prefixes, whole = (loss.mean(-1) for loss in losses)
-        terms = {"reconstruction": whole}
+        *prefixes, whole = ((loss.mean(-1) + _LEAST_LOSS).sqrt() for loss in losses)
+        total = n_smaller + _WHOLE
+        terms = {"reconstruction": whole * (_WHOLE / total)}
         if prefixes:
-            terms["prefixes"] = n_turns * torch.stack(prefixes).sum(0)
+            terms["prefixes"] = torch.stack(prefixes).sum(0) * (n_turns / total)
         for penalty in self.penalties:
             terms[penalty.name] = penalty.term(self.model, batch)
         return terms
 
     def measure(self, inputs: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the relative loss of each size on a first axis, then the penalties of each row."""
         batch = self.forward(inputs, target, generator)
         losses = self._of_sizes(self.model, batch)
+        penalties = torch.zeros_like(losses[:1])
         for penalty in self.penalties:
-            losses = losses + penalty.term(self.model, batch)[..., None]
-        return losses
+            penalties = penalties + penalty.term(self.model, batch)[..., None]
+        return torch.cat([losses, penalties])
+
+    def row_losses(self, measured: Tensor, mask: Tensor) -> Tensor:
+        """Return the part of each row in the root of each size's loss, and in the penalties.
+
+        It is linear in the loss of the row, and its mean over the rows is the root. The mean over
+        the sizes, too, is the objective.
+        """
+        losses, penalties = measured[:-1], measured[-1:]
+        roots = (losses[:, mask].mean(-1) + _LEAST_LOSS).sqrt()
+        roots = roots.reshape(-1, *[1] * mask.ndim)
+        weights = torch.ones_like(roots)
+        weights[-1] = _WHOLE
+        return (roots + losses / roots) * (0.5 * weights / weights.mean()) + penalties
 
     def losses_of_codes(self, model: Model, codes: Tensor, target: Tensor) -> Tensor:
-        output = model.network.decode(codes)
-        return self._of_sizes(model, ForwardPass(target, target, codes, output, None))
+        batch = ForwardPass(target, target, codes, model.network.decode(codes), None)
+        losses = self._of_sizes(model, batch)
+        return torch.cat([losses, torch.zeros_like(losses[:1])])
 
     @property
     def symmetry(self) -> CodeSymmetry:

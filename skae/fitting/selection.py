@@ -126,7 +126,8 @@ class ValidationLoss:
                 z = self.data[chunk]
                 codes = model.encode(z, n_steps)
                 losses.append(self.criterion.losses_of_codes(model, codes, z))
-        return torch.cat(losses, dim=-1)
+        measured = torch.cat(losses, dim=-1)
+        return self.criterion.row_losses(measured, measured.new_ones(measured.shape[-1:]).bool())
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,8 @@ class Trainer:
     # Epochs of a cycle of the learning rate if `max_iter` is "auto", and of all cycles together.
     _cycle: ClassVar[int] = 50
     _max_epochs: ClassVar[int] = 150
+    # Share by which a cycle must lower the validation loss for another to follow.
+    _least_gain: ClassVar[float] = 0.02
     # Largest batch if `batch_size` is "auto".
     _max_batch_size: ClassVar[int] = 512
 
@@ -199,6 +201,7 @@ class Trainer:
             batch_size=batch_size,
             max_epochs=max_epochs,
             cycle=cycle,
+            least_gain=self._least_gain,
             learning_rate=float(rate),
             shuffle=self.shuffle and not full_batch,
             constant_learning_rate=constant_learning_rate,
