@@ -253,7 +253,8 @@ def set_preconditioner(model: Model, codes: Tensor, z: Tensor) -> None:
     for size, weight in model.network.prefix_weights:
         of_prefix = _metric(model, codes[:, :size], z, _PRECONDITIONER_ROWS, decode)
         metric[:size, :size] += weight * of_prefix
-    if metric.diagonal().max() < _NO_SENSITIVITY:
+    # It is NaN where the rates of counts are 0, whatever the code.
+    if not metric.diagonal().max() >= _NO_SENSITIVITY:
         return
     squares, axes = torch.linalg.eigh(metric)
     # Bounded, because a step along a direction that the decoder almost ignores would be huge.

@@ -192,3 +192,10 @@ def test_new_rows_must_be_counts_too(loss):
     for method in (model.transform, model.score, model.score_samples, model.reconstruct):
         with pytest.raises(ValueError, match=f"loss='{loss}' needs counts"):
             method(X - X.mean(axis=0))
+
+
+@pytest.mark.parametrize("loss", ["poisson", "multinomial"])
+def test_documents_without_words_are_reconstructed_as_such(loss):
+    X = np.zeros((100, 20))
+    model = make_fast(Autoencoder, 2, loss=loss).fit(X)
+    np.testing.assert_allclose(model.reconstruct(X), X, atol=1e-6)
