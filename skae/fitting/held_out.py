@@ -149,7 +149,9 @@ def read_splits(
             absent = [what for what, given in (("y", y), ("groups", groups)) if given is None]
             remedy = "Pass another splitter."
             if absent:
-                remedy = f"If it needs {' or '.join(absent)}, pass {' and '.join(absent)} to fit."
+                remedy = (
+                    f"Pass {' and '.join(absent)} to fit if it needs them, or another splitter."
+                )
             raise ValueError(
                 f"{name}={type(splitter).__name__}(...) cannot split the rows: {error} {remedy}"
             ) from error

@@ -268,7 +268,7 @@ def test_a_splitter_that_leaves_no_row_of_a_class_to_train_on():
         (PredefinedSplit(np.arange(301) % 2), r"has 301 entries, but X has 300 rows"),
         ([(np.arange(300), np.arange(-50, 0))], "names row -50, but X has 300 rows"),
         ([(np.arange(250), np.arange(250, 301))], "names row 300, but X has 300 rows"),
-        (StratifiedGroupKFold(5), "cannot split the rows: .* If it needs groups, pass groups"),
+        (StratifiedGroupKFold(5), "cannot split the rows: .* Pass groups to fit if"),
     ],
     ids=["few", "many", "negative", "beyond", "no groups"],
 )

@@ -271,13 +271,17 @@ def test_groups_reach_a_step_of_a_pipeline_and_of_a_cross_validation():
             None,
             r"validation_fraction=KFold\(...\) cannot split",
         ),
-        ({"validation_fraction": StratifiedKFold(2)}, None, "If it needs y or groups, pass y and"),
+        ({"validation_fraction": StratifiedKFold(2)}, None, "Pass y and groups to fit"),
         (
             {"validation_fraction": GroupKFold(2)},
             None,
-            "If it needs y or groups, pass y and groups",
+            "Pass y and groups to fit if it needs",
         ),
-        ({"validation_fraction": StratifiedGroupKFold(2)}, np.arange(20), "needs y, pass y to fit"),
+        (
+            {"validation_fraction": StratifiedGroupKFold(2)},
+            np.arange(20),
+            "Pass y to fit if it needs them",
+        ),
     ],
 )
 def test_bad_groups_and_splitters(parameters, groups, text):
