@@ -156,14 +156,12 @@ def read_splits(
                 f"{name}={type(splitter).__name__}(...) cannot split the rows: {error} {remedy}"
             ) from error
     if not splits or (max_splits is not None and len(splits) > max_splits):
-        most = (
-            ""
-            if max_splits is None
-            else (
+        most = ""
+        if max_splits is not None:
+            most = (
                 f", and for this estimator and size of the network at most {max_splits} may be "
                 "validated together"
             )
-        )
         raise ValueError(
             f"{name} makes {len(splits)} splits, but there must be at least one{most}. Pass "
             "another splitter, such as ShuffleSplit(1)."
