@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -48,7 +49,7 @@ from skae.utils.callbacks import EpochCallbacks
 from skae.utils.csr import Array, values_of, varies
 from skae.utils.representation import BaseRepresented
 from skae.utils.validation import (
-    HasMethods,
+    Splitter,
     StrOptions,
     check_loss_domain,
     fit_context,
@@ -112,7 +113,7 @@ class BaseAutoencoder(
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
         "warm_start": ["boolean"],
-        "validation_fraction": [fraction(), HasMethods("split")],
+        "validation_fraction": [fraction(), Splitter()],
     }
 
     # Whether several models may be trained together, for cross-validation folds.
@@ -332,7 +333,7 @@ class BaseAutoencoder(
         generator: torch.Generator,
     ) -> tuple[Split, Model | None, int]:
         """Return the split of the rows, the model to continue, and its number of epochs."""
-        if groups is not None or hasattr(self.validation_fraction, "split"):
+        if groups is not None or not isinstance(self.validation_fraction, Real):
             check_holds_out(self)
         new = None, None, 0
         previous, split, n_epochs = resume(self, rows, generator) if self.warm_start else new

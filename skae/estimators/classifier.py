@@ -126,9 +126,12 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervised):
         # Ensembles resample by weights, and expect the same classes of all members.
         weighty = classes[np.unique(numbers)]
         if len(weighty) < 2 <= len(classes):
+            found = "no row with a label has"
+            if len(weighty):
+                found = f"only rows with the label {weighty.tolist()[0]!r} have"
             raise ValueError(
-                "A classifier needs labels of two classes or more, but sample_weight is 0 for all "
-                f"of {classes.tolist()} except {weighty.tolist()}."
+                f"A classifier needs labels of two classes or more, but {found} a positive "
+                f"sample_weight. y has the classes {classes.tolist()}."
             )
         if len(classes) < 2:
             hint = ""

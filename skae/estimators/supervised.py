@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -28,14 +29,16 @@ from skae.fitting.duplicates import WeightedRows, merge_duplicates
 from skae.fitting.head_trainer import HeadTrainer
 from skae.fitting.named_rows import NamedRows, name_rows
 from skae.fitting.split import MIN_ROWS, Split, no_split, split_rows
+from skae.fitting.stratified import warn_of_absent_classes
 from skae.fitting.trainer import TRAINING_CONSTRAINTS
 from skae.inference.predictor import HeadPredictor
 from skae.inference.transformer import DTYPES
 from skae.utils.arrays import plain_arrays
 from skae.utils.callbacks import EpochCallbacks
 from skae.utils.csr import canonical
+from skae.utils.labels import UNLABELLED
 from skae.utils.validation import (
-    HasMethods,
+    Splitter,
     StrOptions,
     WrappedAutoencoder,
     check_data,
@@ -83,7 +86,7 @@ class BaseSupervised(
         "freeze": ["boolean", integer(0)],
         "hidden_layer_sizes": ["array-like", tuple],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "validation_fraction": [fraction(), HasMethods("split")],
+        "validation_fraction": [fraction(), Splitter()],
     }
 
     # -- hooks -----------------------------------------------------------------------------------
@@ -135,8 +138,8 @@ class BaseSupervised(
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Labels or targets, see the class.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows. Rows of weight 0 are left out, but their class is still in
-            `classes_`. The autoencoder ignores all other weights.
+            Weights of the rows. Rows of weight 0 are left out, of the autoencoder's fit, too, but
+            their class is still in `classes_`. The autoencoder ignores all other weights.
         groups : array-like of shape (n_samples,), default=None
             Groups of rows that belong together, labelled or not, such as the rows of a patient.
             Where rows are held out, by the autoencoder or for the head (`early_stopping`), a group
@@ -171,7 +174,10 @@ class BaseSupervised(
         known = torch.from_numpy(np.column_stack([targets, weights / weights.mean()])).float()
         labelled = torch.from_numpy(np.flatnonzero(rows.is_labelled))
         named_known = named[labelled.numpy()]
-        self._split_labelled(known, named_known, torch.Generator())  # its errors, before a long fit
+        # Its errors and warnings come before a long fit.
+        split = self._split_labelled(known, named_known, torch.Generator())
+        if named.head is not None and is_classifier(self):
+            warn_of_absent_classes(known, split.training[0], described["classes_"])
         random = check_random_state(self.random_state)
         if not self._is_prefit():
             given = clone(given)
@@ -250,6 +256,9 @@ class BaseSupervised(
         weights = check_sample_weight(sample_weight, rows)
         # Keep the sum of the weights finite; dividing by a power of two is exact.
         weights = np.ldexp(weights, -np.frexp(weights.max())[1])
+        if is_classifier(self):
+            # Splitters that stratify take no missing label, such as None among strings.
+            labels = np.nan_to_num(targets[:, 0], nan=UNLABELLED).astype(np.int64)
         splitter = None if self._is_prefit() else given.validation_fraction
         named = name_rows(rows, labels, weights, groups, self.validation_fraction, splitter)
         merged = merge_duplicates(rows, targets, weights, named.keys(n))
@@ -276,7 +285,7 @@ class BaseSupervised(
         """Raise a ValueError if groups or a splitter are given, but no rows are held out."""
         if self.early_stopping:
             return
-        if hasattr(self.validation_fraction, "split"):
+        if not isinstance(self.validation_fraction, Real):
             raise ValueError(
                 "A splitter as validation_fraction decides which rows are held out, but "
                 "early_stopping=False. Set early_stopping=True."

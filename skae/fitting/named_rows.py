@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +13,7 @@ from skae.fitting.duplicates import duplicate_groups, in_order_of_appearance
 from skae.fitting.held_out import group_numbers, joined_groups, read_splits
 from skae.fitting.split import MIN_ROWS, Split, single_split
 from skae.utils.csr import Array
+from skae.utils.validation import Splitter
 
 _TRAINING, _HELD_OUT = 1, 2
 
@@ -32,13 +31,10 @@ class PredefinedSplits:
     parts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, n_rows: int, splits: Iterable[tuple[Any, Any]]) -> Self:
+    def of(cls, n_rows: int, splits: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Self:
         """Return a splitter with the splits of another one."""
-        pairs = list(splits)
-        parts = np.zeros((n_rows, len(pairs)), dtype=np.int64)
-        for part, (training, held_out) in zip(
-            parts.T, read_splits(pairs, max(1, len(pairs))), strict=True
-        ):
+        parts = np.zeros((n_rows, len(splits)), dtype=np.int64)
+        for part, (training, held_out) in zip(parts.T, splits, strict=True):
             part[training], part[held_out] = _TRAINING, _HELD_OUT
         return cls(parts)
 
@@ -112,7 +108,7 @@ def name_rows(
     ----------
     X : array or CSR matrix of shape (n_rows, n_features)
     y : ndarray
-        As given to `fit`.
+        For the splitters.
     weights : ndarray of shape (n_rows,)
         Rows of weight 0 do not link groups.
     groups : array-like of shape (n_rows,), or None
@@ -137,9 +133,11 @@ def name_rows(
                 "groups."
             )
     predefined = []
-    for splitter, most in ((head, 1), (autoencoder, None)):
+    for prefix, splitter, used in (("", head, 1), ("autoencoder__", autoencoder, None)):
         splits = None
-        if hasattr(splitter, "split"):
-            splits = PredefinedSplits.of(n_rows, islice(splitter.split(X, y, given), most))
+        if Splitter().is_satisfied_by(splitter):
+            name = f"{prefix}validation_fraction"
+            found = read_splits(splitter, X, y, given, name=name, used=used)
+            splits = PredefinedSplits.of(n_rows, found)
         predefined.append(splits)
     return NamedRows(linked, *predefined)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -140,9 +140,9 @@ def choose_split(
     n_components = int(estimator.n_components) if is_number else min(n_rows, width)
     n_weights = estimator._network(width, n_components).n_weights()
     given = None if groups is None else read_groups(estimator, n_rows, groups)
-    if hasattr(splitter, "split"):
+    if not isinstance(splitter, Real):
         n_most = _max_models(n_weights) - 1 if may_cross_fit else 1
-        parts = read_splits(list(splitter.split(X, y, given)), n_most)
+        parts = read_splits(splitter, X, y, given, max_splits=n_most)
         training, folds = ([torch.from_numpy(pair[i]) for pair in parts] for i in (0, 1))
         units = duplicate_groups(X) if given is None else joined_groups(duplicate_groups(X), given)
         split = single_split(folds[0], training[0])
@@ -152,7 +152,7 @@ def choose_split(
     return split_rows(
         X,
         n_rows,
-        splitter,
+        estimator.validation_fraction,
         may_cross_fit=may_cross_fit,
         n_weights=n_weights,
         generator=generator,

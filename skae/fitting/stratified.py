@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skae.fitting.duplicates import in_order_of_appearance
 from skae.fitting.split import MIN_ROWS, Split, no_split, single_split
+from skae.utils.warnings import warn
 
 # Groups, which differ in size and may mix classes, are drawn this many times, and the draw in which
 # the held-out shares of the classes are most even is used.
@@ -64,6 +65,30 @@ def stratified_split(
     assert best is not None
     is_held_out = best if groups is None else best[torch.from_numpy(groups)]
     return single_split(*(part.nonzero()[:, 0] for part in (is_held_out, ~is_held_out)))
+
+
+def warn_of_absent_classes(known: Tensor, training: Tensor, classes: NDArray[Any]) -> None:
+    """Warn of classes that a splitter of the user leaves no rows of to train on.
+
+    Parameters
+    ----------
+    known : Tensor of shape (n_rows, 2)
+        Numbers of the classes, and weights.
+    training : Tensor of int
+        The rows to train on.
+    classes : ndarray of shape (n_classes,)
+    """
+    present, trained = (
+        set(rows[rows[:, 1] > 0, 0].long().tolist()) for rows in (known, known[training])
+    )
+    absent = classes[sorted(present - trained)].tolist()
+    if absent:
+        warn(
+            f"The split of validation_fraction leaves no row of {absent} to train on, so these "
+            "classes cannot be learned. Pass a splitter that keeps rows of each class, such as "
+            "StratifiedKFold or KFold(shuffle=True), or the share of rows to hold out.",
+            UserWarning,
+        )
 
 
 def _draw(

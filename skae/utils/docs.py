@@ -91,12 +91,13 @@ early_stopping : bool, default=True
     False trains for `max_iter` epochs on all rows, and the result may be worse than PCA.
     With fewer than 10 rows, none are held out, and ``shortcut="pca"`` returns PCA untrained.
 
-validation_fraction : float or splitter, default=0.1
+validation_fraction : float, splitter or list of pairs, default=0.1
     Share of the distinct rows held out by `early_stopping`; of the groups, if `fit` gets `groups`.
     Not used where small data, or data of few groups, is split into cross-validation folds. A
     splitter of scikit-learn names the rows itself: a single split, such as
     ``PredefinedSplit(np.where(is_held_out, 0, -1))``, or folds, each of which validates a model of
-    its own, such as ``TimeSeriesSplit(3)``.
+    its own, such as ``TimeSeriesSplit(3)``. Or pass the splits, as `cv` in scikit-learn: pairs of
+    training and held-out rows, such as ``[(~is_held_out, is_held_out)]``.
 
 n_iter_no_change : int, default=20
     Number of epochs without improvement after which `early_stopping` ends training. The count

@@ -52,13 +52,15 @@ early_stopping : bool, default=False
     and all epochs are run. The autoencoder chooses its own held-out rows; see its
     `early_stopping`.
 
-validation_fraction : float or splitter, default=0.1
+validation_fraction : float, splitter or list of pairs, default=0.1
     Share of the labelled rows held out by `early_stopping`; of their groups, if `fit` gets
     `groups`. A splitter of scikit-learn names the rows itself, such as
     ``PredefinedSplit(np.where(is_held_out, 0, -1))`` or ``StratifiedGroupKFold(10)``, of which the
-    first split is used. It gets all rows in the order of X, with y and the groups. The head uses
-    only the labelled rows of the split. A splitter of the autoencoder also gets all rows, and the
-    autoencoder uses labelled and unlabelled rows.
+    first split is used. It gets all rows in the order of X, the groups and y, for a classifier
+    as the places of the labels in `classes_`, with -1 for rows without one. The head uses only the
+    labelled rows of the split. A splitter of the autoencoder gets the same, and the autoencoder
+    uses labelled and unlabelled rows. Or pass the splits, as `cv` in scikit-learn: pairs of
+    training and held-out rows, such as ``[(~is_held_out, is_held_out)]``.
 
 n_iter_no_change : int, default=10
     Number of epochs without improvement after which `early_stopping` ends training.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import field
 from numbers import Integral, Real
@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 __all__ = [
-    "HasMethods",
+    "Splitter",
     "StrOptions",
     "WrappedAutoencoder",
     "check_count",
@@ -226,6 +226,26 @@ class WrappedAutoencoder(HasMethods):
         return "an instance of an autoencoder of skae, such as Autoencoder(32), or FrozenEstimator"
 
 
+class Splitter(HasMethods):
+    """The constraint of what names the held-out rows: a splitter, or pairs of rows."""
+
+    def __init__(self) -> None:
+        super().__init__("split")
+
+    def is_satisfied_by(self, val: object) -> bool:
+        """Return whether a value is an instance of a splitter, or a list of pairs."""
+        if isinstance(val, list | tuple):
+            return all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in val)
+        # These have another `split`, and that of a class needs an instance.
+        return not isinstance(val, str | bytes | type | torch.Tensor) and super().is_satisfied_by(
+            val
+        )
+
+    def __str__(self) -> str:
+        pairs = "a list of pairs of training and held-out rows"
+        return f"an instance of a splitter, such as GroupKFold(5), or {pairs}"
+
+
 # MinMaxScaler may exceed [0, 1] by this much, which does not affect a loss.
 _ROUNDING = 1e-6
 
@@ -263,13 +283,19 @@ def check_loss_domain(loss: str, X: NDArray[Any]) -> None:
 
 
 def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which values of a column are NaN, None or pandas.NA."""
-    if values.dtype.kind == "f":
+    """Return which values of a column are NaN, NaT, None or pandas.NA."""
+    if values.dtype.kind in "fmM":
         return np.isnan(values)
     if values.dtype.kind != "O":
         return np.zeros(len(values), dtype=bool)
-    missing = [value is None or is_scalar_nan(value) or is_pandas_na(value) for value in values]
-    return np.array(missing, dtype=bool)
+    return np.array([_is_missing(value) for value in values], dtype=bool)
+
+
+def _is_missing(value: object) -> bool:
+    if value is None or is_pandas_na(value):
+        return True
+    # NaN and NaT are unlike themselves. Arrays, which are compared entry by entry, have no hash.
+    return isinstance(value, Hashable) and bool(value != value)
 
 
 def check_sample_weight(weights: Any, X: NDArray[Any]) -> NDArray[np.float64]:

@@ -150,8 +150,13 @@ def test_labels_whose_rows_have_no_weight(iris_data):
     X, y = iris_data
     with pytest.raises(ValueError, match="must have finite numbers, none below 0 and one above it"):
         classifier(class_weight={0: 0, 1: 0}).fit(X, y, sample_weight=(y < 2) * 1.0)
-    with pytest.raises(ValueError, match=r"sample_weight is 0 for all of \[0, 1, 2\] except \[1\]"):
+    with pytest.raises(
+        ValueError, match=r"only rows with the label 1 have a positive sample_weight"
+    ):
         classifier().fit(X, y, sample_weight=(y == 1) * 1.0)
+    y = np.where(y == 0, -1, y)
+    with pytest.raises(ValueError, match="no row with a label has a positive sample_weight"):
+        classifier().fit(X, y, sample_weight=(y == -1) * 1.0)
 
 
 def test_an_interrupt_of_the_autoencoder_ends_the_fit(iris_data, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -192,6 +194,99 @@ def test_a_splitter_sees_all_rows_that_the_user_passed(watched, cls):
     assert found == expected
 
 
+@pytest.mark.parametrize("named", [False, True], ids=["for the head", "for the autoencoder"])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        lambda y: np.where(y == -1, None, np.array([f"digit {i}" for i in range(10)])[y]),
+        lambda y: np.where(y == -1, np.nan, y + 0.0),
+        lambda y: np.where(y == -1, None, y),
+    ],
+    ids=["strings and None", "NaN", "numbers and None"],
+)
+def test_a_splitter_gets_minus_one_for_rows_without_a_label(mark, named):
+    y = few(AutoencoderClassifier)
+
+    def fit(y):
+        splitter = Recorded(StratifiedGroupKFold(5))
+        own = {} if named else {"validation_fraction": splitter}
+        autoencoder = Autoencoder(
+            4, **SMALL, **({"validation_fraction": splitter} if named else {})
+        )
+        model = head(autoencoder=autoencoder, **own).fit(X, y, groups=GROUPS)
+        ((_, seen_y, _),) = model.autoencoder.validation_fraction.calls if named else splitter.calls
+        return model, seen_y
+
+    model, seen = fit(mark(y))
+    assert_array_equal(seen, y)
+    assert_array_equal(outputs(model), outputs(fit(y)[0]))
+
+
+def test_a_splitter_gets_the_targets_of_a_regressor():
+    y = few(AutoencoderRegressor)
+    splitter = Recorded(KFold(4))
+    assert head(AutoencoderRegressor, validation_fraction=splitter).fit(X, y).validation_scores_
+    assert_array_equal(splitter.calls[0][1], y)
+    stratified = head(AutoencoderRegressor, validation_fraction=StratifiedShuffleSplit(1))
+    with pytest.raises(ValueError, match=r"validation_fraction=Strat.* cannot split .* NaN"):
+        stratified.fit(X, y)
+
+
+def test_splits_may_be_given_as_pairs(watched):
+    held_out = np.arange(300) % 4 == 0
+    by_fold = PredefinedSplit(np.where(held_out, 0, -1))
+    fits = []
+    for splits in (by_fold, [(~held_out, held_out)]):
+        autoencoder = Autoencoder(4, validation_fraction=splits, **SMALL)
+        fits.append(head(autoencoder=autoencoder, validation_fraction=splits).fit(X, Y))
+        expected = [(set(np.flatnonzero(held_out)), set(np.flatnonzero(~held_out)))]
+        assert watched.of_head == watched.of_autoencoder == expected
+    assert_array_equal(outputs(fits[0]), outputs(fits[1]))
+
+
+def test_a_splitter_that_leaves_no_row_of_a_class_to_train_on():
+    by_class = np.argsort(Y, kind="stable")
+    with pytest.warns(UserWarning, match=r"no row of \[0, 1\] to train on") as caught:
+        head(validation_fraction=KFold(4)).fit(X[by_class], Y[by_class])
+    assert len(caught) == 1
+    weightless = {"class_weight": {0: 0.0, 1: 0.0}}
+    for parameters, weights in (
+        ({"validation_fraction": StratifiedShuffleSplit(1, random_state=0)}, None),
+        ({"validation_fraction": KFold(5), "n_iter_no_change": 1}, np.where(Y < 2, 0.0, 1.0)),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            head(**parameters).fit(X, Y, weights)
+    with pytest.raises(ValueError, match="holds out only rows whose class has weight 0"):
+        head(validation_fraction=PredefinedSplit(np.where(Y < 2, 0, -1)), **weightless).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("splitter", "text"),
+    [
+        (PredefinedSplit(np.arange(100) % 2), r"has 100 entries, but X has 300 rows"),
+        (PredefinedSplit(np.arange(301) % 2), r"has 301 entries, but X has 300 rows"),
+        ([(np.arange(300), np.arange(-50, 0))], "names row -50, but X has 300 rows"),
+        ([(np.arange(250), np.arange(250, 301))], "names row 300, but X has 300 rows"),
+        (StratifiedGroupKFold(5), "cannot split the rows: .* Pass groups to fit if"),
+    ],
+    ids=["few", "many", "negative", "beyond", "no groups"],
+)
+def test_rows_of_a_splitter_that_x_does_not_have(splitter, text):
+    with pytest.raises(ValueError, match=f"^validation_fraction.* {text}"):
+        head(validation_fraction=splitter).fit(X, Y)
+    with pytest.raises(ValueError, match=f"^autoencoder__validation_fraction.* {text}"):
+        head(autoencoder=Autoencoder(4, validation_fraction=splitter, **SMALL)).fit(X, Y)
+
+
+@pytest.mark.parametrize("value", ["gkf", GroupKFold])
+def test_what_is_no_splitter(value):
+    for autoencoder in (FITTED, Autoencoder(4, validation_fraction=value, **SMALL)):
+        own = {"validation_fraction": value} if autoencoder is FITTED else {}
+        with pytest.raises(ValueError, match="'validation_fraction' parameter"):
+            head(autoencoder=autoencoder, **own).fit(X, Y)
+
+
 @pytest.mark.parametrize(
     ("splitter", "n_splits"),
     [
@@ -322,7 +417,8 @@ def test_with_fewer_than_ten_labels_none_are_held_out():
     y = np.where(np.arange(300) < 9, Y, -1)
     assert head().fit(X, y, groups=GROUPS).validation_scores_ is None
     by_name = head(validation_fraction=PredefinedSplit(np.where(np.arange(300) < 2, 0, -1)))
-    assert by_name.fit(X, y).validation_scores_ is not None
+    with pytest.warns(UserWarning, match=r"leaves no row of \[0, 1\] to train on"):
+        assert by_name.fit(X, y).validation_scores_ is not None
 
 
 @pytest.mark.parametrize("cls", HEADS)

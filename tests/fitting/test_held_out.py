@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import (
@@ -18,6 +19,8 @@ from sklearn.model_selection import (
     KFold,
     PredefinedSplit,
     ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
     TimeSeriesSplit,
     cross_validate,
 )
@@ -80,6 +83,25 @@ def test_groups_of_one_row_change_nothing():
     for fitted in fits[1:]:
         assert fitted.validation_scores_ == fits[0].validation_scores_
         assert_array_equal(fitted.transform(X), fits[0].transform(X))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lambda number: number if number % 2 else f"patient {number}",
+        lambda number: frozenset({number % 5, 5 + number // 5}),
+        lambda number: pd.Timestamp(2020, 1, 1) + pd.Timedelta(days=int(number)),
+        lambda number: (number, str(number)),
+    ],
+    ids=["numbers and strings", "sets", "times", "tuples"],
+)
+def test_groups_may_have_any_names(name):
+    numbers = np.random.default_rng(0).integers(20, size=150)
+    names = np.empty(150, dtype=object)
+    names[:] = [name(number) for number in numbers]
+    for estimator in (Autoencoder(), StackedAutoencoder()):
+        by_name, by_number = (choose(estimator, DIGITS[:150], g) for g in (names, numbers))
+        assert list(held_out_and_training(by_name)) == list(held_out_and_training(by_number))
 
 
 def test_few_groups_are_held_out_in_folds_however_many_rows_there_are():
@@ -208,6 +230,19 @@ def test_groups_reach_a_step_of_a_pipeline_and_of_a_cross_validation():
         ({}, [None, *range(19)], "groups has no value for row 0"),
         ({}, np.r_[np.arange(19.0), np.nan], "groups has no value for row 19"),
         ({}, pd.Series([*range(19), pd.NA]), "groups has no value for row 19"),
+        ({}, pd.Series([pd.Timestamp(2020, 1, 1)] * 19 + [pd.NaT]), "no value for row 19"),
+        ({}, np.array([pd.Timestamp(2020, 1, 1)] * 19 + [pd.NaT], dtype=object), "for row 19"),
+        ({}, np.ma.masked_equal(np.arange(20), 3), "groups is a masked array with 1 masked"),
+        ({}, np.zeros((20, 2)), r"groups must have one dimension, .* ndarray of shape \(20, 2\)"),
+        ({}, [(i, i) for i in range(20)], r"groups must have one dimension, .* list of shape"),
+        ({}, [[1], [2, 3]], "groups must have one dimension, .* Got list."),
+        ({}, 3, r"groups must have one dimension, .* int of shape \(\)"),
+        ({}, "patient", "groups must have one dimension"),
+        (
+            {},
+            np.array([{i} for i in range(20)]),
+            "groups must name .* but .*unhashable type: 'set'",
+        ),
         ({"early_stopping": False}, np.arange(20), "but early_stopping=False. Set early_stopping="),
         ({"warm_start": True}, np.arange(20), "but warm_start=True. Set warm_start=False"),
         (
@@ -217,6 +252,36 @@ def test_groups_reach_a_step_of_a_pipeline_and_of_a_cross_validation():
         ),
         ({"validation_fraction": PredefinedSplit([-1] * 20)}, None, "makes 0 splits"),
         ({"validation_fraction": 3}, None, "'validation_fraction' parameter"),
+        (
+            {"validation_fraction": "gkf"},
+            None,
+            "'validation_fraction' .* an instance of a splitter",
+        ),
+        ({"validation_fraction": GroupKFold}, None, "'validation_fraction' .* an instance of a"),
+        ({"validation_fraction": torch.tensor(0.1)}, None, "'validation_fraction' parameter"),
+        ({"validation_fraction": (np.arange(9), np.arange(9, 20))}, None, "list of pairs"),
+        (
+            {"validation_fraction": PredefinedSplit([0, 1] * 9)},
+            None,
+            "18 entries, but X has 20 row",
+        ),
+        ({"validation_fraction": PredefinedSplit([0, 1] * 11)}, None, "22 entries, but X has 20"),
+        (
+            {"validation_fraction": KFold(21)},
+            None,
+            r"validation_fraction=KFold\(...\) cannot split",
+        ),
+        ({"validation_fraction": StratifiedKFold(2)}, None, "Pass y and groups to fit"),
+        (
+            {"validation_fraction": GroupKFold(2)},
+            None,
+            "Pass y and groups to fit if it needs",
+        ),
+        (
+            {"validation_fraction": StratifiedGroupKFold(2)},
+            np.arange(20),
+            "Pass y to fit if it needs them",
+        ),
     ],
 )
 def test_bad_groups_and_splitters(parameters, groups, text):
@@ -230,6 +295,19 @@ def test_bad_groups_and_splitters(parameters, groups, text):
         ([([], [1])], "a split of 0 training and 1 held-out rows"),
         ([([1, 2], [2, 3])], "no row may be in both"),
         ([([0], [1])] * 2, "at most 1 may be validated together"),
+        ([], "makes 0 splits"),
+        (
+            [(np.arange(20), np.arange(-5, 0))],
+            "validation_fraction names row -5, but X has 20 rows",
+        ),
+        (
+            [(np.arange(10), np.arange(10, 21))],
+            "validation_fraction names row 20, but X has 20 rows",
+        ),
+        ([([0.5], [1])], "by masks, but one has the shape .* and the dtype float64"),
+        ([([[0, 1]], [2])], r"by masks, but one has the shape \(1, 2\)"),
+        ([(np.arange(21) < 9, np.arange(21) > 9)], "a mask of 21 entries, but X has 20 rows"),
+        ([(np.arange(20) < 9, np.arange(20) < 3)], "no row may be in both"),
     ],
 )
 def test_splits_that_cannot_be_used(splits, text):
@@ -237,8 +315,29 @@ def test_splits_that_cannot_be_used(splits, text):
         def split(self, X, y=None, groups=None):
             return splits
 
-    with pytest.raises(ValueError, match=text):
-        StackedAutoencoder(2, validation_fraction=Splitter()).fit(DIGITS[:20])
+    for splitter in (Splitter(), splits):
+        with pytest.raises(ValueError, match=text):
+            StackedAutoencoder(2, validation_fraction=splitter).fit(DIGITS[:20])
+
+
+@pytest.mark.parametrize("as_splitter", [True, False])
+def test_rows_of_splits_are_named_by_numbers_or_masks(as_splitter):
+    """In each case, the fit is that of the scikit-learn splitter with the same splits."""
+    X = DIGITS[:150]
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
+    folds = list(KFold(3).split(X))
+    expected = Autoencoder(2, validation_fraction=KFold(3), **settings).fit(X)
+    masks = [tuple(np.isin(np.arange(150), rows) for rows in pair) for pair in folds]
+    for splits in (folds, masks, [tuple(map(list, pair)) for pair in masks]):
+
+        class Splitter:
+            def split(self, X, y=None, groups=None, splits=splits):
+                return splits
+
+        splitter = Splitter() if as_splitter else splits
+        fitted = clone(Autoencoder(2, validation_fraction=splitter, **settings)).fit(X)
+        assert fitted.validation_scores_ == expected.validation_scores_
+        assert_array_equal(fitted.transform(X), expected.transform(X))
 
 
 def test_too_few_groups_keep_pca_and_say_so():
