@@ -12,13 +12,20 @@ from skae.core.criterion import CodeSymmetry, ForwardPass, Reconstruction
 from skae.core.model import Model
 from skae.core.networks.ordered import OrderedNetwork
 
-# Weight of the whole code, relative to that of each smaller size.
-_WHOLE = 1.5
+# Weight of each size, relative to that of the size before it: without it, the first columns, which
+# serve all sizes, are far from the best code of a few. The whole code weighs as much as one column.
+_FALL = 0.85
 # A batch trains every second of the smaller sizes, by turns at random: on digits, the errors are
 # those of training all sizes with every batch, in half of the time.
 _TURNS = 2
 # Keeps the slope of the root finite where PCA, and so the start, is exact.
 _LEAST_LOSS = 1e-8
+
+
+def _weights(n_sizes: int) -> list[float]:
+    """Return the weights of the sizes, which sum to 1."""
+    weights = [*(_FALL**number for number in range(n_sizes - 1)), 1.0]
+    return [weight / sum(weights) for weight in weights]
 
 
 class NestedReconstruction(Reconstruction):
@@ -65,10 +72,11 @@ class NestedReconstruction(Reconstruction):
         numbers = range(self._draw(n_turns), n_smaller, n_turns) if n_turns else ()
         losses = self._losses(self.model, batch, numbers, draws=True)
         *prefixes, whole = ((loss.mean(-1) + _LEAST_LOSS).sqrt() for loss in losses)
-        total = n_smaller + _WHOLE
-        terms = {"reconstruction": whole * (_WHOLE / total)}
+        weights = _weights(n_smaller + 1)
+        terms = {"reconstruction": whole * weights[-1]}
         if prefixes:
-            terms["prefixes"] = torch.stack(prefixes).sum(0) * (n_turns / total)
+            drawn = zip(numbers, prefixes, strict=True)
+            terms["prefixes"] = n_turns * torch.stack([weights[i] * p for i, p in drawn]).sum(0)
         for penalty in self.penalties:
             terms[penalty.name] = penalty.term(self.model, batch)
         return terms
@@ -91,9 +99,8 @@ class NestedReconstruction(Reconstruction):
         losses, penalties = measured[:-1], measured[-1:]
         roots = (losses[:, mask].mean(-1) + _LEAST_LOSS).sqrt()
         roots = roots.reshape(-1, *[1] * mask.ndim)
-        weights = torch.ones_like(roots)
-        weights[-1] = _WHOLE
-        return (roots + losses / roots) * (0.5 * weights / weights.mean()) + penalties
+        weights = roots.new_tensor(_weights(len(roots))).reshape(roots.shape) * len(roots)
+        return (roots + losses / roots) * (0.5 * weights) + penalties
 
     def losses_of_codes(self, model: Model, codes: Tensor, target: Tensor) -> Tensor:
         batch = ForwardPass(target, target, codes, model.network.decode(codes), None)

@@ -55,8 +55,8 @@ class OrderedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     [2]_. The sizes are 1, 2, 3, 4, 6, 8, 11, 16, ... (powers of the square root of 2),
     ``n_components - 1`` and `n_components`. Each size has a decoder :math:`g_k`. A number of
     columns between two sizes is decoded by the decoder of the next size, which is trained on both.
-    The weights :math:`w_k` are equal, except that of `n_components`, which is 1.5 times as large.
-    Each batch trains all columns and, drawn at random, half of the other sizes. So with
+    The weight :math:`w_k` of each size is 0.85 times that of the size before it; that of
+    `n_components` is that of size 1. Each batch trains all columns and, drawn at random, half of the other sizes. So with
     ``max_iter="auto"``, there may be six cycles of 50 epochs instead of three. Another one follows
     if the last one lowered the validation loss by 1 %.
 
@@ -80,7 +80,7 @@ class OrderedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
 
     transform_max_iter : int, default=10
         Maximum number of refinement steps in `transform`: gradient descent on the sum of the losses
-        of a row over all sizes, from the encoder's code. The loss of all columns has 16 times the
+        of a row over all sizes, from the encoder's code. The loss of all columns has 32 times the
         weight of each other size. The sum never rises. Each step decodes with every decoder. 0
         returns the encoder's code.
 

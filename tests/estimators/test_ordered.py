@@ -110,7 +110,7 @@ def test_refined_distances_are_those_of_every_prefix_with_their_gradient(fitted)
     losses, gradient = network.distances_to(target)(code, slice(None))
     point = code.clone().requires_grad_()
     shares = network.pca_losses / network.pca_losses[-1]
-    weights = torch.where(torch.arange(len(shares)) < len(shares) - 1, 1 / (16 * shares), 1.0)
+    weights = torch.where(torch.arange(len(shares)) < len(shares) - 1, 1 / (32 * shares), 1.0)
     expected = sum(
         0.5 * weight * (network.decode(point[:, :size]) - target).square().sum(1)
         for weight, size in zip(weights, network.sizes, strict=True)

@@ -18,7 +18,7 @@ from skae.core.networks.dense import MLP, Dense, WeightInit
 _LEAST_SHARE = 1e-3
 # Weight of the whole code in refinement, relative to that of each smaller size. It is larger than
 # in training: for a few columns, `truncated` refines another code.
-_WHOLE_REFINED = 16.0
+_WHOLE_REFINED = 32.0
 
 
 def prefix_sizes(n_components: int) -> list[int]:
