@@ -56,9 +56,9 @@ class OrderedAutoencoder(IterativeInference, MixtureSampling, BaseAutoencoder):
     ``n_components - 1`` and `n_components`. Each size has a decoder :math:`g_k`. A number of
     columns between two sizes is decoded by the decoder of the next size, which is trained on both.
     The weight :math:`w_k` of each size is 0.85 times that of the size before it; that of
-    `n_components` is that of size 1. Each batch trains all columns and, drawn at random, half of the other sizes. So with
-    ``max_iter="auto"``, there may be six cycles of 50 epochs instead of three. Another one follows
-    if the last one lowered the validation loss by 1 %.
+    `n_components` is that of size 1. Each batch trains all columns and, drawn at random, half of
+    the other sizes. So with ``max_iter="auto"``, there may be six cycles of 50 epochs instead of
+    three. Another one follows if the last one lowered the validation loss by 1 %.
 
     PCA is returned unless held-out rows show that the objective is clearly lower, and its part of
     each of these sizes is lower by at least 1 %. The columns have mean 0, are uncorrelated, and are
