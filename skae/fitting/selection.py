@@ -170,15 +170,18 @@ def compare(
         Mean loss of PCA, above the lowest loss possible. None is the mean of `start`. See
         `Criterion.reference_loss`.
     has_prefixes : bool
-        Whether the sum of the losses of a row is compared; their means must then be lower, too.
+        Whether the sum of the losses of a row is compared; their means must then be lower, too. If
+        one is not, the result is that of this loss.
     tolerance : float
         Mean below which one of the losses that are summed need not be lower.
     """
     if has_prefixes:
         total = compare(losses.sum(0), start.sum(0), reference)
-        highest = (MAX_RATIO * start.mean(-1)).clamp_min(tolerance)
-        are_lower = bool((losses.mean(-1) < highest).all())
-        return replace(total, is_better=total.is_better and are_lower)
+        shares = losses.mean(-1) / (MAX_RATIO * start.mean(-1)).clamp_min(tolerance)
+        worst = int(shares.argmax())
+        if not total.is_better or shares[worst] < 1.0:
+            return total
+        return replace(compare(losses[worst], start[worst], reference), is_better=False)
     compared = []
     for after, before in zip(torch.atleast_2d(losses), torch.atleast_2d(start), strict=True):
         n_rows, change = len(before), after - before
