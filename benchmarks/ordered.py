@@ -141,7 +141,13 @@ BENCHMARK = Benchmark(
             "Ordered codes",
             "--jobs 2",
             quick="--sets digits --max-rows 200",
-        )
+        ),
+        Run(
+            "ordered_seed1",
+            "Ordered codes, another seed",
+            "--jobs 2 --seeds 1",
+            quick="--sets digits --max-rows 200",
+        ),
     ],
     options={
         "--sets": tuple(CODE_SIZES),
