@@ -283,7 +283,7 @@ class Model(NetworkInUnits[AutoencoderNetwork]):
             codes = shrink(losses, codes)
         is_distance = self.loss.function is mse_loss and self.baseline == 1.0
         if is_distance and network.has_dense_decoder and not network.imputes_missing:
-            part = network if network.prefix_weights else network.decoder
+            part = network if len(network.decoders) > 1 else network.decoder
             evaluate = part.distances_to(target)
         else:
             evaluate = with_gradients(losses)

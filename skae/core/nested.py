@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -22,10 +23,12 @@ _TURNS = 2
 _LEAST_LOSS = 1e-8
 
 
-def _weights(n_sizes: int) -> list[float]:
+@cache
+def _weights(n_sizes: int) -> tuple[float, ...]:
     """Return the weights of the sizes, which sum to 1."""
     weights = [*(_FALL**number for number in range(n_sizes - 1)), 1.0]
-    return [weight / sum(weights) for weight in weights]
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)
 
 
 class NestedReconstruction(Reconstruction):

@@ -130,7 +130,7 @@ class AutoencoderNetwork(Network):
 
     architecture: Architecture
     prefix_weights: Sequence[tuple[int, float]] = ()
-    # Of a network with `prefix_weights` alone; see `MLP.distances_to`.
+    # Of a network with several decoders alone; see `MLP.distances_to`.
     distances_to: Callable[[Tensor], Callable[[Tensor, Tensor | slice], tuple[Tensor, Tensor]]]
 
     def __init__(
